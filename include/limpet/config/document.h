@@ -1,0 +1,111 @@
+// A validated configuration: what the operator wrote, with defaults filled in and every name resolved
+// to an index. Plain values; no libconfig type leaves `config`. Produced by load.h only, so whoever
+// holds a Document may rely on every bound given here.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "limpet/base/address.h"
+#include "limpet/base/time.h"
+
+namespace limpet::config {
+
+enum class Poll : uint8_t { spin, adaptive };
+enum class Protocol : uint8_t { tcp = 6, udp = 17 };
+enum class HealthType : uint8_t { none, tcp, http, https };
+enum class ServiceMode : uint8_t { nat };        // splice, dsr, ipip, gue come with their issues
+enum class PersistenceType : uint8_t { source };
+
+struct Capacity {            // per process, shared out over the workers
+  uint32_t flows = 1000000;       // 1024 .. 2^27
+  uint32_t held_packets = 16384;  // 64 .. 2^20
+};
+
+struct Port {
+  std::string name;               // unique
+  std::string device;             // vdev name ("net_af_packet0") or PCI address ("0000:03:00.0"); unique
+  std::vector<Prefix> addresses;  // host bits kept: address and the on-link network in one
+  uint16_t mtu = 1500;            // bytes of IP, 1280 .. 9600
+  int line = 0;
+};
+
+struct Route {
+  Prefix to;
+  IpAddress via;       // on-link on exactly one port
+  uint32_t port = 0;   // index into Document::ports
+};
+
+struct StatusRange {
+  uint16_t first = 200, last = 399;
+};
+
+struct Health {
+  HealthType type = HealthType::tcp;
+  std::string uri = "/";
+  std::string host;                // Host header; empty: the backend's address
+  std::vector<StatusRange> expect = {{200, 399}};
+  bool verify = false;             // https: verify the certificate
+  uint16_t port = 0;               // 0: the backend's own
+  Duration interval = std::chrono::seconds(1);
+  Duration timeout = std::chrono::milliseconds(500);
+  uint32_t rise = 2, fall = 3;     // 1 .. 100
+};
+
+struct Backend {
+  std::string name;      // unique in the pool
+  IpAddress address;
+  uint16_t port = 0;     // 1 .. 65535
+  uint32_t weight = 1;   // 0 .. 256; 0: no new client
+  int line = 0;
+};
+
+struct Pool {
+  std::string name;                         // unique
+  std::vector<Backend> backends;            // all of one family; at least one
+  std::vector<IpAddress> source_addresses;  // full NAT sources, same family; resolved from the ports when not given
+  uint16_t source_port_first = 1024;        // range of our ports towards backends, first <= last
+  uint16_t source_port_last = 65535;
+  uint32_t maglev_size = 65537;             // prime, 251 .. 5000011
+  Health health;
+  int line = 0;
+};
+
+struct Persistence {
+  PersistenceType type = PersistenceType::source;
+  uint8_t prefix4 = 32;   // 1 .. 32: clients that agree in that many bits share a backend
+  uint8_t prefix6 = 64;   // 1 .. 128
+};
+
+struct Timeouts {
+  Duration connect = std::chrono::seconds(10);      // TCP handshake through us
+  Duration idle = std::chrono::minutes(5);          // established TCP; UDP default 30 s
+  Duration half_closed = std::chrono::seconds(30);  // one FIN seen
+  Duration time_wait = std::chrono::seconds(2);     // both FINs or RST seen
+};
+
+struct Service {
+  std::string name;  // unique
+  IpAddress vip;
+  uint16_t port = 0;
+  Protocol protocol = Protocol::tcp;
+  ServiceMode mode = ServiceMode::nat;
+  uint32_t pool = 0;                     // index into Document::pools
+  std::vector<Persistence> persistence;  // empty: each connection is balanced on its own
+  Timeouts timeouts;
+  int line = 0;
+};
+
+struct Document {
+  std::string file;
+  std::vector<std::string> eal;
+  Poll poll = Poll::adaptive;
+  Capacity capacity;
+  std::vector<Port> ports;
+  std::vector<Route> routes;
+  std::vector<Pool> pools;
+  std::vector<Service> services;
+};
+
+}  // namespace limpet::config
