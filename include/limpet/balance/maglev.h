@@ -1,15 +1,30 @@
 // Maglev consistent hashing (Eisenbud et al., NSDI 2016, section 3.4), weighted.
 //
-// The table is built from stable names, never from addresses, indices or health, so every node with the
-// same configuration builds the same table. It is immutable: build it off the worker, share it by const
-// reference. A backend that is down stays in the table and is stepped over at look-up, so other clients
-// do not move at all and it gets exactly its own clients back.
+// The table is built from stable names, never from addresses, indices, list order or health, so
+// every node with the same configuration builds the same table. It is immutable: build it off the
+// worker, share it by const reference. A backend that is down stays in the table and is stepped
+// over at look-up, so other clients do not move at all and it gets exactly its own clients back.
+//
+// Filling. Each member prefers the slots of the ring in an order of its own, the permutation
+// (offset + j * skip) mod size with offset and skip from its name. Members take turns; at its turn
+// a member gets the first slot of its permutation that is still free. With equal weights the turns
+// go round in the order of the names, which is the algorithm of the paper. With weights w the k-th
+// turn (from 0) of a member comes at the virtual time (k + 1/2) / w, so after any number of turns
+// everybody has had its share, rounded to the nearest (Webster's apportionment): entries are within
+// one of the weight's share in all but contrived pools, and always within 2 % where a share is 50
+// entries or more.
+//
+// Rejected: rounds of `weight` turns each (Katran) let a heavy member take its whole share of a
+// round at once, which costs balance at the end of a small ring; weighted rendezvous hashing of
+// every slot moves the minimum on a removal but balances only binomially, 4 % off at 100 backends.
 #pragma once
 
 #include <cstdint>
 #include <span>
 #include <string>
 #include <vector>
+
+#include "limpet/base/hash.h"
 
 namespace limpet::balance {
 
@@ -22,27 +37,75 @@ class Maglev {
  public:
   static constexpr uint16_t kNone = 0xffff;
   static constexpr unsigned kSteps = 16;  // rehashes before the exhaustive fallback
+  static constexpr uint32_t kMaxWeight = 256;
 
-  Maglev() = default;                                                    // empty: every look-up answers kNone
-  Maglev(std::span<const MaglevMember> members, uint32_t size = 65537);  // size: prime > members
+  Maglev() = default;  // empty: every look-up answers kNone
+  explicit Maglev(std::span<const MaglevMember> members,
+                  uint32_t size = 65537);  // size: prime > members
 
-  // Index of the member for `hash`, skipping those for which usable(index) is false; kNone when none is.
-  // Deterministic: the candidates of a hash are a fixed sequence, so a client returns to the earliest
-  // usable one. Members of weight 0 are never chosen.
+  // Index of the member for `hash`, skipping those for which usable(index) is false; kNone when
+  // none is. Deterministic: the candidates of a hash are a fixed sequence (the table's entry for
+  // the hash, its entries for kSteps rehashes, then every member in the order of weighted
+  // rendezvous hashing), so a client returns to the earliest usable one. Members of weight 0 are
+  // never chosen. `hash` must be well mixed in its high bits.
   template <class Usable>
   uint16_t lookup(uint64_t hash, Usable&& usable) const;
 
-  uint16_t first_choice(uint64_t hash) const;  // who owns the hash when all are usable; kNone when empty
-  uint32_t entries(uint16_t member) const;     // how many table entries the member owns
-  uint32_t size() const { return static_cast<uint32_t>(table_.size()); }
-  uint16_t members() const;
-  std::span<const uint16_t> table() const { return table_; }
+  // Who owns the hash when all are usable; kNone when empty.
+  uint16_t first_choice(uint64_t hash) const { return table_.empty() ? kNone : table_[slot(hash)]; }
+  uint32_t entries(uint16_t member) const;  // how many table entries the member owns
+  uint32_t size() const { return static_cast<uint32_t>(table_.size()); }  // 0 without any weight
+  uint16_t members() const { return static_cast<uint16_t>(ranks_.size()); }
+  std::span<const uint16_t> table() const { return table_; }  // slot -> member's index
 
  private:
+  struct Rank {            // per member, for the fallback
+    uint64_t seed = 0;     // of the name
+    uint32_t weight = 0;   // as given
+    uint32_t entries = 0;  // slots owned
+  };
+
+  // Multiply-shift instead of a division: [0, 2^32) of the high half -> [0, size). With a size of
+  // 5,000,011 the likeliest slot is 0.12 % likelier than the least, with 65,537 0.002 %.
+  size_t slot(uint64_t hash) const { return ((hash >> 32) * table_.size()) >> 32; }
+  static uint64_t rehash(uint64_t hash) { return mix64(hash + 0x9e3779b97f4a7c15u); }
+  template <class Usable>
+  uint16_t exhaustive(uint64_t hash, Usable& usable) const;
+  static uint64_t distance(uint64_t hash, const Rank& rank);  // smallest of the members wins
+
   std::vector<uint16_t> table_;
-  std::vector<uint64_t> seeds_;    // per member, for the fallback
-  std::vector<uint32_t> weights_;
-  std::vector<uint32_t> entries_;
+  std::vector<Rank> ranks_;  // by the caller's index
 };
+
+template <class Usable>
+uint16_t Maglev::lookup(uint64_t hash, Usable&& usable) const {
+  if (table_.empty()) return kNone;
+  uint64_t h = hash;
+  for (unsigned step = 0; step <= kSteps; ++step, h = rehash(h)) {
+    const uint16_t candidate = table_[slot(h)];
+    if (usable(candidate)) return candidate;
+  }
+  return exhaustive(hash, usable);
+}
+
+// Reached by 1 in 130,000 new clients when half of the pool is down, by most when one in a hundred
+// is up: rare enough to visit every member, and the only way to find the last one.
+template <class Usable>
+uint16_t Maglev::exhaustive(uint64_t hash, Usable& usable) const {
+  uint16_t best = kNone;
+  uint64_t best_distance = 0;
+  for (size_t i = 0; i < ranks_.size(); ++i) {
+    const auto member = static_cast<uint16_t>(i);
+    if (ranks_[i].weight == 0 || !usable(member)) continue;
+    const uint64_t d = distance(hash, ranks_[i]);
+    const bool nearer = best == kNone || d < best_distance ||
+                        (d == best_distance && ranks_[i].seed < ranks_[best].seed);
+    if (nearer) {
+      best = member;
+      best_distance = d;
+    }
+  }
+  return best;
+}
 
 }  // namespace limpet::balance

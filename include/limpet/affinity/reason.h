@@ -1,0 +1,29 @@
+// Why a client landed on its backend. The names are a public interface (`show flows`, telemetry,
+// session log): add, never rename. The values are process-local: flow records keep them in a byte.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace limpet::affinity {
+
+// clang-format off
+#define LIMPET_REASONS(X) \
+  X(no_backend,        "no usable backend in the pool") \
+  X(connection,        "no persistence: each connection is balanced on its own") \
+  X(source,            "source address") \
+  X(source_redirected, "source address, but its backend was not usable: the next one")
+// clang-format on
+
+enum class Reason : uint8_t {
+#define LIMPET_REASON_ENUM(name, text) name,
+  LIMPET_REASONS(LIMPET_REASON_ENUM)
+#undef LIMPET_REASON_ENUM
+      count_
+};
+constexpr size_t kReasonCount = static_cast<size_t>(Reason::count_);
+
+const char* reason_name(Reason r);  // "source_redirected"
+const char* reason_text(Reason r);  // one line for people
+
+}  // namespace limpet::affinity

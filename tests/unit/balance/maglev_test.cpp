@@ -1,0 +1,351 @@
+#include "limpet/balance/maglev.h"
+
+#include <fmt/core.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <random>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "limpet/base/hash.h"
+
+namespace limpet::balance {
+namespace {
+
+using Members = std::vector<MaglevMember>;
+
+Members pool(size_t n, const char* prefix = "s") {
+  Members m;
+  for (size_t i = 0; i < n; ++i) m.push_back({fmt::format("{}{}", prefix, i), 1});
+  return m;
+}
+
+Members weighted(std::initializer_list<uint32_t> weights) {
+  Members m = pool(weights.size());
+  std::transform(weights.begin(), weights.end(), m.begin(), m.begin(),
+                 [](uint32_t w, const MaglevMember& x) {
+                   return MaglevMember{x.name, w};
+                 });
+  return m;
+}
+
+Members randomly_weighted(size_t n, uint32_t seed) {
+  std::mt19937 random(seed);  // its sequence is the standard's; distributions' are not
+  Members m = pool(n);
+  for (MaglevMember& x : m) x.weight = 1 + random() % Maglev::kMaxWeight;
+  return m;
+}
+
+// Table slot -> name, to compare tables whose members stand at different indices.
+std::vector<std::string> names(const Members& m, const Maglev& t) {
+  std::vector<std::string> r;
+  for (const uint16_t i : t.table()) r.push_back(m[i].name);
+  return r;
+}
+
+uint64_t checksum(const Maglev& t) {
+  std::vector<uint8_t> bytes;
+  for (const uint16_t i : t.table()) {
+    bytes.push_back(static_cast<uint8_t>(i));
+    bytes.push_back(static_cast<uint8_t>(i >> 8));
+  }
+  return siphash(HashKey{}, bytes);
+}
+
+uint64_t random_hash(uint64_t i) {
+  return mix64(i * 0x9e3779b97f4a7c15u);
+}
+
+const auto everybody = [](uint16_t) { return true; };
+const auto nobody = [](uint16_t) { return false; };
+
+// The pseudo code of the paper's section 3.4, line by line: equal weights, members in name order.
+std::vector<uint16_t> paper(const std::vector<std::string>& sorted_names, uint32_t size) {
+  const HashKey offset_key{'m', 'a', 'g', 'l', 'e', 'v', '/', 'o',
+                           'f', 'f', 's', 'e', 't', '/', 'v', '1'};
+  const HashKey skip_key{'m', 'a', 'g', 'l', 'e', 'v', '/', 's',
+                         'k', 'i', 'p', '/', 'v', '1', '/', '.'};
+  const size_t n = sorted_names.size();
+  std::vector<std::vector<uint32_t>> permutation(n, std::vector<uint32_t>(size));
+  for (size_t i = 0; i < n; ++i) {
+    const uint64_t offset = siphash(offset_key, sorted_names[i]) % size;
+    const uint64_t skip = siphash(skip_key, sorted_names[i]) % (size - 1) + 1;
+    for (uint32_t j = 0; j < size; ++j) {
+      permutation[i][j] = static_cast<uint32_t>((offset + j * skip) % size);
+    }
+  }
+  std::vector<uint32_t> next(n, 0);
+  std::vector<int> entry(size, -1);
+  for (uint32_t filled = 0;;) {
+    for (size_t i = 0; i < n; ++i) {
+      uint32_t c = permutation[i][next[i]];
+      while (entry[c] >= 0) {
+        next[i] = next[i] + 1;
+        c = permutation[i][next[i]];
+      }
+      entry[c] = static_cast<int>(i);
+      next[i] = next[i] + 1;
+      filled = filled + 1;
+      if (filled == size) return {entry.begin(), entry.end()};
+    }
+  }
+}
+
+TEST(Maglev, empty_table_answers_none) {
+  const Maglev t;
+  EXPECT_EQ(t.size(), 0u);
+  EXPECT_EQ(t.members(), 0u);
+  EXPECT_EQ(t.first_choice(1), Maglev::kNone);
+  EXPECT_EQ(t.lookup(1, everybody), Maglev::kNone);
+}
+
+TEST(Maglev, equal_weights_are_the_algorithm_of_the_paper) {
+  EXPECT_EQ(std::vector<uint16_t>({0, 0, 1, 0, 2, 1, 2}), paper({"a", "b", "c"}, 7));
+  for (const size_t n : {1u, 2u, 3u, 6u}) {
+    for (const uint32_t size : {7u, 11u, 251u}) {
+      const Members m = pool(n);  // "s0".."s5": already in name order
+      std::vector<std::string> sorted;
+      for (const MaglevMember& x : m) sorted.push_back(x.name);
+      const Maglev t(m, size);
+      EXPECT_EQ(std::vector<uint16_t>(t.table().begin(), t.table().end()), paper(sorted, size))
+          << n << " members, " << size << " slots";
+    }
+  }
+}
+
+// Sizes that a person can follow.
+TEST(Maglev, rings_of_7_and_11_have_the_tables_written_here) {
+  const Members equal = {{"a", 1}, {"b", 1}, {"c", 1}};
+  const Members one_two_three = {{"a", 1}, {"b", 2}, {"c", 3}};
+  const auto table = [](const Members& m, uint32_t size) {
+    const Maglev t(m, size);
+    return std::vector<uint16_t>(t.table().begin(), t.table().end());
+  };
+  EXPECT_EQ(table(equal, 7), std::vector<uint16_t>({0, 0, 1, 0, 2, 1, 2}));
+  EXPECT_EQ(table(equal, 11), std::vector<uint16_t>({1, 0, 1, 2, 0, 2, 0, 1, 1, 2, 0}));
+  EXPECT_EQ(table(one_two_three, 7), std::vector<uint16_t>({0, 1, 2, 2, 2, 1, 2}));
+  EXPECT_EQ(table(one_two_three, 11), std::vector<uint16_t>({1, 0, 1, 2, 0, 2, 2, 1, 1, 2, 2}));
+}
+
+// Nodes with different builds share clients only while these values stay: to change one is to move
+// every client of every user.
+TEST(Maglev, golden_tables_do_not_change) {
+  EXPECT_EQ(checksum(Maglev(pool(10))), 0xbac881437b123f09u);
+  EXPECT_EQ(checksum(Maglev(randomly_weighted(100, 1))), 0xcd10487123249a43u);
+  const Maglev t(weighted({1, 2, 4}), 251);
+  const auto only = [](uint16_t wanted) { return [=](uint16_t i) { return i == wanted; }; };
+  EXPECT_EQ(t.lookup(random_hash(1), everybody), 0u);
+  EXPECT_EQ(t.lookup(random_hash(2), everybody), 2u);
+  EXPECT_EQ(t.lookup(random_hash(3), everybody), 2u);
+  EXPECT_EQ(t.lookup(random_hash(3), only(0)), 0u);
+}
+
+TEST(Maglev, entries_are_within_2_percent_of_the_weights_share) {
+  Members one_heavy = pool(100);
+  one_heavy[17].weight = 256;
+  Members one_light = pool(100);
+  for (size_t i = 1; i < one_light.size(); ++i) one_light[i].weight = 256;
+  const std::vector<Members> cases = {weighted({1}),
+                                      weighted({1, 1}),
+                                      weighted({1, 2}),
+                                      weighted({256, 1}),
+                                      weighted({1, 0, 3}),
+                                      weighted({255, 256, 254}),
+                                      pool(10),
+                                      pool(100),
+                                      randomly_weighted(10, 1),
+                                      one_heavy,
+                                      one_light,
+                                      randomly_weighted(100, 1),
+                                      randomly_weighted(100, 2),
+                                      randomly_weighted(100, 3)};
+  for (size_t c = 0; c < cases.size(); ++c) {
+    const Members& m = cases[c];
+    const Maglev t(m);
+    double sum = 0;
+    for (const MaglevMember& x : m) sum += x.weight;
+    uint32_t total = 0;
+    for (uint16_t i = 0; i < m.size(); ++i) {
+      const double share = 65537.0 * m[i].weight / sum;
+      const double error = std::abs(t.entries(i) - share);
+      // A weight of 1 among 12,850 owns 5.1 entries, and there are no tenths of entries.
+      EXPECT_LE(error, std::max(0.02 * share, 1.0))
+          << "case " << c << ", member " << i << " of weight " << m[i].weight;
+      EXPECT_EQ(t.entries(i), std::count(t.table().begin(), t.table().end(), i));
+      total += t.entries(i);
+    }
+    EXPECT_EQ(total, 65537u) << "case " << c;
+  }
+}
+
+TEST(Maglev, order_of_the_members_does_not_matter) {
+  Members m = randomly_weighted(30, 7);
+  const auto expected = names(m, Maglev(m));
+  std::mt19937 random(3);
+  for (int round = 0; round < 5; ++round) {
+    for (size_t i = m.size() - 1; i > 0; --i) std::swap(m[i], m[random() % (i + 1)]);
+    const Maglev t(m);
+    ASSERT_EQ(names(m, t), expected);
+    for (uint16_t i = 0; i < m.size(); ++i) {
+      EXPECT_EQ(t.entries(i), std::count(expected.begin(), expected.end(), m[i].name));
+    }
+  }
+}
+
+struct Disruption {
+  double worst = 0, mean = 0;  // entries that change hands / entries of the one who comes or goes
+};
+
+// Of all removals, or seen from the other side, of all additions to the smaller pool: the same two
+// tables, the same entries that change hands.
+Disruption disruption(const Members& m) {
+  Disruption d;
+  const Maglev full(m);
+  for (size_t gone = 0; gone < m.size(); ++gone) {
+    Members less = m;
+    less.erase(less.begin() + static_cast<long>(gone));
+    const Maglev t(less);
+    uint32_t moved = 0;
+    for (uint32_t s = 0; s < t.size(); ++s) {
+      const uint16_t now = t.table()[s];
+      moved += full.table()[s] != (now < gone ? now : now + 1);
+    }
+    const double ratio = double(moved) / full.entries(static_cast<uint16_t>(gone));
+    d.worst = std::max(d.worst, ratio);
+    d.mean += ratio / double(m.size());
+  }
+  return d;
+}
+
+TEST(Maglev, removal_moves_little_more_than_the_share_of_the_removed) {
+  for (const char* prefix : {"s", "web-", "10.2.0."}) {
+    const Disruption ten = disruption(pool(10, prefix));
+    const Disruption hundred = disruption(pool(100, prefix));
+    fmt::print(
+        "{}N, share moved by a removal: 10 backends worst {:.3f} mean {:.3f}, "
+        "100 backends worst {:.3f} mean {:.3f}\n",
+        prefix, ten.worst, ten.mean, hundred.worst, hundred.mean);
+    EXPECT_LE(ten.worst, 1.1);
+    EXPECT_LE(hundred.worst, 1.8);
+    EXPECT_GE(ten.worst, 1.0);  // whoever owned the removed entries must move
+  }
+}
+
+TEST(Maglev, a_backend_that_goes_down_moves_its_own_clients_only_and_they_return) {
+  const Members m = randomly_weighted(20, 5);
+  const Maglev t(m, 1009);
+  std::set<uint16_t> down;
+  const auto usable = [&](uint16_t i) { return !down.contains(i); };
+  constexpr uint64_t kClients = 20000;
+  const auto where = [&] {
+    std::vector<uint16_t> r;
+    for (uint64_t c = 0; c < kClients; ++c) r.push_back(t.lookup(random_hash(c), usable));
+    return r;
+  };
+  // One after the other until one is left: at the end nearly every look-up takes the fallback.
+  std::vector<std::vector<uint16_t>> history = {where()};
+  for (uint16_t victim = 0; victim + 1u < m.size(); ++victim) {
+    down.insert(victim);
+    history.push_back(where());
+    const auto& before = history[history.size() - 2];
+    const auto& after = history.back();
+    for (uint64_t c = 0; c < kClients; ++c) {
+      if (before[c] == victim) {
+        ASSERT_TRUE(usable(after[c])) << "client " << c << " of the dead member " << victim;
+      } else {
+        ASSERT_EQ(after[c], before[c]) << "client " << c << " had nothing to do with " << victim;
+      }
+    }
+  }
+  while (!down.empty()) {  // and back, the last one first
+    history.pop_back();
+    down.erase(std::prev(down.end()));
+    ASSERT_EQ(where(), history.back());
+  }
+}
+
+TEST(Maglev, clients_of_a_dead_backend_spread_by_weight) {
+  const Maglev t(weighted({4, 1, 2, 1}));
+  std::vector<uint32_t> got(4);
+  uint32_t moved = 0;
+  for (uint64_t c = 0; c < 200000; ++c) {
+    if (t.first_choice(random_hash(c)) != 0) continue;
+    ++got[t.lookup(random_hash(c), [](uint16_t i) { return i != 0; })];
+    ++moved;
+  }
+  EXPECT_EQ(got[0], 0u);
+  EXPECT_NEAR(got[1], moved * 0.25, moved * 0.01);
+  EXPECT_NEAR(got[2], moved * 0.50, moved * 0.01);
+  EXPECT_NEAR(got[3], moved * 0.25, moved * 0.01);
+}
+
+// 97 of 100 down: 17 candidates miss in 60 % of the look-ups, so the exhaustive choice decides.
+TEST(Maglev, the_fallback_spreads_by_weight_too) {
+  Members m = pool(100);
+  m[20].weight = 4;
+  m[50].weight = 2;
+  const Maglev t(m);
+  const auto usable = [](uint16_t i) { return i == 20 || i == 50 || i == 80; };
+  std::vector<uint32_t> got(100);
+  constexpr uint32_t kClients = 200000;
+  for (uint64_t c = 0; c < kClients; ++c) ++got[t.lookup(random_hash(c), usable)];
+  EXPECT_NEAR(got[20], kClients * 4 / 7.0, kClients * 0.01);
+  EXPECT_NEAR(got[50], kClients * 2 / 7.0, kClients * 0.01);
+  EXPECT_NEAR(got[80], kClients * 1 / 7.0, kClients * 0.01);
+}
+
+TEST(Maglev, the_only_usable_backend_of_a_hundred_is_always_found) {
+  const Maglev t(randomly_weighted(100, 9));
+  for (uint16_t alive = 0; alive < 100; ++alive) {
+    for (uint64_t c = 0; c < 1000; ++c) {
+      ASSERT_EQ(t.lookup(random_hash(c), [&](uint16_t i) { return i == alive; }), alive);
+    }
+  }
+}
+
+TEST(Maglev, a_member_too_light_for_an_entry_is_still_found_when_alone) {
+  const Maglev t(weighted({256, 256, 1}), 7);
+  ASSERT_EQ(t.entries(2), 0u);
+  EXPECT_EQ(t.lookup(random_hash(1), [](uint16_t i) { return i == 2; }), 2u);
+}
+
+TEST(Maglev, all_down_is_none) {
+  EXPECT_EQ(Maglev(pool(100)).lookup(random_hash(1), nobody), Maglev::kNone);
+}
+
+TEST(Maglev, weight_0_is_never_chosen) {
+  const Maglev t(weighted({0, 1, 0, 1}), 251);
+  EXPECT_EQ(t.entries(0), 0u);
+  EXPECT_EQ(t.members(), 4u);
+  for (uint64_t c = 0; c < 1000; ++c) {
+    EXPECT_EQ(t.lookup(random_hash(c), everybody) % 2, 1u);
+    EXPECT_EQ(t.lookup(random_hash(c), [](uint16_t i) { return i % 2 == 0; }), Maglev::kNone);
+  }
+  const Maglev none(weighted({0, 0}));
+  EXPECT_EQ(none.lookup(1, everybody), Maglev::kNone);
+  EXPECT_EQ(none.first_choice(1), Maglev::kNone);
+  EXPECT_EQ(none.entries(1), 0u);
+}
+
+TEST(Maglev, weight_0_changes_nothing_for_the_others) {
+  const Maglev with(Members{{"a", 1}, {"b", 0}, {"c", 1}}, 251);
+  const Maglev without(Members{{"a", 1}, {"c", 1}}, 251);
+  for (uint64_t c = 0; c < 1000; ++c) {
+    EXPECT_EQ(with.lookup(random_hash(c), everybody) / 2,
+              without.lookup(random_hash(c), everybody));
+  }
+}
+
+TEST(Maglev, hash_reaches_every_slot_and_stays_inside) {
+  const Maglev t(pool(3), 7);
+  EXPECT_EQ(t.first_choice(0), t.table()[0]);
+  EXPECT_EQ(t.first_choice(~uint64_t{0}), t.table()[6]);
+  EXPECT_EQ(t.first_choice((uint64_t{1} << 63) - 1), t.table()[3]);  // just below the half
+}
+
+}  // namespace
+}  // namespace limpet::balance
