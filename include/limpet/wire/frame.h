@@ -1,8 +1,8 @@
 // What a worker needs to know of a received frame, found in one pass over its bytes.
 //
-// parse_frame() is the door: it checks every length, version and (unless the NIC did) checksum once.
-// Afterwards the offsets in Frame are inside the frame and the accessors of the other wire headers
-// cannot fail. It never reads beyond `bytes`, never counts, never writes.
+// parse_frame() is the door: it checks every length, version and (unless the NIC did) checksum
+// once. Afterwards the offsets in Frame are inside the frame and the accessors of the other wire
+// headers cannot fail. It never reads beyond `bytes`, never counts, never writes.
 #pragma once
 
 #include <cstdint>
@@ -15,22 +15,22 @@
 namespace limpet::wire {
 
 enum class FrameKind : uint8_t {
-  bad,         // `drop` says why
-  arp,         // l3 is a well-formed Ethernet/IPv4 ARP packet
-  tcp,         // l4, payload and ports are valid
-  udp,         // the same
-  icmp,        // ICMPv4: type and code are in `icmp_type`, `icmp_code`
-  icmp6,       // ICMPv6 incl. neighbour discovery
-  ip_other,    // a well-formed IP packet of another protocol
-  fragment,    // a well-formed IPv4 or IPv6 fragment (any of its parts); ports are not valid
-  other,       // another EtherType (LLDP, ...) or an 802.3 length frame
+  bad,       // `drop` says why
+  arp,       // l3 is a well-formed Ethernet/IPv4 ARP packet
+  tcp,       // l4, payload and ports are valid
+  udp,       // the same
+  icmp,      // ICMPv4: type and code are in `icmp_type`, `icmp_code`
+  icmp6,     // ICMPv6 incl. neighbour discovery
+  ip_other,  // a well-formed IP packet of another protocol
+  fragment,  // a well-formed IPv4 or IPv6 fragment (any of its parts); ports are not valid
+  other,     // another EtherType (LLDP, ...) or an 802.3 length frame
 };
 
 struct Frame {
   FrameKind kind = FrameKind::bad;
   Drop drop = Drop::none;
-  uint8_t protocol = 0;   // IP protocol behind extension headers; 0 for ARP and other
-  uint8_t ttl = 0;        // TTL or hop limit as received
+  uint8_t protocol = 0;  // IP protocol behind extension headers; 0 for ARP and other
+  uint8_t ttl = 0;       // TTL or hop limit as received
   bool v6 = false;
   uint8_t tcp_flags = 0;  // tcp_flag bits
   uint8_t icmp_type = 0;
@@ -43,7 +43,7 @@ struct Frame {
   be16 destination_port{};
   MacAddress source_mac;
   MacAddress destination_mac;
-  IpAddress source;  // ARP: sender protocol address
+  IpAddress source;       // ARP: sender protocol address
   IpAddress destination;  // ARP: target protocol address
 };
 
