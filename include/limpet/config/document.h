@@ -1,6 +1,6 @@
-// A validated configuration: what the operator wrote, with defaults filled in and every name resolved
-// to an index. Plain values; no libconfig type leaves `config`. Produced by load.h only, so whoever
-// holds a Document may rely on every bound given here.
+// A validated configuration: what the operator wrote, with defaults filled in and every name
+// resolved to an index. Plain values; no libconfig type leaves `config`. Produced by load.h only,
+// so whoever holds a Document may rely on every bound given here.
 #pragma once
 
 #include <cstdint>
@@ -15,17 +15,30 @@ namespace limpet::config {
 enum class Poll : uint8_t { spin, adaptive };
 enum class Protocol : uint8_t { tcp = 6, udp = 17 };
 enum class HealthType : uint8_t { none, tcp, http, https };
-enum class ServiceMode : uint8_t { nat };        // splice, dsr, ipip, gue come with their issues
+enum class ServiceMode : uint8_t { nat };  // splice, dsr, ipip, gue come with their issues
 enum class PersistenceType : uint8_t { source };
 
-struct Capacity {            // per process, shared out over the workers
+// A limit on everything that the file may multiply, so that the tables built from it have known
+// sizes.
+constexpr uint32_t kMaxPorts = 16;
+constexpr uint32_t kMaxPortAddresses = 64;  // of one port
+constexpr uint32_t kMaxRoutes = 1024;
+constexpr uint32_t kMaxPools = 4096;
+constexpr uint32_t kMaxPoolBackends = 4096;  // of one pool
+constexpr uint32_t kMaxBackends = 16384;     // of all pools together
+constexpr uint32_t kMaxPoolSources = 64;     // source addresses of one pool
+constexpr uint32_t kMaxServices = 4096;
+constexpr uint32_t kMaxNameLength = 63;  // names: letters, digits, '_', '-' and '.'
+
+struct Capacity {                 // per process, shared out over the workers
   uint32_t flows = 1000000;       // 1024 .. 2^27
   uint32_t held_packets = 16384;  // 64 .. 2^20
 };
 
 struct Port {
   std::string name;               // unique
-  std::string device;             // vdev name ("net_af_packet0") or PCI address ("0000:03:00.0"); unique
+  std::string device;             // vdev name ("net_af_packet0") or PCI address, always in its long
+                                  // lower-case form ("0000:03:00.0"); unique
   std::vector<Prefix> addresses;  // host bits kept: address and the on-link network in one
   uint16_t mtu = 1500;            // bytes of IP, 1280 .. 9600
   int line = 0;
@@ -33,8 +46,8 @@ struct Port {
 
 struct Route {
   Prefix to;
-  IpAddress via;       // on-link on exactly one port
-  uint32_t port = 0;   // index into Document::ports
+  IpAddress via;      // on-link on exactly one port
+  uint32_t port = 0;  // index into Document::ports
 };
 
 struct StatusRange {
@@ -42,47 +55,53 @@ struct StatusRange {
 };
 
 struct Health {
-  HealthType type = HealthType::tcp;
+  HealthType type = HealthType::tcp;  // default none when only UDP services use the pool
   std::string uri = "/";
-  std::string host;                // Host header; empty: the backend's address
+  std::string host;  // Host header; empty: the backend's address
   std::vector<StatusRange> expect = {{200, 399}};
-  bool verify = false;             // https: verify the certificate
-  uint16_t port = 0;               // 0: the backend's own
-  Duration interval = std::chrono::seconds(1);
-  Duration timeout = std::chrono::milliseconds(500);
-  uint32_t rise = 2, fall = 3;     // 1 .. 100
+  bool verify = false;                          // https: verify the certificate
+  uint16_t port = 0;                            // 0: the backend's own
+  Duration interval = std::chrono::seconds(1);  // 10 ms .. 1 h
+  Duration timeout =
+      std::chrono::milliseconds(500);  // 1 ms .. interval, so that checks never overlap
+  uint32_t rise = 2, fall = 3;         // 1 .. 100
 };
 
 struct Backend {
-  std::string name;      // unique in the pool
+  std::string name;  // unique in the pool
   IpAddress address;
-  uint16_t port = 0;     // 1 .. 65535
-  uint32_t weight = 1;   // 0 .. 256; 0: no new client
+  uint16_t port = 0;        // 1 .. 65535
+  uint32_t weight = 1;      // 0 .. 256; 0: no new client; not all of a pool's are 0
+  uint32_t reached_by = 0;  // index into Document::ports: on-link, or by the longest matching route
+  std::vector<IpAddress>
+      sources;  // full NAT sources towards this backend, never empty: those of the
+                // pool when given, else the addresses of `reached_by` in its family
   int line = 0;
 };
 
 struct Pool {
   std::string name;                         // unique
   std::vector<Backend> backends;            // all of one family; at least one
-  std::vector<IpAddress> source_addresses;  // full NAT sources, same family; resolved from the ports when not given
-  uint16_t source_port_first = 1024;        // range of our ports towards backends, first <= last
+  std::vector<IpAddress> source_addresses;  // full NAT sources, same family, never empty: as given,
+                                            // or all that its backends' `sources` resolved to
+  uint16_t source_port_first = 1024;  // range of our ports towards backends, first <= last
   uint16_t source_port_last = 65535;
-  uint32_t maglev_size = 65537;             // prime, 251 .. 5000011
+  uint32_t maglev_size = 65537;  // prime, 251 .. 5000011, more than there are backends
   Health health;
   int line = 0;
 };
 
 struct Persistence {
   PersistenceType type = PersistenceType::source;
-  uint8_t prefix4 = 32;   // 1 .. 32: clients that agree in that many bits share a backend
-  uint8_t prefix6 = 64;   // 1 .. 128
+  uint8_t prefix4 = 32;  // 1 .. 32: clients that agree in that many bits share a backend
+  uint8_t prefix6 = 64;  // 1 .. 128
 };
 
 struct Timeouts {
-  Duration connect = std::chrono::seconds(10);      // TCP handshake through us
-  Duration idle = std::chrono::minutes(5);          // established TCP; UDP default 30 s
-  Duration half_closed = std::chrono::seconds(30);  // one FIN seen
-  Duration time_wait = std::chrono::seconds(2);     // both FINs or RST seen
+  Duration connect = std::chrono::seconds(10);  // TCP handshake through us; 100 ms .. 10 m
+  Duration idle = std::chrono::minutes(5);      // established TCP; UDP default 30 s; 100 ms .. 7 d
+  Duration half_closed = std::chrono::seconds(30);  // one FIN seen; 100 ms .. 1 d
+  Duration time_wait = std::chrono::seconds(2);     // both FINs or RST seen; 100 ms .. 10 m
 };
 
 struct Service {

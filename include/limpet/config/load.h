@@ -12,8 +12,8 @@ namespace limpet::config {
 struct Problem {
   std::string file;
   int line = 0;
-  std::string path;  // "pools[0].backends[1].weight"; empty for the file itself
-  std::string text;  // "problem; expected ..."
+  std::string path;               // "pools[0].backends[1].weight"; empty for the file itself
+  std::string text;               // "problem; expected ..."
   std::string to_string() const;  // "FILE:LINE: SETTING.PATH: problem; expected ..."
 };
 
@@ -26,8 +26,8 @@ struct Loaded {
 Loaded load_file(const std::string& path);
 Loaded load_text(const std::string& text, const std::string& name);  // tests, fuzzers; no @include
 
-// What differs between two documents that a running process cannot change (eal, poll, capacity, ports);
-// one sentence a difference, empty when a reload may go ahead.
+// What differs between two documents that a running process cannot change (eal, poll, capacity,
+// ports); one sentence a difference, empty when a reload may go ahead.
 std::vector<std::string> restart_needed(const Document& running, const Document& wanted);
 
 }  // namespace limpet::config

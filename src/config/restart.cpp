@@ -1,0 +1,84 @@
+// What a reload cannot change: EAL, lcores' polling, preallocated tables and ports exist once a
+// process.
+#include <fmt/core.h>
+#include <fmt/ranges.h>
+
+#include "limpet/config/load.h"
+
+namespace limpet::config {
+namespace {
+
+const char* name(Poll poll) {
+  return poll == Poll::spin ? "spin" : "adaptive";
+}
+
+std::string addresses(const Port& port) {
+  std::string list;
+  for (const Prefix& p : port.addresses) list += (list.empty() ? "" : ", ") + p.to_string();
+  return list;
+}
+
+void compare_port(const Port& running, const Port& wanted, std::vector<std::string>& out) {
+  if (running.device != wanted.device)
+    out.push_back(fmt::format("port \"{}\" runs on device {}, the file says {}", running.name,
+                              running.device, wanted.device));
+  if (running.mtu != wanted.mtu)
+    out.push_back(fmt::format("port \"{}\" runs with mtu {}, the file says {}", running.name,
+                              running.mtu, wanted.mtu));
+  if (running.addresses != wanted.addresses)
+    out.push_back(fmt::format("port \"{}\" runs with addresses {}, the file says {}", running.name,
+                              addresses(running), addresses(wanted)));
+}
+
+const Port* find(const std::vector<Port>& ports, const std::string& port_name) {
+  for (const Port& port : ports)
+    if (port.name == port_name) return &port;
+  return nullptr;
+}
+
+void compare_ports(const std::vector<Port>& running, const std::vector<Port>& wanted,
+                   std::vector<std::string>& out) {
+  bool same_names = running.size() == wanted.size();
+  for (const Port& port : running) {
+    if (const Port* other = find(wanted, port.name))
+      compare_port(port, *other, out);
+    else
+      out.push_back(
+          fmt::format("port \"{}\" is running, the file has none of that name", port.name)),
+          same_names = false;
+  }
+  for (const Port& port : wanted)
+    if (find(running, port.name) == nullptr) {
+      out.push_back(fmt::format("port \"{}\" is new in the file", port.name));
+      same_names = false;
+    }
+  if (!same_names) return;
+  for (size_t i = 0; i < running.size(); ++i)
+    if (running[i].name != wanted[i].name) {
+      // Flows and neighbours hold port indices.
+      out.push_back("the ports are in another order in the file");
+      return;
+    }
+}
+
+}  // namespace
+
+std::vector<std::string> restart_needed(const Document& running, const Document& wanted) {
+  std::vector<std::string> out;
+  if (running.eal != wanted.eal)
+    out.push_back(fmt::format("eal runs with [{}], the file says [{}]", fmt::join(running.eal, " "),
+                              fmt::join(wanted.eal, " ")));
+  if (running.poll != wanted.poll)
+    out.push_back(fmt::format("poll runs as \"{}\", the file says \"{}\"", name(running.poll),
+                              name(wanted.poll)));
+  if (running.capacity.flows != wanted.capacity.flows)
+    out.push_back(fmt::format("capacity.flows is {}, the file says {}", running.capacity.flows,
+                              wanted.capacity.flows));
+  if (running.capacity.held_packets != wanted.capacity.held_packets)
+    out.push_back(fmt::format("capacity.held_packets is {}, the file says {}",
+                              running.capacity.held_packets, wanted.capacity.held_packets));
+  compare_ports(running.ports, wanted.ports, out);
+  return out;
+}
+
+}  // namespace limpet::config

@@ -1,0 +1,167 @@
+// Services: VIP, mode, pool by name, persistence and time-outs.
+#include <fmt/core.h>
+
+#include <map>
+#include <tuple>
+
+#include "nearest.h"
+#include "validate.h"
+
+namespace limpet::config {
+namespace {
+
+using namespace std::chrono_literals;
+
+void read_persistence_entry(const Node& node, Service& service, Report& report) {
+  if (!is_group(node, report)) return;
+  const Node* type = require(node, "type", "\"source\"", report);
+  if (type == nullptr) return;
+  if (!read_word(*type, {"source"}, {"cookie", "header", "parameter", "token"}, report)) return;
+  check_names(node, {{"type", "prefix4", "prefix6"}, {}}, report);
+  Persistence entry;
+  if (const Node* prefix = node.find("prefix4"))
+    entry.prefix4 = static_cast<uint8_t>(read_integer(*prefix, 1, 32, report).value_or(32));
+  if (const Node* prefix = node.find("prefix6"))
+    entry.prefix6 = static_cast<uint8_t>(read_integer(*prefix, 1, 128, report).value_or(64));
+  if (!service.persistence.empty())
+    report.add(node, "second entry of type \"source\"; expected one, as every client has a source");
+  else
+    service.persistence.push_back(entry);
+}
+
+void read_persistence(const Node& node, Service& service, Report& report) {
+  constexpr size_t kMaxEntries = 16;
+  if (const auto list = read_sequence(node, "persistence entry", 0, kMaxEntries, report))
+    for (const Node& entry : *list) read_persistence_entry(entry, service, report);
+}
+
+void read_timeouts(const Node& node, bool protocol_known, Service& service, Report& report) {
+  if (!is_group(node, report)) return;
+  check_names(node, {{"connect", "idle", "half_closed", "time_wait"}, {}}, report);
+  struct Setting {
+    std::string_view name;
+    Duration Timeouts::*field;
+    Duration most;
+    bool tcp_only;
+  };
+  constexpr Setting kSettings[] = {{"connect", &Timeouts::connect, 10min, true},
+                                   {"idle", &Timeouts::idle, 168h, false},
+                                   {"half_closed", &Timeouts::half_closed, 24h, true},
+                                   {"time_wait", &Timeouts::time_wait, 10min, true}};
+  for (const Setting& setting : kSettings) {
+    const Node* value = node.find(setting.name);
+    if (value == nullptr) continue;
+    if (setting.tcp_only && protocol_known && service.protocol == Protocol::udp)
+      report.add(*value, "has no meaning with protocol \"udp\"; expected only idle");
+    else if (const auto d = read_duration(*value, 100ms, setting.most, report))
+      service.timeouts.*setting.field = *d;
+  }
+}
+
+uint32_t find_pool(const Node& node, const Draft& draft, Report& report) {
+  const auto name = read_string(node, "the name of a pool", report);
+  if (!name) return kNoPool;
+  std::vector<std::string_view> known;
+  for (uint32_t i = 0; i < draft.document.pools.size(); ++i) {
+    if (draft.document.pools[i].name == *name && !name->empty()) return i;
+    if (!draft.document.pools[i].name.empty()) known.push_back(draft.document.pools[i].name);
+  }
+  report.add(node, fmt::format("there is no pool {}; expected {}", quote(*name),
+                               suggestion(*name, known, "the name of a pool")));
+  return kNoPool;
+}
+
+void read_later(const Node& node, Report& report) {
+  if (const Node* mode = node.find("mode"))
+    read_word(*mode, {"nat"}, {"splice", "dsr", "ipip", "gue"}, report);
+  if (const Node* forwarded = node.find("forwarded"))
+    read_word(*forwarded, {"none"}, {"x-forwarded-for", "proxy-v1", "proxy-v2"}, report);
+  if (const Node* policy = node.find("on_no_backend"))
+    read_word(*policy, {"reset"}, {"503"}, report);
+  if (const Node* redispatch = node.find("redispatch"))
+    if (!read_boolean(*redispatch, report).value_or(true))
+      report.add(*redispatch, "false is not supported by this version; expected true");
+}
+
+Service read_service(const Node& node, Draft& draft) {
+  Service service;
+  service.line = node.line;
+  service.pool = kNoPool;
+  Report& report = draft.report;
+  if (!is_group(node, report)) return service;
+  check_names(node,
+              {{"name", "vip", "port", "protocol", "mode", "pool", "persistence", "timeouts",
+                "forwarded", "on_no_backend", "redispatch"},
+               {"table", "limits"}},
+              report);
+  read_later(node, report);
+  if (const Node* name = require(node, "name", "the name of the service", report))
+    service.name = read_name(*name, report).value_or("");
+  if (const Node* vip = require(node, "vip", "an IPv4 or IPv6 address", report))
+    service.vip = read_address(*vip, report).value_or(IpAddress{});
+  if (const Node* port = require(node, "port", "an integer from 1 to 65535", report))
+    service.port = static_cast<uint16_t>(read_integer(*port, 1, 65535, report).value_or(0));
+  bool protocol_known = true;
+  if (const Node* protocol = node.find("protocol")) {
+    const auto word = read_word(*protocol, {"tcp", "udp"}, {}, report);
+    protocol_known = word.has_value();
+    service.protocol = word.value_or(0) == 0 ? Protocol::tcp : Protocol::udp;
+  }
+  if (service.protocol == Protocol::udp) service.timeouts.idle = 30s;
+  if (const Node* pool = require(node, "pool", "the name of a pool", report))
+    service.pool = find_pool(*pool, draft, report);
+  if (const Node* persistence = node.find("persistence"))
+    read_persistence(*persistence, service, report);
+  if (const Node* timeouts = node.find("timeouts"))
+    read_timeouts(*timeouts, protocol_known, service, report);
+  return service;
+}
+
+void check_duplicates(Draft& draft) {
+  std::map<std::string, size_t> names;
+  std::map<std::tuple<IpAddress, uint16_t, Protocol>, size_t> endpoints;
+  for (size_t i = 0; i < draft.document.services.size(); ++i) {
+    const Service& s = draft.document.services[i];
+    const Node& node = element(draft.root, "services", i);
+    if (!s.name.empty())
+      if (const auto [first, fresh] = names.emplace(s.name, i); !fresh)
+        draft.report.add(
+            member(node, "name"),
+            fmt::format("\"{}\" is already the name of services[{}]; expected a name of "
+                        "its own",
+                        s.name, first->second));
+    if (s.vip.is_unspecified() || s.port == 0) continue;
+    const auto [first, fresh] = endpoints.emplace(std::tuple(s.vip, s.port, s.protocol), i);
+    if (!fresh)
+      draft.report.add(member(node, "vip"),
+                       fmt::format("{} port {} {} is already services[{}]; expected another VIP, "
+                                   "port or protocol",
+                                   s.vip.to_string(), s.port,
+                                   s.protocol == Protocol::tcp ? "tcp" : "udp", first->second));
+  }
+}
+
+// A pool that only UDP services use would never come up by the default TCP check: nothing listens.
+void choose_health(Draft& draft) {
+  std::vector<bool> tcp(draft.document.pools.size()), udp(draft.document.pools.size());
+  for (const Service& s : draft.document.services)
+    if (s.pool != kNoPool) (s.protocol == Protocol::udp ? udp : tcp)[s.pool] = true;
+  for (size_t i = 0; i < draft.document.pools.size(); ++i)
+    if (udp[i] && !tcp[i] && !draft.health_given[i])
+      draft.document.pools[i].health.type = HealthType::none;
+}
+
+}  // namespace
+
+void read_services(Draft& draft) {
+  const Node* node =
+      require(draft.root, "services", "a list of at least one service", draft.report);
+  if (node == nullptr) return;
+  const auto list = read_sequence(*node, "service", 1, kMaxServices, draft.report);
+  if (!list) return;
+  for (const Node& service : *list) draft.document.services.push_back(read_service(service, draft));
+  check_duplicates(draft);
+  choose_health(draft);
+}
+
+}  // namespace limpet::config
