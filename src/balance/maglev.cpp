@@ -3,8 +3,11 @@
 #include <algorithm>
 #include <bit>
 #include <cassert>
+#include <compare>
+#include <functional>
 #include <numeric>
 #include <queue>
+#include <utility>
 
 namespace limpet::balance {
 
@@ -18,25 +21,69 @@ constexpr HashKey kSkipKey = {'m', 'a', 'g', 'l', 'e', 'v', '/', 's',
 constexpr HashKey kSeedKey = {'m', 'a', 'g', 'l', 'e', 'v', '/', 's',
                               'e', 'e', 'd', '/', 'v', '1', '/', '.'};
 
+// Virtual time 1.0. An increment is at least kSecond / (256 * 5,000,011), 22 bits; the sum at most
+// kSecond * (ln(5,000,011) + 1), 57 bits.
+constexpr uint64_t kSecond = uint64_t{1} << 52;
+
 // One member while the table is filled.
 struct Filler {
-  uint64_t position;  // next slot of its permutation
-  uint64_t skip;      // 1 .. size - 1
-  uint64_t turns = 0;
-  uint32_t weight;
-  uint16_t member;  // the caller's index
+  uint64_t slot;        // next of its permutation
+  uint64_t skip;        // 1 .. size - 1
+  uint32_t wanted = 0;  // entries still to get
+  uint32_t weight;      // 1 .. 256
+  uint16_t member;      // the caller's index
 };
 
-// The member whose next turn is earliest in virtual time (turns + 1/2) / weight, compared without a
-// fraction; at the same time in the order of names, which is the order of `fillers`.
-struct Later {
-  const std::vector<Filler>& fillers;
-  bool operator()(uint32_t a, uint32_t b) const {
-    const uint64_t time_a = (2 * fillers[a].turns + 1) * fillers[b].weight;
-    const uint64_t time_b = (2 * fillers[b].turns + 1) * fillers[a].weight;
-    return time_a != time_b ? time_a > time_b : a > b;
-  }
+// Members of one weight take their turns at the same times, in name order.
+struct Class {
+  std::vector<Filler> fillers;  // those that still want entries
+  uint32_t weight;
+  uint32_t looked = 0;  // slots of their permutations that each has looked at
 };
+
+// When a class looks at its next slots; of two at the same time the lighter one first.
+struct Turn {
+  uint64_t time;
+  uint32_t weight_class;
+  friend auto operator<=>(const Turn&, const Turn&) = default;
+};
+
+// Everybody gets size * weight / sum entries; a fraction f of an entry goes up or down. Rounding up
+// is worth (2 f - 1) / weight: what the relative error gains by it. So light members, to whom one
+// entry is much, get the nearest integer, and the heavy ones make the sum right. Ties by name.
+void apportion(std::vector<Filler>& fillers, uint32_t size) {
+  int64_t sum = 0;
+  for (const Filler& f : fillers) sum += f.weight;
+  uint32_t left = size;
+  std::vector<int64_t> gain(fillers.size());  // times sum * weight
+  for (size_t i = 0; i < fillers.size(); ++i) {
+    const int64_t product = int64_t{size} * fillers[i].weight;
+    fillers[i].wanted = static_cast<uint32_t>(product / sum);
+    gain[i] = 2 * (product % sum) - sum;
+    left -= fillers[i].wanted;
+  }
+  std::vector<uint32_t> order(fillers.size());
+  std::iota(order.begin(), order.end(), 0u);
+  std::stable_sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) {
+    return gain[a] * fillers[b].weight > gain[b] * fillers[a].weight;
+  });
+  for (uint32_t i = 0; i < left; ++i) ++fillers[order[i]].wanted;
+}
+
+// Lightest first; whoever wants no entry is left out.
+std::vector<Class> by_weight(std::vector<Filler> fillers) {
+  std::erase_if(fillers, [](const Filler& f) { return f.wanted == 0; });
+  std::stable_sort(fillers.begin(), fillers.end(),
+                   [](const Filler& a, const Filler& b) { return a.weight < b.weight; });
+  std::vector<Class> classes;
+  for (const Filler& f : fillers) {
+    if (classes.empty() || classes.back().weight != f.weight) {
+      classes.push_back({.fillers = {}, .weight = f.weight});
+    }
+    classes.back().fillers.push_back(f);
+  }
+  return classes;
+}
 
 }  // namespace
 
@@ -48,32 +95,50 @@ Maglev::Maglev(std::span<const MaglevMember> members, uint32_t size) : ranks_(me
             [&](uint16_t a, uint16_t b) { return members[a].name < members[b].name; });
 
   std::vector<Filler> fillers;
-  fillers.reserve(members.size());
   for (const uint16_t member : by_name) {
     const auto& [name, weight] = members[member];
     assert(weight <= kMaxWeight);
     assert(fillers.empty() || members[fillers.back().member].name != name);
     ranks_[member] = {siphash(kSeedKey, name), weight, 0};
     if (weight == 0) continue;
-    fillers.push_back({siphash(kOffsetKey, name) % size, siphash(kSkipKey, name) % (size - 1) + 1,
-                       0, weight, member});
+    fillers.push_back({.slot = siphash(kOffsetKey, name) % size,
+                       .skip = siphash(kSkipKey, name) % (size - 1) + 1,
+                       .weight = weight,
+                       .member = member});
   }
   if (fillers.empty()) return;
+  apportion(fillers, size);
+  for (const Filler& f : fillers) ranks_[f.member].entries = f.wanted;
+  std::vector<Class> classes = by_weight(std::move(fillers));
 
   table_.assign(size, kNone);
-  std::vector<uint32_t> all(fillers.size());
-  std::iota(all.begin(), all.end(), 0u);
-  std::priority_queue<uint32_t, std::vector<uint32_t>, Later> turns(Later{fillers}, std::move(all));
-  for (uint32_t filled = 0; filled < size; ++filled) {
-    const uint32_t next = turns.top();
+  // Most looks find the slot taken: a bit each stays in the cache where the table does not.
+  std::vector<bool> taken(size);
+  std::priority_queue<Turn, std::vector<Turn>, std::greater<>> turns;
+  const auto after = [size](uint64_t now, const Class& c) {
+    return now + kSecond / (uint64_t{c.weight} * (size - c.looked));
+  };
+  for (uint32_t i = 0; i < classes.size(); ++i) turns.push({after(0, classes[i]), i});
+  // Ends with the table full: the size is prime, so a permutation visits every slot, and whatever a
+  // member has passed was taken; as long as it wants one more, a free slot lies ahead of it.
+  while (!turns.empty()) {
+    const auto [now, i] = turns.top();
     turns.pop();
-    Filler& f = fillers[next];
-    // Ends because the size is prime: the permutation then visits every slot, and one is free.
-    while (table_[f.position] != kNone) f.position = (f.position + f.skip) % size;
-    table_[f.position] = f.member;
-    ++ranks_[f.member].entries;
-    ++f.turns;
-    turns.push(next);
+    Class& c = classes[i];
+    bool satisfied = false;
+    for (Filler& f : c.fillers) {
+      if (!taken[f.slot]) {
+        taken[f.slot] = true;
+        table_[f.slot] = f.member;
+        satisfied |= --f.wanted == 0;
+      }
+      f.slot += f.skip;
+      if (f.slot >= size) f.slot -= size;
+    }
+    if (satisfied) std::erase_if(c.fillers, [](const Filler& f) { return f.wanted == 0; });
+    if (c.fillers.empty()) continue;
+    ++c.looked;
+    turns.push({after(now, c), i});
   }
 }
 

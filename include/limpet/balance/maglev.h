@@ -5,18 +5,22 @@
 // worker, share it by const reference. A backend that is down stays in the table and is stepped
 // over at look-up, so other clients do not move at all and it gets exactly its own clients back.
 //
-// Filling. Each member prefers the slots of the ring in an order of its own, the permutation
-// (offset + j * skip) mod size with offset and skip from its name. Members take turns; at its turn
-// a member gets the first slot of its permutation that is still free. With equal weights the turns
-// go round in the order of the names, which is the algorithm of the paper. With weights w the k-th
-// turn (from 0) of a member comes at the virtual time (k + 1/2) / w, so after any number of turns
-// everybody has had its share, rounded to the nearest (Webster's apportionment): entries are within
-// one of the weight's share in all but contrived pools, and always within 2 % where a share is 50
-// entries or more.
+// Filling. Each member prefers the slots of the ring in an order of its own, as in the paper: the
+// permutation (offset + j * skip) mod size, with offset and skip from its name. How turns are taken
+// differs, which halves what a removal moves beyond the share of the removed and makes weights exact:
+// 1. Quotas come first: size * weight / sum of weights, rounded up or down so that they add up and
+//    the light members, to whom one entry is much, get the nearest.
+// 2. A member's turn is to look at the *next* slot of its permutation and to take it if it is free,
+//    not to search on until it gets one. So a slot's owner depends on where the slot stands in each
+//    permutation, hardly on who found how much before, and a removed member disturbs little.
+// 3. Turns come at the expected times of exponential clocks with the weight as rate: the first after
+//    1 / (weight * size), the next 1 / (weight * (size - 1)) later, and so on. The earliest of such
+//    clocks is a member's with probability weight / sum of weights, as in weighted rendezvous hashing,
+//    so the quotas have little left to correct. With equal weights turns go round in name order.
 //
-// Rejected: rounds of `weight` turns each (Katran) let a heavy member take its whole share of a
-// round at once, which costs balance at the end of a small ring; weighted rendezvous hashing of
-// every slot moves the minimum on a removal but balances only binomially, 4 % off at 100 backends.
+// Measured at size 65537, worst of all removals, entries moved / share of the removed: 1.03 with 10
+// equal members and 1.37 with 100; in the paper's way 1.05 and 1.64. Rejected too: weighted rendezvous
+// hashing without quotas, which moves the least possible but is 4 % off balance at 100 members.
 #pragma once
 
 #include <cstdint>

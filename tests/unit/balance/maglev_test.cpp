@@ -63,36 +63,43 @@ uint64_t random_hash(uint64_t i) {
 const auto everybody = [](uint16_t) { return true; };
 const auto nobody = [](uint16_t) { return false; };
 
-// The pseudo code of the paper's section 3.4, line by line: equal weights, members in name order.
-std::vector<uint16_t> paper(const std::vector<std::string>& sorted_names, uint32_t size) {
+// The filling as the header tells it, without a heap: all looks of all members (in name order) at
+// all slots of their permutations, sorted by time.
+std::vector<uint16_t> fill(const Members& sorted, std::vector<uint32_t> quotas, uint32_t size) {
   const HashKey offset_key{'m', 'a', 'g', 'l', 'e', 'v', '/', 'o',
                            'f', 'f', 's', 'e', 't', '/', 'v', '1'};
   const HashKey skip_key{'m', 'a', 'g', 'l', 'e', 'v', '/', 's',
                          'k', 'i', 'p', '/', 'v', '1', '/', '.'};
-  const size_t n = sorted_names.size();
-  std::vector<std::vector<uint32_t>> permutation(n, std::vector<uint32_t>(size));
-  for (size_t i = 0; i < n; ++i) {
-    const uint64_t offset = siphash(offset_key, sorted_names[i]) % size;
-    const uint64_t skip = siphash(skip_key, sorted_names[i]) % (size - 1) + 1;
+  struct Look {
+    double time;
+    uint16_t member;
+    uint64_t slot;
+  };
+  std::vector<Look> looks;
+  for (uint16_t i = 0; i < sorted.size(); ++i) {
+    const uint64_t offset = siphash(offset_key, sorted[i].name) % size;
+    const uint64_t skip = siphash(skip_key, sorted[i].name) % (size - 1) + 1;
+    double time = 0;
     for (uint32_t j = 0; j < size; ++j) {
-      permutation[i][j] = static_cast<uint32_t>((offset + j * skip) % size);
+      time += 1.0 / (sorted[i].weight * double(size - j));
+      looks.push_back({time, i, (offset + j * skip) % size});
     }
   }
-  std::vector<uint32_t> next(n, 0);
-  std::vector<int> entry(size, -1);
-  for (uint32_t filled = 0;;) {
-    for (size_t i = 0; i < n; ++i) {
-      uint32_t c = permutation[i][next[i]];
-      while (entry[c] >= 0) {
-        next[i] = next[i] + 1;
-        c = permutation[i][next[i]];
-      }
-      entry[c] = static_cast<int>(i);
-      next[i] = next[i] + 1;
-      filled = filled + 1;
-      if (filled == size) return {entry.begin(), entry.end()};
-    }
+  std::stable_sort(looks.begin(), looks.end(), [](const Look& a, const Look& b) {
+    return std::pair(a.time, a.member) < std::pair(b.time, b.member);
+  });
+  std::vector<uint16_t> table(size, Maglev::kNone);
+  for (const Look& look : looks) {
+    if (table[look.slot] != Maglev::kNone || quotas[look.member] == 0) continue;
+    table[look.slot] = look.member;
+    --quotas[look.member];
   }
+  return table;
+}
+
+std::vector<uint16_t> table(const Members& m, uint32_t size) {
+  const Maglev t(m, size);
+  return {t.table().begin(), t.table().end()};
 }
 
 TEST(Maglev, empty_table_answers_none) {
@@ -103,45 +110,47 @@ TEST(Maglev, empty_table_answers_none) {
   EXPECT_EQ(t.lookup(1, everybody), Maglev::kNone);
 }
 
-TEST(Maglev, equal_weights_are_the_algorithm_of_the_paper) {
-  EXPECT_EQ(std::vector<uint16_t>({0, 0, 1, 0, 2, 1, 2}), paper({"a", "b", "c"}, 7));
-  for (const size_t n : {1u, 2u, 3u, 6u}) {
-    for (const uint32_t size : {7u, 11u, 251u}) {
-      const Members m = pool(n);  // "s0".."s5": already in name order
-      std::vector<std::string> sorted;
-      for (const MaglevMember& x : m) sorted.push_back(x.name);
-      const Maglev t(m, size);
-      EXPECT_EQ(std::vector<uint16_t>(t.table().begin(), t.table().end()), paper(sorted, size))
-          << n << " members, " << size << " slots";
-    }
-  }
-}
-
 // Sizes that a person can follow.
 TEST(Maglev, rings_of_7_and_11_have_the_tables_written_here) {
   const Members equal = {{"a", 1}, {"b", 1}, {"c", 1}};
   const Members one_two_three = {{"a", 1}, {"b", 2}, {"c", 3}};
-  const auto table = [](const Members& m, uint32_t size) {
-    const Maglev t(m, size);
-    return std::vector<uint16_t>(t.table().begin(), t.table().end());
-  };
   EXPECT_EQ(table(equal, 7), std::vector<uint16_t>({0, 0, 1, 0, 2, 1, 2}));
-  EXPECT_EQ(table(equal, 11), std::vector<uint16_t>({1, 0, 1, 2, 0, 2, 0, 1, 1, 2, 0}));
+  EXPECT_EQ(table(equal, 11), std::vector<uint16_t>({1, 0, 1, 2, 0, 2, 1, 0, 1, 2, 0}));
   EXPECT_EQ(table(one_two_three, 7), std::vector<uint16_t>({0, 1, 2, 2, 2, 1, 2}));
-  EXPECT_EQ(table(one_two_three, 11), std::vector<uint16_t>({1, 0, 1, 2, 0, 2, 2, 1, 1, 2, 2}));
+  EXPECT_EQ(table(one_two_three, 11), std::vector<uint16_t>({1, 1, 1, 2, 0, 2, 2, 0, 1, 2, 2}));
+
+  EXPECT_EQ(fill(equal, {3, 2, 2}, 7), table(equal, 7));
+  EXPECT_EQ(fill(equal, {4, 4, 3}, 11), table(equal, 11));
+  EXPECT_EQ(fill(one_two_three, {1, 2, 4}, 7), table(one_two_three, 7));
+  EXPECT_EQ(fill(one_two_three, {2, 4, 5}, 11), table(one_two_three, 11));
+}
+
+TEST(Maglev, larger_rings_are_filled_as_the_header_tells) {
+  const Members equal = pool(10);  // "s0".."s9": already in name order
+  EXPECT_EQ(table(equal, 1009),
+            fill(equal, {101, 101, 101, 101, 101, 101, 101, 101, 101, 100}, 1009));
+  const Members heavy =
+      weighted({100, 1, 7, 50, 256});  // shares of 1009: 243.7 2.4 17.1 121.9 623.9
+  EXPECT_EQ(table(heavy, 1009), fill(heavy, {244, 2, 17, 122, 624}, 1009));
 }
 
 // Nodes with different builds share clients only while these values stay: to change one is to move
 // every client of every user.
 TEST(Maglev, golden_tables_do_not_change) {
-  EXPECT_EQ(checksum(Maglev(pool(10))), 0xbac881437b123f09u);
-  EXPECT_EQ(checksum(Maglev(randomly_weighted(100, 1))), 0xcd10487123249a43u);
+  EXPECT_EQ(checksum(Maglev(pool(10))), 0xb71759387f66e072u);
+  EXPECT_EQ(checksum(Maglev(randomly_weighted(100, 1))), 0x11274dfb970dbcf5u);
   const Maglev t(weighted({1, 2, 4}), 251);
-  const auto only = [](uint16_t wanted) { return [=](uint16_t i) { return i == wanted; }; };
   EXPECT_EQ(t.lookup(random_hash(1), everybody), 0u);
   EXPECT_EQ(t.lookup(random_hash(2), everybody), 2u);
   EXPECT_EQ(t.lookup(random_hash(3), everybody), 2u);
-  EXPECT_EQ(t.lookup(random_hash(3), only(0)), 0u);
+  // Only two of a hundred up: the fallback decides most of these.
+  const Maglev hundred(pool(100));
+  uint64_t chosen = 0;
+  for (uint64_t c = 0; c < 64; ++c) {
+    const auto two = [](uint16_t i) { return i == 10 || i == 11; };
+    chosen |= uint64_t{hundred.lookup(random_hash(c), two) == 11} << c;
+  }
+  EXPECT_EQ(chosen, 0x5535dcd071e8322cu);
 }
 
 TEST(Maglev, entries_are_within_2_percent_of_the_weights_share) {
@@ -149,12 +158,15 @@ TEST(Maglev, entries_are_within_2_percent_of_the_weights_share) {
   one_heavy[17].weight = 256;
   Members one_light = pool(100);
   for (size_t i = 1; i < one_light.size(); ++i) one_light[i].weight = 256;
+  Members few_light = pool(100);  // 2.84 entries each: 3, not 2
+  for (size_t i = 0; i < 100; ++i) few_light[i].weight = i % 10 == 0 ? 1 : 256;
   const std::vector<Members> cases = {weighted({1}),
                                       weighted({1, 1}),
                                       weighted({1, 2}),
                                       weighted({256, 1}),
                                       weighted({1, 0, 3}),
                                       weighted({255, 256, 254}),
+                                      few_light,
                                       pool(10),
                                       pool(100),
                                       randomly_weighted(10, 1),
@@ -173,7 +185,7 @@ TEST(Maglev, entries_are_within_2_percent_of_the_weights_share) {
       const double share = 65537.0 * m[i].weight / sum;
       const double error = std::abs(t.entries(i) - share);
       // A weight of 1 among 12,850 owns 5.1 entries, and there are no tenths of entries.
-      EXPECT_LE(error, std::max(0.02 * share, 1.0))
+      EXPECT_LE(error, std::max(0.02 * share, 0.5))
           << "case " << c << ", member " << i << " of weight " << m[i].weight;
       EXPECT_EQ(t.entries(i), std::count(t.table().begin(), t.table().end(), i));
       total += t.entries(i);
@@ -198,6 +210,7 @@ TEST(Maglev, order_of_the_members_does_not_matter) {
 
 struct Disruption {
   double worst = 0, mean = 0;  // entries that change hands / entries of the one who comes or goes
+  double worst_excess = 0;     // entries of others that change hands / size
 };
 
 // Of all removals, or seen from the other side, of all additions to the smaller pool: the same two
@@ -217,22 +230,37 @@ Disruption disruption(const Members& m) {
     const double ratio = double(moved) / full.entries(static_cast<uint16_t>(gone));
     d.worst = std::max(d.worst, ratio);
     d.mean += ratio / double(m.size());
+    const uint32_t excess = moved - full.entries(static_cast<uint16_t>(gone));
+    d.worst_excess = std::max(d.worst_excess, double(excess) / t.size());
   }
   return d;
 }
 
 TEST(Maglev, removal_moves_little_more_than_the_share_of_the_removed) {
-  for (const char* prefix : {"s", "web-", "10.2.0."}) {
-    const Disruption ten = disruption(pool(10, prefix));
-    const Disruption hundred = disruption(pool(100, prefix));
+  const auto report = [](const char* what, const Disruption& d) {
     fmt::print(
-        "{}N, share moved by a removal: 10 backends worst {:.3f} mean {:.3f}, "
-        "100 backends worst {:.3f} mean {:.3f}\n",
-        prefix, ten.worst, ten.mean, hundred.worst, hundred.mean);
+        "removal from {}: entries moved / share, worst {:.3f}, mean {:.3f}; beyond the share "
+        "at most {:.2f} % of the table\n",
+        what, d.worst, d.mean, d.worst_excess * 100);
+  };
+  for (const char* prefix : {"s", "web-"}) {
+    const Disruption ten = disruption(pool(10, prefix));
+    report("10", ten);
     EXPECT_LE(ten.worst, 1.1);
-    EXPECT_LE(hundred.worst, 1.8);
     EXPECT_GE(ten.worst, 1.0);  // whoever owned the removed entries must move
+    const Disruption hundred = disruption(pool(100, prefix));
+    report("100", hundred);
+    EXPECT_LE(hundred.worst, 1.8);
   }
+  Members one_two = pool(100);
+  for (size_t i = 0; i < 100; i += 2) one_two[i].weight = 2;
+  const Disruption mixed = disruption(one_two);
+  report("100 of weights 1 and 2", mixed);
+  EXPECT_LE(mixed.worst, 1.8);
+  // With weights of 1 to 256 some own 5 entries: the ratio says little, so bound what else moves.
+  const Disruption random = disruption(randomly_weighted(100, 1));
+  report("100 of random weights", random);
+  EXPECT_LE(random.worst_excess, 0.005);
 }
 
 TEST(Maglev, a_backend_that_goes_down_moves_its_own_clients_only_and_they_return) {
