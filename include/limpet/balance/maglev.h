@@ -6,21 +6,25 @@
 // over at look-up, so other clients do not move at all and it gets exactly its own clients back.
 //
 // Filling. Each member prefers the slots of the ring in an order of its own, as in the paper: the
-// permutation (offset + j * skip) mod size, with offset and skip from its name. How turns are taken
-// differs, which halves what a removal moves beyond the share of the removed and makes weights exact:
+// permutation (offset + j * skip) mod size, with offset and skip from its name. How turns are
+// taken differs, which halves what a removal moves beyond the share of the removed and makes
+// weights exact:
 // 1. Quotas come first: size * weight / sum of weights, rounded up or down so that they add up and
 //    the light members, to whom one entry is much, get the nearest.
-// 2. A member's turn is to look at the *next* slot of its permutation and to take it if it is free,
-//    not to search on until it gets one. So a slot's owner depends on where the slot stands in each
-//    permutation, hardly on who found how much before, and a removed member disturbs little.
-// 3. Turns come at the expected times of exponential clocks with the weight as rate: the first after
-//    1 / (weight * size), the next 1 / (weight * (size - 1)) later, and so on. The earliest of such
-//    clocks is a member's with probability weight / sum of weights, as in weighted rendezvous hashing,
-//    so the quotas have little left to correct. With equal weights turns go round in name order.
+// 2. A member's turn is to look at the *next* slot of its permutation and to take it if it is
+//    free, not to search on until it gets one. So a slot's owner depends on where the slot stands
+//    in each permutation, hardly on who found how much before, and a removed member disturbs
+//    little.
+// 3. Turns come at the expected times of exponential clocks with the weight as rate: the first
+//    after 1 / (weight * size), the next 1 / (weight * (size - 1)) later, and so on. The earliest
+//    of such clocks is a member's with probability weight / sum of weights, as in weighted
+//    rendezvous hashing, so the quotas have little left to correct. With equal weights turns go
+//    round in name order.
 //
-// Measured at size 65537, worst of all removals, entries moved / share of the removed: 1.03 with 10
-// equal members and 1.37 with 100; in the paper's way 1.05 and 1.64. Rejected too: weighted rendezvous
-// hashing without quotas, which moves the least possible but is 4 % off balance at 100 members.
+// Measured at size 65537, worst of all removals, entries moved / share of the removed: 1.03 with
+// 10 equal members and 1.37 with 100; in the paper's way 1.05 and 1.64. Rejected too: weighted
+// rendezvous hashing without quotas, which moves the least possible but is 4 % off balance at 100
+// members.
 #pragma once
 
 #include <cstdint>
