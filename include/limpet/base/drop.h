@@ -53,7 +53,6 @@ namespace limpet {
   X(hairpin,               "would leave to an address of our own") \
   X(icmp_rate_limited,     "would need an ICMP error beyond the rate limit") \
   /* machinery */ \
-  X(handoff_full,          "ring to the owning worker was full") \
   X(mbuf_exhausted,        "no mbuf left for an answer or a copy") \
   X(mbuf_segmented,        "frame in several buffers that has to be contiguous") \
   X(shutdown,              "held when the worker ended")

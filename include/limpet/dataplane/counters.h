@@ -1,0 +1,113 @@
+// Counters of one worker. Plain: the worker is the only writer, on cache lines of its own; the
+// control thread reads them at any time and sums over the workers.
+//
+// Two identities hold whenever no burst is under way (design: nothing is lost), summed or alone:
+//   rx + handed_in = forwarded + consumed + handed_out + punted + sum(drops) + held.packets
+//   tx = forwarded + originated - tx_failed
+// and over all workers handed_out = handed_in + rings.out_dropped.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <vector>
+
+#include "limpet/base/drop.h"
+
+namespace limpet::dataplane {
+
+// One writer, many readers. add() is a plain load, add and store: no lock prefix.
+class Counter {
+ public:
+  void add(uint64_t n = 1) {
+    value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+  }
+  void sub(uint64_t n = 1) { add(~n + 1); }  // gauges
+  void set(uint64_t n) { value_.store(n, std::memory_order_relaxed); }
+  uint64_t get() const { return value_.load(std::memory_order_relaxed); }
+
+ private:
+  std::atomic<uint64_t> value_{0};
+};
+
+struct DropCounter {
+  Counter packets;
+  Counter bytes;
+};
+
+struct alignas(64) BackendCounters {  // per worker and backend slot
+  Counter connections_active;         // gauge: flow records that name the slot
+  Counter connections_total;
+  Counter packets_in;   // client -> backend
+  Counter packets_out;  // backend -> client
+  Counter bytes_in;     // of whole frames
+  Counter bytes_out;
+  Counter connect_failures;  // the backend answered a SYN with RST, or not at all
+  Counter redispatched;      // chosen although another backend was the client's first choice
+};
+
+struct alignas(64) ServiceCounters {  // per worker and service slot
+  Counter connections_active;
+  Counter connections_total;
+  Counter packets_in;
+  Counter packets_out;
+  Counter bytes_in;
+  Counter bytes_out;
+  Counter no_backend;
+};
+
+struct alignas(64) WorkerCounters {
+  // ends of frames
+  Counter rx;
+  Counter handed_in;
+  Counter forwarded;
+  Counter consumed;
+  Counter handed_out;
+  Counter punted;
+  Counter held_packets;  // gauge
+  Counter held_bytes;    // gauge
+  // frames of our own making
+  Counter tx;
+  Counter originated;
+  Counter tx_failed;
+  Counter originated_lost;  // never reached a port: no buffer, no route, or no answer from the hop
+  // rings
+  Counter ring_out_dropped;  // frames for another worker that found its ring full
+  Counter ring_in_dropped;   // neighbor updates for this worker that found its ring full
+  // flows
+  Counter flows_used;  // gauge
+  Counter flows_created;
+  Counter flows_expired;
+  Counter flows_evicted;  // ended or half-open flows that made room in a full table
+  Counter flows_reset;    // TCP flows of a dead backend whose client was told
+  Counter port_early_reuse;
+  Counter stale_answered;  // a backend answered our SYN from TIME_WAIT; reset there and sent again
+  Counter resets_sent;     // in answer to segments of no flow or service
+  Counter icmp_sent;
+  Counter icmp_translated;
+  // loop
+  Counter iterations;
+  Counter empty_polls;
+  Counter busy_cycles;
+  Counter total_cycles;
+  Counter snapshot;  // serial in use
+};
+
+// All of one worker, preallocated for every slot and port there can be.
+struct WorkerStats {
+  WorkerStats(size_t ports, size_t backends, size_t services)
+      : drops(ports), backends(backends), services(services) {}
+  WorkerCounters worker;
+  std::vector<std::array<DropCounter, kDropCount>> drops;  // by port
+  std::vector<BackendCounters> backends;                   // by slot
+  std::vector<ServiceCounters> services;                   // by slot
+
+  uint64_t drops_total() const {
+    uint64_t sum = 0;
+    for (const auto& port : drops)
+      for (const DropCounter& d : port) sum += d.packets.get();
+    return sum;
+  }
+};
+
+}  // namespace limpet::dataplane

@@ -1,0 +1,146 @@
+// Everything that a worker reads and configuration changes, as one immutable object. Built aside by
+// the control thread (control/publisher), published by one store-release, reclaimed through RCU
+// (dataplane/shared.h). Backend health is not in here: it travels by ring and changes more often.
+//
+// Slots: services, backends and source addresses have indices that stay the same from snapshot to
+// snapshot as long as a flow may name them. A backend that is removed from the configuration keeps
+// its slot (`configured` false) until the last worker counts no connection of it; flow records
+// therefore hold slots, never pointers.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "limpet/affinity/choose.h"
+#include "limpet/balance/maglev.h"
+#include "limpet/base/address.h"
+#include "limpet/base/time.h"
+#include "limpet/flow/ports.h"
+#include "limpet/flow/table.h"
+
+namespace limpet::dataplane {
+
+constexpr uint16_t kNoSlot = 0xffff;
+constexpr size_t kMaxServices = 4096;
+constexpr size_t kMaxBackends = 16384;
+constexpr size_t kMaxSources = 1024;
+constexpr size_t kMaxPorts = 16;
+
+struct PortEntry {  // index = the limpet port number, not DPDK's
+  std::string name;
+  MacAddress mac;
+  uint16_t mtu = 1500;
+  bool kernel_shares = false;  // the kernel sees the same frames (af_packet): others' are `punted`
+  bool rss = false;            // the NIC spreads TCP and UDP by our key, so queue = owner
+  flow::Reta reta;
+  std::vector<Prefix> addresses;  // ours, with the on-link network
+};
+
+struct RouteEntry {  // longest prefix first
+  Prefix to;
+  IpAddress via;  // unspecified of any family: on-link
+  uint16_t port = 0;
+};
+
+struct SourceEntry {  // by source slot
+  IpAddress address;
+};
+
+struct PoolSource {
+  uint16_t source = kNoSlot;
+  // By worker; null where the worker has no port towards this endpoint. The object is the worker's
+  // own and outlives the snapshot (control/slots.h).
+  std::vector<flow::SourcePorts*> ports;
+};
+
+struct BackendEntry {  // by backend slot
+  std::string name;
+  std::string pool_name;
+  IpAddress address;
+  be16 port{};
+  uint16_t generation = 0;
+  bool used = false;        // the slot is taken
+  bool configured = false;  // false: only flows that exist already
+  std::vector<PoolSource> sources;
+};
+
+struct PoolEntry {
+  std::string name;
+  balance::Maglev maglev;
+  std::vector<uint16_t> members;  // Maglev member -> backend slot
+};
+
+struct Timeouts {
+  Tick connect = 0, idle = 0, half_closed = 0, time_wait = 0;
+};
+
+struct ServiceEntry {  // by service slot
+  std::string name;
+  IpAddress vip;
+  be16 port{};
+  uint8_t protocol = 0;
+  bool used = false;
+  bool configured = false;  // false: removed; flows that exist go on
+  uint16_t pool = kNoSlot;  // index into Snapshot::pools; valid while configured
+  affinity::Policy policy;
+  Timeouts timeouts;
+};
+
+// What a destination address is to us.
+struct Local {
+  uint16_t vip = kNoSlot;     // number of the VIP address, for service look-up
+  uint16_t source = kNoSlot;  // source slot: answers of backends arrive here
+  uint16_t port = kNoSlot;    // our own address on this port (ARP, echo)
+};
+
+// Open-addressing map from address to Local and from {vip, protocol, port} to service slot. Small
+// (hundreds of entries), read once per packet, so it stays in the first-level cache.
+class LocalTable {
+ public:
+  LocalTable();
+  Local& add(const IpAddress& address);  // finds or inserts
+  void add_service(uint16_t vip, uint8_t protocol, be16 port, uint16_t slot);
+  const Local* find(const IpAddress& address) const;
+  uint16_t service(uint16_t vip, uint8_t protocol, be16 port) const;  // kNoSlot when none
+
+ private:
+  struct AddressCell {
+    IpAddress address;
+    Local local;
+    bool used = false;
+  };
+  struct ServiceCell {
+    uint64_t key = 0;  // 0: empty; vip + 1 in the high bits
+    uint16_t slot = kNoSlot;
+  };
+  void grow_addresses();
+  void grow_services();
+  std::vector<AddressCell> addresses_;
+  std::vector<ServiceCell> services_;
+  size_t address_count_ = 0, service_count_ = 0;
+};
+
+struct Hop {
+  bool ok = false;
+  uint16_t port = 0;
+  IpAddress address;  // on-link
+};
+
+struct Snapshot {
+  uint64_t serial = 0;
+  std::vector<PortEntry> ports;
+  std::vector<RouteEntry> routes;
+  std::vector<SourceEntry> sources;  // by slot
+  std::vector<PoolEntry> pools;
+  std::vector<BackendEntry> backends;  // by slot
+  std::vector<ServiceEntry> services;  // by slot
+  LocalTable locals;
+
+  Hop route(const IpAddress& destination) const;
+  // Our address on `port` of the family of `like`: in its network if there is one, else the first.
+  const IpAddress* own_address(uint16_t port, const IpAddress& like) const;
+};
+
+}  // namespace limpet::dataplane

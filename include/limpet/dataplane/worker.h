@@ -1,0 +1,187 @@
+// One poll-mode worker: takes bursts of received frames, ends each of them in exactly one way, and
+// leaves frames to send in an Output. It shares nothing that it writes (counters excepted, which
+// others read), never blocks, allocates nothing after construction and reads no clock.
+//
+// Called by the lcore loop (port/loop.h) in this order, once per iteration:
+//   begin(now)          control ring first and completely, then the snapshot's consequences
+//   receive(...)        for every port's burst
+//   receive_handed()    frames that other workers passed on
+//   housekeeping()      timers, neighbors, resets of flows whose backend died, queries
+//   flush()             whatever waits in the transmit buffers
+//   quiescent()         RCU report and snapshot reload; may_sleep() says whether to rest
+#pragma once
+
+#include <rte_mbuf.h>
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "limpet/base/drop.h"
+#include "limpet/base/time.h"
+#include "limpet/dataplane/counters.h"
+#include "limpet/dataplane/neighbors.h"
+#include "limpet/dataplane/shared.h"
+#include "limpet/dataplane/snapshot.h"
+#include "limpet/flow/table.h"
+#include "limpet/flow/toeplitz.h"
+#include "limpet/flow/wheel.h"
+#include "limpet/wire/frame.h"
+
+namespace limpet::dataplane {
+
+// Where frames leave. Implemented by `port` (rte_eth_tx_burst) and by tests.
+class Output {
+ public:
+  virtual ~Output() = default;
+  // Sends a prefix of `frames` and takes ownership of it; returns its length.
+  virtual uint16_t transmit(uint16_t port, rte_mbuf** frames, uint16_t count) = 0;
+};
+
+struct WorkerSetup {
+  unsigned id = 0;  // 0 .. workers - 1
+  Shared* shared = nullptr;
+  WorkerStats* stats = nullptr;  // written by this worker only
+  Output* output = nullptr;
+  rte_mempool* pool = nullptr;  // for frames of our own making
+  const flow::Toeplitz* toeplitz = nullptr;
+  uint32_t flows = 65536;  // of this worker
+  uint32_t held_packets = 4096;
+  uint16_t neighbors = 4096;
+  std::array<uint64_t, 8> secret{};  // of the flow table's hash; random in production
+  uint64_t random_seed = 1;          // eviction samples
+  Duration hold_syns =
+      std::chrono::seconds(60);  // after start every source port may be in TIME_WAIT
+};
+
+class Worker {
+ public:
+  static constexpr uint16_t kBurst = 32;
+
+  Worker(const WorkerSetup& setup, Instant now);
+  ~Worker();  // frees whatever is held
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
+
+  void begin(Instant now);
+  void receive(uint16_t port, rte_mbuf** frames,
+               uint16_t count);  // takes ownership; count <= kBurst
+  unsigned receive_handed();
+  void housekeeping();
+  void flush();
+  void quiescent();
+  void offline();  // before a sleep
+  void online();   // after it: reloads the snapshot
+  bool may_sleep() const { return flush_left_ == 0 && queries_.empty(); }
+
+  const flow::Table& flows() const { return table_; }  // for tests, between iterations
+  const Neighbors& neighbors() const { return neighbors_; }
+
+ private:
+  struct Work;  // one frame of a burst between its stages
+
+  // worker.cpp: batches
+  void adopt(const Snapshot* snapshot);
+  void burst(uint16_t port, rte_mbuf** frames, uint16_t count, bool handed);
+  bool classify(Work& w, bool handed);
+  bool hand_over(Work& w);
+  bool owner_elsewhere(const Work& w, unsigned& owner) const;
+  void act(Work& w);
+
+  // flows.cpp: full NAT
+  void from_client(Work& w);
+  void from_backend(Work& w);
+  void new_flow(Work& w);
+  flow::FlowId make_flow(Work& w, uint16_t backend, uint8_t reason);
+  void forward_to_backend(Work& w, flow::FlowId id);
+  void forward_to_client(Work& w, flow::FlowId id);
+  void refuse(Work& w, Drop reason, const IpAddress& from);
+  void end_flow(flow::FlowId id);
+  void arm(flow::FlowId id);
+  Tick timeout_of(const flow::Record& r) const;
+  void on_due(flow::FlowId id);
+  bool evict();
+  void answer_stale(Work& w, flow::FlowId id);
+  void hold_syn(flow::FlowId id, rte_mbuf* frame, uint16_t hop);
+  void drop_syn(flow::FlowId id);
+  void reset_flow(flow::FlowId id);
+
+  // local.cpp: frames for ourselves
+  void from_neighbor_arp(Work& w);
+  bool from_neighbor_nd(Work& w);
+  void answer_echo(Work& w);
+  void not_local(Work& w);
+  void reject(Work& w, Drop otherwise);
+  void icmp_error(Work& w);
+  void send_icmp(const Work& w, uint8_t error, const IpAddress& from, uint32_t mtu);
+
+  // send.cpp: the way out
+  void learn(uint16_t port, const IpAddress& address, const MacAddress& mac, bool create,
+             bool tell);
+  uint16_t hop_to(const IpAddress& destination, Drop& why);
+  void send_by(uint16_t hop, rte_mbuf* frame, bool originated, uint16_t in_port);
+  void put(uint16_t port, rte_mbuf* frame);
+  void flush_port(uint16_t port);
+  void originate(const IpAddress& destination, rte_mbuf* frame);
+  rte_mbuf* fresh();
+  void ask(uint16_t neighbor, bool unicast);
+  void give_up(uint16_t neighbor);
+
+  // control.cpp: messages, dead backends, queries
+  void on_message(const ToWorker& m);
+  void flush_dead(unsigned budget);
+  void answer_queries(unsigned budget);
+
+  void drop(rte_mbuf* frame, uint16_t port, Drop reason);
+  void consume(rte_mbuf* frame);
+  uint64_t random();
+
+  unsigned id_;
+  Shared& shared_;
+  WorkerStats& stats_;
+  WorkerCounters& n_;
+  Output& output_;
+  rte_mempool* pool_;
+  const flow::Toeplitz* toeplitz_;
+  const Snapshot* snapshot_ = nullptr;
+  Instant now_;
+  Tick tick_ = 0;
+  Tick hold_syns_until_ = 0;
+  uint64_t random_;
+
+  flow::Table table_;
+  flow::Wheel wheel_;
+  Neighbors neighbors_;
+
+  std::vector<balance::BackendStatus> status_;  // by backend slot
+  std::vector<uint16_t> status_generation_;
+  struct BackendHop {
+    uint16_t hop = 0;
+    uint16_t epoch = 0;
+  };
+  std::vector<BackendHop> backend_hops_;  // by backend slot
+  std::vector<uint32_t> source_turn_;     // by backend slot: which source address is next
+
+  struct TxBuffer {
+    std::array<rte_mbuf*, 64> frames;
+    uint16_t count = 0;
+  };
+  std::vector<TxBuffer> tx_;
+
+  struct HeldSyn {
+    flow::FlowId flow = flow::kNoFlow;
+    rte_mbuf* frame = nullptr;
+  };
+  std::vector<HeldSyn> syns_;  // direct-mapped by flow id; a newer SYN displaces an older one
+
+  std::vector<uint8_t> dead_;  // by backend slot: flows must be reset
+  uint32_t flush_left_ = 0;    // records still to be looked at
+  uint32_t flush_cursor_ = 0;
+  std::vector<Query*> queries_;
+  uint32_t icmp_tokens_ = 0;
+  Tick icmp_refill_ = 0;
+};
+
+}  // namespace limpet::dataplane
