@@ -24,6 +24,7 @@ size_t emit_ip(uint8_t* out, const Link& link, const IpHeader& header, size_t le
     ip[ip4::kVersionIhl] = 0x45;
     ip[ip4::kTos] = header.traffic_class;
     store(ip + ip4::kLength, be16::from(static_cast<uint16_t>(ip4::kSize + length)));
+    store(ip + ip4::kId, header.identification);
     store(ip + ip4::kFragment, be16::from(header.dont_fragment ? ip4::kDontFragment : uint16_t{0}));
     ip[ip4::kTtl] = header.ttl;
     ip[ip4::kProtocol] = header.protocol;

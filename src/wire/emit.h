@@ -19,8 +19,9 @@ struct IpHeader {
   uint8_t protocol = 0;
   uint8_t ttl = kOurTtl;
   uint8_t traffic_class = 0;
-  // An identification of zero is only right on packets that are never fragmented (RFC 6864, 4).
+  // IPv4. An identification of zero is right on packets that are never fragmented (RFC 6864, 4).
   bool dont_fragment = true;
+  be16 identification{};
 };
 
 constexpr size_t ip_header_size(bool v4) {
