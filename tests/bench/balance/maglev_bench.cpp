@@ -26,7 +26,7 @@ std::vector<MaglevMember> pool(int64_t n) {
 
 void build(benchmark::State& state) {
   const auto members = pool(state.range(0));
-  for (auto _ : state)
+  for ([[maybe_unused]] auto _ : state)
     benchmark::DoNotOptimize(Maglev(members, static_cast<uint32_t>(state.range(1))));
 }
 BENCHMARK(build)
@@ -45,7 +45,7 @@ void with_down(benchmark::State& state, Look look) {
   for (int64_t i = 0; i < state.range(1); ++i) status[static_cast<size_t>(i)].health = Health::down;
   const auto usable = [&](uint16_t i) { return status[i].accepts_new(); };
   uint32_t client = 0;
-  for (auto _ : state) benchmark::DoNotOptimize(look(table, client++, usable));
+  for ([[maybe_unused]] auto _ : state) benchmark::DoNotOptimize(look(table, client++, usable));
 }
 
 void lookup(benchmark::State& state) {

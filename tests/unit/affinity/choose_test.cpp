@@ -90,7 +90,7 @@ TEST(Choose, services_of_one_pool_agree_and_pools_do_not) {
     EXPECT_EQ(choose(b, client(host, 1), kTable, everybody).member, member);
     differ += choose(other, client(host, 1), kTable, everybody).member != member;
   }
-  EXPECT_NEAR(differ, 254 * 3 / 4, 30);
+  EXPECT_NEAR(differ, 254 * 0.75, 30);
 }
 
 TEST(Reason, names_are_stable) {
