@@ -1,0 +1,178 @@
+#include "limpet/port/eal_args.h"
+
+#include <gtest/gtest.h>
+
+namespace limpet::port {
+namespace {
+
+using Words = std::vector<std::string>;
+
+Words merged(const Words& configured, const Words& given) {
+  const auto result = merge_eal_arguments(configured, given);
+  EXPECT_TRUE(result.ok()) << (result.ok() ? "" : result.error());
+  return result.ok() ? *result : Words{"failed"};
+}
+
+std::string refused(const Words& configured, const Words& given) {
+  const auto result = merge_eal_arguments(configured, given);
+  EXPECT_FALSE(result.ok());
+  return result.ok() ? "" : result.error();
+}
+
+TEST(CommandLine, SplitsAtTheFirstDoubleDash) {
+  const Words words{"--lcores", "0@0,1@1", "--", "--config", "a.cfg", "--", "x"};
+  const CommandLine line = split_command_line(words);
+  EXPECT_TRUE(line.separated);
+  EXPECT_EQ(line.eal, (Words{"--lcores", "0@0,1@1"}));
+  EXPECT_EQ(line.own, (Words{"--config", "a.cfg", "--", "x"}));
+}
+
+TEST(CommandLine, BelongsToLimpetWithoutADoubleDash) {
+  const Words words{"--config", "a.cfg"};
+  const CommandLine line = split_command_line(words);
+  EXPECT_FALSE(line.separated);
+  EXPECT_TRUE(line.eal.empty());
+  EXPECT_EQ(line.own, words);
+}
+
+TEST(CommandLine, MayBeEmptyOnEitherSide) {
+  EXPECT_TRUE(split_command_line(Words{}).own.empty());
+  const CommandLine only = split_command_line(Words{"--"});
+  EXPECT_TRUE(only.separated);
+  EXPECT_TRUE(only.eal.empty());
+  EXPECT_TRUE(only.own.empty());
+}
+
+TEST(EalArguments, ConfiguredOnesStandWhenNothingIsGiven) {
+  const Words configured{"--lcores", "0@0,1@1", "--no-huge", "-m", "512"};
+  EXPECT_EQ(merged(configured, {}), configured);
+}
+
+TEST(EalArguments, GivenOnesStandWhenNothingIsConfigured) {
+  const Words given{"-l", "0-3", "--file-prefix=a"};
+  EXPECT_EQ(merged({}, given), given);
+  EXPECT_EQ(merged({}, {}), Words{});
+}
+
+TEST(EalArguments, AGivenCoreOptionRemovesEveryConfiguredOne) {
+  for (const char* form : {"-l", "-c", "--lcores", "-s", "-S"})
+    EXPECT_EQ(merged({"--lcores", "0@0,1@1", "-s", "2", "-S", "3", "-l0-1", "-c=3", "-n", "4"},
+                     {form, "7"}),
+              (Words{"-n", "4", form, "7"}))
+        << form;
+}
+
+TEST(EalArguments, NewCoresTakeTheOldMainCoreAway) {
+  EXPECT_EQ(merged({"--lcores=0@0,1@1", "--main-lcore", "1"}, {"-l", "4-6"}), (Words{"-l", "4-6"}));
+}
+
+TEST(EalArguments, ANewMainCoreLeavesTheCores) {
+  EXPECT_EQ(merged({"--lcores=0@0,1@1", "--main-lcore", "1"}, {"--main-lcore=0"}),
+            (Words{"--lcores=0@0,1@1", "--main-lcore=0"}));
+}
+
+TEST(EalArguments, MemoryIsOneGroup) {
+  EXPECT_EQ(merged({"-m", "512", "--no-pci"}, {"-m1024"}), (Words{"--no-pci", "-m1024"}));
+  EXPECT_EQ(merged({"--socket-mem", "512,512"}, {"-m", "64"}), (Words{"-m", "64"}));
+  EXPECT_EQ(merged({"-m", "64"}, {"--socket-mem=512"}), (Words{"--socket-mem=512"}));
+}
+
+TEST(EalArguments, HugepagesAndNoHugepagesExcludeEachOther) {
+  EXPECT_EQ(
+      merged({"--huge-dir", "/mnt/huge", "--huge-unlink", "--in-memory", "--socket-mem", "64"},
+             {"--no-huge"}),
+      (Words{"--no-huge"}));
+  EXPECT_EQ(merged({"--no-huge", "-m", "64"}, {"--huge-dir=/mnt/huge"}),
+            (Words{"-m", "64", "--huge-dir=/mnt/huge"}));
+  EXPECT_EQ(merged({"--no-huge"}, {"--socket-mem", "64"}), (Words{"--socket-mem", "64"}));
+  EXPECT_EQ(merged({"--huge-dir", "/a", "--in-memory"}, {"--huge-dir", "/b"}),
+            (Words{"--in-memory", "--huge-dir", "/b"}));
+  EXPECT_EQ(merged({"--no-huge", "-m", "64"}, {"-m", "128"}), (Words{"--no-huge", "-m", "128"}));
+}
+
+TEST(EalArguments, DeviceListsAreOneGroup) {
+  EXPECT_EQ(merged({"-a", "0000:03:00.0", "--allow=0000:03:00.1", "-n", "4"}, {"-b", "03:00.2"}),
+            (Words{"-n", "4", "-b", "03:00.2"}));
+  EXPECT_EQ(merged({"--no-pci"}, {"-a", "03:00.0", "-a", "03:00.1"}),
+            (Words{"-a", "03:00.0", "-a", "03:00.1"}));
+}
+
+TEST(EalArguments, AVdevReplacesOnlyTheOneOfItsName) {
+  EXPECT_EQ(merged({"--vdev=net_af_packet0,iface=l0", "--vdev", "net_af_packet1,iface=l1"},
+                   {"--vdev", "net_af_packet1,iface=eth7"}),
+            (Words{"--vdev=net_af_packet0,iface=l0", "--vdev", "net_af_packet1,iface=eth7"}));
+  EXPECT_EQ(merged({"--vdev=net_null10"}, {"--vdev=net_null1"}),
+            (Words{"--vdev=net_null10", "--vdev=net_null1"}));
+}
+
+TEST(EalArguments, LogLevelsAndDriversAddUp) {
+  EXPECT_EQ(merged({"--log-level=lib.eal:debug", "-d", "a.so"},
+                   {"--log-level", "pmd.*:info", "-d", "b.so"}),
+            (Words{"--log-level=lib.eal:debug", "-d", "a.so", "--log-level", "pmd.*:info", "-d",
+                   "b.so"}));
+}
+
+TEST(EalArguments, OtherOptionsReplaceThemselves) {
+  EXPECT_EQ(merged({"--file-prefix", "a", "-n", "4"}, {"--file-prefix=b"}),
+            (Words{"-n", "4", "--file-prefix=b"}));
+  EXPECT_EQ(merged({"--no-telemetry"}, {"--telemetry"}), (Words{"--telemetry"}));
+}
+
+TEST(EalArguments, LongNamesMayBeCutShortWhileUnambiguous) {
+  EXPECT_EQ(merged({"--lcores", "0@0,1@1"}, {"--lc", "0-1"}), (Words{"--lc", "0-1"}));
+  EXPECT_NE(refused({}, {"--no-h"}).find("--no-h"), std::string::npos);  // no-huge or no-hpet
+  EXPECT_EQ(merged({"--trace", "a"}, {"--trace", "b"}), (Words{"--trace", "a", "--trace", "b"}));
+}
+
+TEST(EalArguments, AnOptionalValueStandsOnlyBehindTheEqualsSign) {
+  EXPECT_EQ(merged({"--huge-unlink=never", "-n", "4"}, {"--huge-unlink", "-n", "2"}),
+            (Words{"--huge-unlink", "-n", "2"}));
+}
+
+TEST(EalArguments, AnErrorSaysWhereItStandsAndWhat) {
+  EXPECT_EQ(refused({"--no-such"}, {}),
+            "in `eal` of the configuration: '--no-such' is no option of DPDK's EAL; `limpet --help "
+            "--` lists them, and limpet's own options stand after --");
+  EXPECT_EQ(refused({}, {"-x"}),
+            "on the command line: '-x' is no option of DPDK's EAL; `limpet --help --` lists them, "
+            "and limpet's own options stand after --");
+  EXPECT_EQ(refused({"--lcores"}, {}),
+            "in `eal` of the configuration: EAL option --lcores needs a value");
+  EXPECT_EQ(refused({}, {"--no-huge=1"}),
+            "on the command line: EAL option --no-huge takes no value, but '--no-huge=1' gives it "
+            "one");
+  EXPECT_EQ(refused({}, {"0@0,1@1"}), "on the command line: '0@0,1@1' belongs to no EAL option");
+  EXPECT_EQ(refused({"--no-huge", "-"}, {}),
+            "in `eal` of the configuration: '-' belongs to no EAL option");
+}
+
+TEST(EalArguments, TellTheFilePrefix) {
+  EXPECT_EQ(file_prefix({}), "rte");
+  EXPECT_EQ(file_prefix({"--no-huge", "--file-prefix", "lab"}), "lab");
+  EXPECT_EQ(file_prefix({"--file-prefix=a", "--file-prefix=b"}), "b");
+  EXPECT_EQ(file_prefix({"-d", "--file-prefix=a"}), "rte");  // the value of -d
+}
+
+TEST(EalArguments, TellOptionsUnderAnySpelling) {
+  EXPECT_TRUE(has_option({"--no-hu"}, "no-huge"));
+  EXPECT_FALSE(has_option({"--no-pci"}, "no-huge"));
+  EXPECT_EQ(option_values({"--allow=03:00.0", "-a03:00.1", "-a", "03:00.2"}, "a"),
+            (Words{"03:00.0", "03:00.1", "03:00.2"}));
+}
+
+TEST(EalArguments, TellTheArgumentsOfAVdev) {
+  const Words eal{"--vdev=net_af_packet0,iface=l0,qpairs=2", "--vdev", "net_null0"};
+  const VdevArguments packet = vdev_arguments(eal, "net_af_packet0");
+  ASSERT_TRUE(packet.found);
+  ASSERT_EQ(packet.pairs.size(), 2u);
+  ASSERT_NE(packet.find("iface"), nullptr);
+  EXPECT_EQ(*packet.find("iface"), "l0");
+  EXPECT_EQ(*packet.find("qpairs"), "2");
+  EXPECT_EQ(packet.find("framesz"), nullptr);
+  EXPECT_TRUE(vdev_arguments(eal, "net_null0").found);
+  EXPECT_TRUE(vdev_arguments(eal, "net_null0").pairs.empty());
+  EXPECT_FALSE(vdev_arguments(eal, "net_af_packet").found);
+}
+
+}  // namespace
+}  // namespace limpet::port
