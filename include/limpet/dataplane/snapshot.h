@@ -53,6 +53,7 @@ struct PoolSource {
   // By worker; null where the worker has no port towards this endpoint. The object is the worker's
   // own and outlives the snapshot (control/slots.h).
   std::vector<flow::SourcePorts*> ports;
+  bool retired = false;  // no longer configured: flows that exist give their port back, none takes
 };
 
 struct BackendEntry {  // by backend slot

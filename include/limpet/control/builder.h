@@ -1,0 +1,47 @@
+// Configuration -> snapshot. Pure but for memory: no ring, no clock, no EAL. Works on a copy of the
+// slots, so a document that cannot be built leaves everything as it was.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "limpet/base/result.h"
+#include "limpet/config/document.h"
+#include "limpet/control/slots.h"
+#include "limpet/dataplane/snapshot.h"
+#include "limpet/flow/toeplitz.h"
+
+namespace limpet::control {
+
+struct BuildInput {
+  const config::Document* document = nullptr;
+  std::span<const dataplane::PortEntry> ports;  // one for each of document->ports, same order
+  unsigned workers = 1;
+  const flow::Toeplitz* toeplitz = nullptr;       // may be null with one worker
+  uint64_t serial = 1;                            // of the snapshot to be built
+  uint64_t random = 0;                            // where source ports start
+  const dataplane::Snapshot* previous = nullptr;  // the one that `current` slots belong to
+};
+
+// A snapshot with what its pointers point to.
+struct OwnedSnapshot {
+  std::vector<std::shared_ptr<PortSet>> ports;
+  std::unique_ptr<const dataplane::Snapshot> snapshot;
+};
+
+struct Built {
+  Slots slots;  // replaces the current ones when the snapshot is published
+  OwnedSnapshot owned;
+  std::vector<uint16_t> new_backends;  // slots that mean a backend they did not mean before,
+  std::vector<uint16_t> new_services;  // or that came back
+  std::vector<std::string> warnings;   // one sentence each
+};
+
+// An error when slots run out, or when source ports towards one endpoint would come from two
+// different sets.
+Result<Built> build(const Slots& current, const BuildInput& input);
+
+}  // namespace limpet::control

@@ -1,0 +1,104 @@
+// Who has which slot. Services, backends and source addresses keep their index for as long as a
+// flow may name it, over any number of reloads; flow records and worker counters hold nothing else.
+//
+//   identity     backend: pool, name, address and port; service: VIP, port and protocol; source:
+//                address. Everything else may change in place.
+//   removed      the slot stays used with `configured` false: its flows go on. It comes back to
+//                life, with the same generation, when the same identity returns meanwhile.
+//   reclaimed    when every worker reads a snapshot without it and counts no flow of it; a backend
+//                slot then gets the next generation. A source goes with the last backend slot that
+//                refers to it.
+//
+// A value: the builder works on a copy, which replaces the original when it is published.
+// Owner: the control thread.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "limpet/dataplane/snapshot.h"
+#include "limpet/flow/ports.h"
+
+namespace limpet::control {
+
+struct SlotLimits {
+  size_t backends = dataplane::kMaxBackends;
+  size_t services = dataplane::kMaxServices;
+  size_t sources = dataplane::kMaxSources;
+};
+
+// The source ports of all workers towards one endpoint from one source address. Shared by all
+// backend slots with that endpoint, whatever their pools: two sets would hand out the same port
+// twice. The objects are written by their workers only.
+struct PortSet {
+  std::string pool;  // that asked first, for messages
+  uint16_t first = 0, last = 0;
+  flow::Reta reta;
+  std::vector<std::unique_ptr<flow::SourcePorts>> by_worker;
+};
+
+struct BackendSource {
+  uint16_t source = dataplane::kNoSlot;
+  uint64_t removed_in = 0;  // serial of the first snapshot that gives it to no new flow; 0: in use
+  std::shared_ptr<PortSet> ports;
+};
+
+struct BackendSlot {
+  bool used = false;
+  bool configured = false;
+  uint16_t generation = 1;
+  uint64_t removed_in = 0;  // serial of the first snapshot in which it is not configured
+  std::string pool;
+  std::string name;
+  flow::Endpoint endpoint;
+  std::vector<BackendSource> sources;
+};
+
+struct ServiceSlot {
+  uint64_t removed_in = 0;
+  dataplane::ServiceEntry entry;  // as last configured: flows of a removed service keep time-outs
+};
+
+struct SourceSlot {
+  bool used = false;
+  IpAddress address;
+};
+
+// A pool's table depends on nothing else: unchanged means that it need not be built again.
+struct TableKey {
+  uint32_t size = 0;
+  std::vector<balance::MaglevMember> members;
+};
+
+class Slots {
+ public:
+  explicit Slots(SlotLimits limits = {}) : limits_(limits) {}
+
+  // By slot; the vectors end behind the last slot that was ever used.
+  std::vector<BackendSlot> backends;
+  std::vector<ServiceSlot> services;
+  std::vector<SourceSlot> sources;
+  std::vector<TableKey> tables;  // by pool of the last built snapshot
+
+  const SlotLimits& limits() const { return limits_; }
+
+  // Configured ones only; kNoSlot when there is none.
+  uint16_t find_backend(std::string_view pool, std::string_view name) const;
+  uint16_t find_service(std::string_view name) const;
+
+  using Active = std::function<uint64_t(uint16_t slot)>;  // flows, summed over the workers
+  // Frees what was removed in snapshot `settled` or before, when every worker reads `settled` or a
+  // later one. True when something was freed, so that a new snapshot would be smaller.
+  bool reclaim(uint64_t settled, const Active& backend_flows, const Active& service_flows);
+  // Something was removed that reclaim() may free some day.
+  bool anything_removed() const;
+
+ private:
+  void release_sources();
+  SlotLimits limits_;
+};
+
+}  // namespace limpet::control

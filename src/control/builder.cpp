@@ -1,0 +1,367 @@
+// Configuration -> snapshot, in the order in which things refer to each other: sources, backends,
+// pools, services, then what is looked up by address.
+#include "limpet/control/builder.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <map>
+#include <tuple>
+#include <utility>
+
+#include "limpet/base/hash.h"
+
+namespace limpet::control {
+namespace {
+
+using dataplane::kNoSlot;
+
+using BackendId = std::tuple<std::string, std::string, IpAddress, uint16_t>;
+using ServiceId = std::tuple<IpAddress, uint16_t, uint8_t>;
+using PortSetId = std::tuple<IpAddress, uint16_t, IpAddress>;  // endpoint, source
+
+std::string endpoint_text(const IpAddress& address, uint16_t port) {
+  return address.is_v4() ? fmt::format("{}:{}", address.to_string(), port)
+                         : fmt::format("[{}]:{}", address.to_string(), port);
+}
+
+bool same(const flow::Reta& a, const flow::Reta& b) {
+  return a.size == b.size && a.workers == b.workers;
+}
+
+bool same(const TableKey& a, const TableKey& b) {
+  return a.size == b.size && std::equal(a.members.begin(), a.members.end(), b.members.begin(),
+                                        b.members.end(), [](const auto& x, const auto& y) {
+                                          return x.name == y.name && x.weight == y.weight;
+                                        });
+}
+
+class Builder {
+ public:
+  Builder(const Slots& current, const BuildInput& input)
+      : in_(input), doc_(*input.document), old_tables_(current.tables) {
+    built_.slots = current;
+    index();
+  }
+
+  Result<Built> run() {
+    if (Status s = take_backends(); !s) return Error{s.error()};
+    if (Status s = take_services(); !s) return Error{s.error()};
+    auto snapshot = std::make_unique<dataplane::Snapshot>();
+    snapshot->serial = in_.serial;
+    snapshot->ports.assign(in_.ports.begin(), in_.ports.end());
+    fill_routes(*snapshot);
+    fill_backends(*snapshot);
+    fill_pools(*snapshot);
+    fill_services(*snapshot);
+    fill_locals(*snapshot);
+    built_.owned.snapshot = std::move(snapshot);
+    return std::move(built_);
+  }
+
+ private:
+  Slots& slots() { return built_.slots; }
+
+  // What is there, by identity. Everything counts as removed until the document claims it.
+  void index() {
+    was_configured_.resize(slots().backends.size());
+    service_was_configured_.resize(slots().services.size());
+    for (size_t i = 0; i < slots().backends.size(); ++i) {
+      BackendSlot& b = slots().backends[i];
+      if (!b.used) continue;
+      const auto slot = static_cast<uint16_t>(i);
+      backend_of_[{b.pool, b.name, b.endpoint.address, b.endpoint.port.host()}] = slot;
+      for (BackendSource& s : b.sources) {
+        port_sets_.emplace(PortSetId{b.endpoint.address, b.endpoint.port.host(),
+                                     slots().sources[s.source].address},
+                           s.ports);
+        if (s.removed_in == 0) s.removed_in = in_.serial;
+      }
+      was_configured_[i] = b.configured;
+      if (b.configured) b.removed_in = in_.serial;
+      b.configured = false;
+    }
+    for (size_t i = 0; i < slots().services.size(); ++i) {
+      ServiceSlot& s = slots().services[i];
+      if (!s.entry.used) continue;
+      service_of_[{s.entry.vip, s.entry.port.host(), s.entry.protocol}] = static_cast<uint16_t>(i);
+      if (s.entry.configured) s.removed_in = in_.serial;
+      service_was_configured_[i] = s.entry.configured;
+      s.entry.configured = false;
+    }
+    for (size_t i = 0; i < slots().sources.size(); ++i)
+      if (slots().sources[i].used)
+        source_of_[slots().sources[i].address] = static_cast<uint16_t>(i);
+  }
+
+  // The first free element at or behind `next`; kNoSlot when `limit` is reached.
+  template <class Slot, class Used>
+  static uint16_t take(std::vector<Slot>& all, size_t limit, size_t& next, Used used) {
+    while (next < all.size() && used(all[next])) ++next;
+    if (next >= limit) return kNoSlot;
+    if (next == all.size()) all.emplace_back();
+    return static_cast<uint16_t>(next++);
+  }
+
+  Result<uint16_t> source_slot(const IpAddress& address) {
+    const auto found = source_of_.find(address);
+    if (found != source_of_.end()) return found->second;
+    const uint16_t slot = take(slots().sources, slots().limits().sources, next_source_,
+                               [](const SourceSlot& s) { return s.used; });
+    if (slot == kNoSlot)
+      return Error{
+          fmt::format("more than {} source addresses are in use, those of removed pools "
+                      "included; use fewer, or wait until their connections have ended",
+                      slots().limits().sources)};
+    slots().sources[slot] = {true, address};
+    source_of_[address] = slot;
+    return slot;
+  }
+
+  Status take_backends() {
+    members_.resize(doc_.pools.size());
+    for (size_t p = 0; p < doc_.pools.size(); ++p) {
+      const config::Pool& pool = doc_.pools[p];
+      for (const config::Backend& backend : pool.backends) {
+        const auto found =
+            backend_of_.find({pool.name, backend.name, backend.address, backend.port});
+        uint16_t slot = found == backend_of_.end() ? kNoSlot : found->second;
+        if (slot == kNoSlot) {
+          slot = take(slots().backends, slots().limits().backends, next_backend_,
+                      [](const BackendSlot& b) { return b.used; });
+          if (slot == kNoSlot)
+            return Error{
+                fmt::format("more than {} backends are in use, removed ones that still "
+                            "have connections included; use fewer, or wait",
+                            slots().limits().backends)};
+        }
+        BackendSlot& b = slots().backends[slot];
+        if (slot >= was_configured_.size() || !was_configured_[slot])
+          built_.new_backends.push_back(slot);
+        b.used = true;
+        b.configured = true;
+        b.removed_in = 0;
+        b.pool = pool.name;
+        b.name = backend.name;
+        b.endpoint = {backend.address, be16::from(backend.port)};
+        if (Status s = take_sources(b, pool, backend); !s) return s;
+        members_[p].push_back(slot);
+      }
+    }
+    return Ok{};
+  }
+
+  Status take_sources(BackendSlot& b, const config::Pool& pool, const config::Backend& backend) {
+    for (const IpAddress& address : backend.sources) {
+      const Result<uint16_t> slot = source_slot(address);
+      if (!slot) return Error{slot.error()};
+      Result<std::shared_ptr<PortSet>> set = port_set(pool, backend, address);
+      if (!set) return Error{set.error()};
+      auto at = std::find_if(b.sources.begin(), b.sources.end(),
+                             [&](const BackendSource& s) { return s.source == *slot; });
+      if (at == b.sources.end()) at = b.sources.insert(at, BackendSource{});
+      *at = {*slot, 0, std::move(*set)};
+    }
+    return Ok{};
+  }
+
+  Result<std::shared_ptr<PortSet>> port_set(const config::Pool& pool,
+                                            const config::Backend& backend,
+                                            const IpAddress& source) {
+    std::shared_ptr<PortSet>& set = port_sets_[{backend.address, backend.port, source}];
+    const flow::Reta& reta = in_.ports[backend.reached_by].reta;
+    const uint16_t first = pool.source_port_first, last = pool.source_port_last;
+    if (set != nullptr) {
+      if (set->first != first || set->last != last) {
+        const std::string towards = fmt::format("from {} towards {}", source.to_string(),
+                                                endpoint_text(backend.address, backend.port));
+        if (set->pool == pool.name)
+          return Error{fmt::format(
+              "pool \"{}\" runs with source ports {}-{} {}, the file says {}-{}; restart for that",
+              pool.name, set->first, set->last, towards, first, last)};
+        return Error{fmt::format(
+            "pool \"{}\" wants source ports {}-{} {}, where pool \"{}\" uses {}-{}: two ranges "
+            "could hand out one port twice; give both the same range (a pool that was removed "
+            "counts until its last connection has ended)",
+            pool.name, first, last, towards, set->pool, set->first, set->last)};
+      }
+      if (!same(set->reta, reta))
+        return Error{
+            fmt::format("backend {} of pool \"{}\" would be reached by port \"{}\", which "
+                        "spreads over the workers in another way; restart for that",
+                        endpoint_text(backend.address, backend.port), pool.name,
+                        in_.ports[backend.reached_by].name)};
+      return set;
+    }
+    set = std::make_shared<PortSet>();
+    set->pool = pool.name;
+    set->first = first;
+    set->last = last;
+    set->reta = reta;
+    for (unsigned w = 0; w < in_.workers; ++w) {
+      flow::SourcePorts::Setup setup;
+      setup.backend = backend.address;
+      setup.backend_port = be16::from(backend.port);
+      setup.source = source;
+      setup.first = first;
+      setup.last = last;
+      setup.toeplitz = in_.workers > 1 ? in_.toeplitz : nullptr;
+      setup.reta = reta;
+      setup.worker = w;
+      setup.random = mix64(in_.random + ++random_count_);
+      set->by_worker.push_back(std::make_unique<flow::SourcePorts>(setup));
+      if (set->by_worker.back()->capacity() == 0)
+        built_.warnings.push_back(fmt::format(
+            "worker {} has no source port in {}-{} from {} towards {}: its clients cannot go there",
+            w, first, last, source.to_string(), endpoint_text(backend.address, backend.port)));
+    }
+    return set;
+  }
+
+  Status take_services() {
+    for (const config::Service& service : doc_.services) {
+      const auto protocol = static_cast<uint8_t>(service.protocol);
+      const auto found = service_of_.find({service.vip, service.port, protocol});
+      uint16_t slot = found == service_of_.end() ? kNoSlot : found->second;
+      if (slot == kNoSlot) {
+        slot = take(slots().services, slots().limits().services, next_service_,
+                    [](const ServiceSlot& s) { return s.entry.used; });
+        if (slot == kNoSlot)
+          return Error{
+              fmt::format("more than {} services are in use, removed ones that still have "
+                          "connections included; use fewer, or wait",
+                          slots().limits().services)};
+      }
+      if (slot >= service_was_configured_.size() || !service_was_configured_[slot])
+        built_.new_services.push_back(slot);
+      ServiceSlot& s = slots().services[slot];
+      s.removed_in = 0;
+      s.entry.name = service.name;
+      s.entry.vip = service.vip;
+      s.entry.port = be16::from(service.port);
+      s.entry.protocol = protocol;
+      s.entry.used = true;
+      s.entry.configured = true;
+      s.entry.pool = static_cast<uint16_t>(service.pool);
+      s.entry.policy = affinity::Policy(doc_.pools[service.pool].name);
+      for (const config::Persistence& p : service.persistence)
+        s.entry.policy.add_source(p.prefix4, p.prefix6);
+      s.entry.timeouts = {to_ticks(service.timeouts.connect), to_ticks(service.timeouts.idle),
+                          to_ticks(service.timeouts.half_closed),
+                          to_ticks(service.timeouts.time_wait)};
+    }
+    return Ok{};
+  }
+
+  void fill_routes(dataplane::Snapshot& out) const {
+    for (size_t p = 0; p < in_.ports.size(); ++p)
+      for (const Prefix& address : in_.ports[p].addresses) {
+        const dataplane::RouteEntry route{
+            {address.network(), address.length}, {}, static_cast<uint16_t>(p)};
+        const auto equal = [&](const dataplane::RouteEntry& r) {
+          return r.to == route.to && r.port == route.port;
+        };
+        if (std::none_of(out.routes.begin(), out.routes.end(), equal)) out.routes.push_back(route);
+      }
+    for (const config::Route& r : doc_.routes)
+      out.routes.push_back({{r.to.network(), r.to.length}, r.via, static_cast<uint16_t>(r.port)});
+    // Stable: of two equally long ones the connected network wins.
+    std::stable_sort(out.routes.begin(), out.routes.end(), [](const auto& a, const auto& b) {
+      const Family fa = a.to.address.family(), fb = b.to.address.family();
+      return fa != fb ? fa < fb : a.to.length > b.to.length;
+    });
+  }
+
+  void fill_backends(dataplane::Snapshot& out) {
+    for (const SourceSlot& s : slots().sources) out.sources.push_back({s.address});
+    for (const BackendSlot& b : slots().backends) {
+      dataplane::BackendEntry& e = out.backends.emplace_back();
+      e.name = b.name;
+      e.pool_name = b.pool;
+      e.address = b.endpoint.address;
+      e.port = b.endpoint.port;
+      e.generation = b.generation;
+      e.used = b.used;
+      e.configured = b.configured;
+      for (const BackendSource& s : b.sources) {
+        dataplane::PoolSource& source = e.sources.emplace_back();
+        source.source = s.source;
+        source.retired = s.removed_in != 0;
+        for (const auto& ports : s.ports->by_worker)
+          source.ports.push_back(ports->capacity() != 0 ? ports.get() : nullptr);
+        built_.owned.ports.push_back(s.ports);
+      }
+    }
+  }
+
+  void fill_pools(dataplane::Snapshot& out) {
+    slots().tables.clear();
+    for (size_t p = 0; p < doc_.pools.size(); ++p) {
+      const config::Pool& pool = doc_.pools[p];
+      TableKey key{pool.maglev_size, {}};
+      for (const config::Backend& b : pool.backends) key.members.push_back({b.name, b.weight});
+      dataplane::PoolEntry& e = out.pools.emplace_back();
+      e.name = pool.name;
+      e.members = members_[p];
+      if (const balance::Maglev* unchanged = previous_table(pool.name, key))
+        e.maglev = *unchanged;
+      else
+        e.maglev = balance::Maglev(key.members, key.size);
+      slots().tables.push_back(std::move(key));
+    }
+  }
+
+  const balance::Maglev* previous_table(const std::string& pool, const TableKey& key) const {
+    if (in_.previous == nullptr) return nullptr;
+    for (size_t i = 0; i < in_.previous->pools.size() && i < old_tables_.size(); ++i)
+      if (in_.previous->pools[i].name == pool && same(old_tables_[i], key))
+        return &in_.previous->pools[i].maglev;
+    return nullptr;
+  }
+
+  void fill_services(dataplane::Snapshot& out) {
+    for (ServiceSlot& s : slots().services) {
+      if (!s.entry.configured) s.entry.pool = kNoSlot;
+      out.services.push_back(s.entry);
+    }
+  }
+
+  // Removed services and sources stay ours as long as flows may use them.
+  void fill_locals(dataplane::Snapshot& out) {
+    uint16_t vips = 0;
+    for (size_t i = 0; i < out.services.size(); ++i) {
+      const dataplane::ServiceEntry& s = out.services[i];
+      if (!s.used) continue;
+      dataplane::Local& local = out.locals.add(s.vip);
+      if (local.vip == kNoSlot) local.vip = vips++;
+      out.locals.add_service(local.vip, s.protocol, s.port, static_cast<uint16_t>(i));
+    }
+    for (size_t i = 0; i < slots().sources.size(); ++i)
+      if (slots().sources[i].used)
+        out.locals.add(slots().sources[i].address).source = static_cast<uint16_t>(i);
+    for (size_t p = 0; p < out.ports.size(); ++p)
+      for (const Prefix& address : out.ports[p].addresses)
+        out.locals.add(address.address).port = static_cast<uint16_t>(p);
+  }
+
+  const BuildInput& in_;
+  const config::Document& doc_;
+  const std::vector<TableKey>& old_tables_;
+  Built built_;
+  std::map<BackendId, uint16_t> backend_of_;
+  std::map<ServiceId, uint16_t> service_of_;
+  std::map<IpAddress, uint16_t> source_of_;
+  std::map<PortSetId, std::shared_ptr<PortSet>> port_sets_;
+  std::vector<bool> was_configured_, service_was_configured_;  // by slot
+  std::vector<std::vector<uint16_t>> members_;                 // by pool
+  size_t next_backend_ = 0, next_service_ = 0, next_source_ = 0;
+  uint64_t random_count_ = 0;
+};
+
+}  // namespace
+
+Result<Built> build(const Slots& current, const BuildInput& input) {
+  return Builder(current, input).run();
+}
+
+}  // namespace limpet::control

@@ -1,0 +1,82 @@
+// Slots after the fact: look-up by name, and reclaiming what nobody uses any more. Taking slots is
+// the builder's.
+#include "limpet/control/slots.h"
+
+#include <algorithm>
+
+namespace limpet::control {
+
+using dataplane::kNoSlot;
+
+uint16_t Slots::find_backend(std::string_view pool, std::string_view name) const {
+  for (size_t i = 0; i < backends.size(); ++i) {
+    const BackendSlot& b = backends[i];
+    if (b.used && b.configured && b.pool == pool && b.name == name) return static_cast<uint16_t>(i);
+  }
+  return kNoSlot;
+}
+
+uint16_t Slots::find_service(std::string_view name) const {
+  for (size_t i = 0; i < services.size(); ++i) {
+    const dataplane::ServiceEntry& s = services[i].entry;
+    if (s.used && s.configured && s.name == name) return static_cast<uint16_t>(i);
+  }
+  return kNoSlot;
+}
+
+bool Slots::anything_removed() const {
+  const auto service_removed = [](const ServiceSlot& s) {
+    return s.entry.used && !s.entry.configured;
+  };
+  const auto backend_removed = [](const BackendSlot& b) {
+    const auto source_removed = [](const BackendSource& s) { return s.removed_in != 0; };
+    return b.used &&
+           (!b.configured || std::any_of(b.sources.begin(), b.sources.end(), source_removed));
+  };
+  return std::any_of(services.begin(), services.end(), service_removed) ||
+         std::any_of(backends.begin(), backends.end(), backend_removed);
+}
+
+bool Slots::reclaim(uint64_t settled, const Active& backend_flows, const Active& service_flows) {
+  bool freed = false;
+  const auto over = [settled](uint64_t removed_in) {
+    return removed_in != 0 && removed_in <= settled;
+  };
+  for (size_t i = 0; i < backends.size(); ++i) {
+    BackendSlot& b = backends[i];
+    if (!b.used) continue;
+    const bool removed = !b.configured && over(b.removed_in);
+    const auto first_over = std::find_if(b.sources.begin(), b.sources.end(),
+                                         [&](const auto& s) { return over(s.removed_in); });
+    if (!removed && first_over == b.sources.end()) continue;
+    if (backend_flows(static_cast<uint16_t>(i)) != 0) continue;
+    freed = true;
+    if (removed) {
+      const auto next = static_cast<uint16_t>(b.generation + 1);
+      b = {};
+      b.generation = next == 0 ? uint16_t{1} : next;
+    } else {
+      std::erase_if(b.sources, [&](const auto& s) { return over(s.removed_in); });
+    }
+  }
+  for (size_t i = 0; i < services.size(); ++i) {
+    ServiceSlot& s = services[i];
+    if (!s.entry.used || s.entry.configured || !over(s.removed_in)) continue;
+    if (service_flows(static_cast<uint16_t>(i)) != 0) continue;
+    freed = true;
+    s = {};
+  }
+  if (freed) release_sources();
+  return freed;
+}
+
+// A source is used exactly as long as some backend slot refers to it.
+void Slots::release_sources() {
+  std::vector<bool> referred(sources.size());
+  for (const BackendSlot& b : backends)
+    for (const BackendSource& s : b.sources) referred[s.source] = true;
+  for (size_t i = 0; i < sources.size(); ++i)
+    if (!referred[i]) sources[i] = {};
+}
+
+}  // namespace limpet::control
