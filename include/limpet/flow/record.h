@@ -1,6 +1,6 @@
-// The flow record: everything a worker needs to rewrite a packet of a known flow, in one cache line.
-// Slots are indices that stay valid over configuration changes (dataplane/snapshot.h): a slot is not
-// reused while a flow refers to it.
+// The flow record: everything a worker needs to rewrite a packet of a known flow, in one cache
+// line. Slots are indices that stay valid over configuration changes (dataplane/snapshot.h): a slot
+// is not reused while a flow refers to it.
 #pragma once
 
 #include <cstddef>
@@ -15,35 +15,37 @@ namespace limpet::flow {
 
 using FlowId = uint32_t;
 constexpr FlowId kNoFlow = 0xffffffffu;
+constexpr uint8_t kBeingBuilt = 255;  // protocol of a record that is allocated but not filled
+constexpr uint32_t kNotArmed = 0xffffffffu;  // wheel_slot of a record without a timer
 
 struct alignas(64) Record {
   IpAddress client;
   be16 client_port{};
-  be16 source_port{};           // ours, towards the backend
-  uint16_t service = 0;         // slot: VIP, port, protocol
-  uint16_t source = 0;          // slot: our address towards the backend
-  uint16_t backend = 0;         // slot: backend address and port
+  be16 source_port{};    // ours, towards the backend
+  uint16_t service = 0;  // slot: VIP, port, protocol
+  uint16_t source = 0;   // slot: our address towards the backend
+  uint16_t backend = 0;  // slot: backend address and port
   uint16_t backend_generation = 0;
   tcp::Track state = tcp::Track::syn_sent;
-  uint8_t protocol = 0;         // IP protocol, 6 or 17; 0: free record
-  uint8_t flags = 0;            // Flag bits
-  uint8_t reason = 0;           // affinity reason of the choice
+  uint8_t protocol = 0;  // IP protocol, 6 or 17; 0: free record; kBeingBuilt
+  uint8_t flags = 0;     // Flag bits
+  uint8_t reason = 0;    // affinity reason of the choice
   tcp::Edges edges;
   Tick last_seen = 0;
   Tick created = 0;
   FlowId wheel_next = kNoFlow;  // timer wheel list; free list when protocol is 0
   FlowId wheel_prev = kNoFlow;
-  uint16_t client_hop = 0;      // neighbour cache index, valid while hop_epoch matches the worker's
-  uint16_t hop_epoch = 0;       // 0: never valid
-  uint32_t wheel_slot = 0xffffffffu;
+  uint16_t client_hop = 0;  // neighbour cache index, valid while hop_epoch matches the worker's
+  uint16_t hop_epoch = 0;   // 0: never valid
+  uint32_t wheel_slot = kNotArmed;
 };
 
 static_assert(sizeof(Record) == 64 && alignof(Record) == 64);
 static_assert(std::is_trivially_copyable_v<Record>);
 
 enum Flag : uint8_t {
-  early_reuse = 0x01,   // source port was taken again within 60 s of its last use
-  syn_held = 0x02,      // a copy of the SYN is kept until the backend answers
+  early_reuse = 0x01,  // source port was taken again within 60 s of its last use
+  syn_held = 0x02,     // a copy of the SYN is kept until the backend answers
 };
 
 }  // namespace limpet::flow

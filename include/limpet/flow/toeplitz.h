@@ -1,7 +1,8 @@
-// The Toeplitz hash of receive-side scaling (Microsoft RSS specification; the hash that NICs compute), in
-// software: for ports without RSS, for the tuple quoted in an ICMP error, and for choosing source ports
-// such that a backend's answer arrives at the worker that owns the flow.
-// Linear over GF(2): hash(tuple with destination port p) = hash(tuple with port 0) xor port_term(p).
+// The Toeplitz hash of receive-side scaling (Microsoft RSS specification; the hash that NICs
+// compute), in software: for ports without RSS, for the tuple quoted in an ICMP error, and for
+// choosing source ports such that a backend's answer arrives at the worker that owns the flow.
+// Linear over GF(2): hash(tuple with destination port p) = hash(tuple with port 0) xor
+// port_term(p).
 #pragma once
 
 #include <array>
@@ -23,11 +24,12 @@ class Toeplitz {
   // Ports are part of the hash (the TCP and UDP variants of RSS).
   uint32_t hash(const IpAddress& source, const IpAddress& destination, be16 source_port,
                 be16 destination_port) const;
-  uint32_t hash(const IpAddress& source, const IpAddress& destination) const;  // the IP-only variant
+  uint32_t hash(const IpAddress& source,
+                const IpAddress& destination) const;  // the IP-only variant
   uint32_t port_term(Family family, be16 destination_port) const;
 
-  // Rank over GF(2) of the destination-port terms restricted to the low `bits`: equal to `bits` unless the
-  // key is degenerate and leaves RETA entries that no source port reaches.
+  // Rank over GF(2) of the destination-port terms restricted to the low `bits`: equal to `bits`
+  // unless the key is degenerate and leaves RETA entries that no source port reaches.
   unsigned port_rank(Family family, unsigned bits) const;
 
  private:
@@ -35,7 +37,8 @@ class Toeplitz {
   std::unique_ptr<std::array<std::array<uint32_t, 256>, 36>> table_;
 };
 
-// Which worker a hash belongs to: RETA entry hash & (size - 1), entry i owned by worker i % workers.
+// Which worker a hash belongs to: RETA entry hash & (size - 1), entry i owned by worker i %
+// workers.
 struct Reta {
   uint32_t size = 128;  // power of two
   uint32_t workers = 1;
