@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 
 #include "validate.h"
 
@@ -232,7 +233,16 @@ void check_addresses(Draft& draft) {
   const Owners via = routers(draft);
   const Owners vips = check_vips(draft, own, via);
   PoolCheck check(draft, own, vips, via);
-  for (size_t i = 0; i < draft.document.pools.size(); ++i) check.pool(i);
+  std::set<IpAddress> sources;
+  for (size_t i = 0; i < draft.document.pools.size(); ++i) {
+    check.pool(i);
+    const std::vector<IpAddress>& used = draft.document.pools[i].source_addresses;
+    sources.insert(used.begin(), used.end());
+  }
+  if (sources.size() > kMaxSources)
+    draft.report.add(member(draft.root, "pools"),
+                     fmt::format("{} different source addresses in all; expected at most {}",
+                                 sources.size(), kMaxSources));
 }
 
 }  // namespace limpet::config

@@ -43,9 +43,8 @@ class Structure {
   Source& source_;
   std::vector<Frame> frames_;
   State state_ = State::name;
-  std::string setting_;     // path of the setting whose value comes
-  bool joinable_ = false;   // the last token was a string, which a neighbour continues
-  bool terminated_ = true;  // the last setting ended with ; or ,
+  std::string setting_;    // path of the setting whose value comes
+  bool joinable_ = false;  // the last token was a string, which a neighbour continues
 };
 
 // A token for a message: quoted, printable, not too long.

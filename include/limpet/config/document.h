@@ -27,6 +27,7 @@ constexpr uint32_t kMaxPools = 4096;
 constexpr uint32_t kMaxPoolBackends = 4096;  // of one pool
 constexpr uint32_t kMaxBackends = 16384;     // of all pools together
 constexpr uint32_t kMaxPoolSources = 64;     // source addresses of one pool
+constexpr uint32_t kMaxSources = 4096;       // different source addresses of all pools together
 constexpr uint32_t kMaxServices = 4096;
 constexpr uint32_t kMaxNameLength = 63;  // names: letters, digits, '_', '-' and '.'
 
@@ -84,7 +85,7 @@ struct Pool {
   std::vector<Backend> backends;            // all of one family; at least one
   std::vector<IpAddress> source_addresses;  // full NAT sources, same family, never empty: as given,
                                             // or all that its backends' `sources` resolved to
-  uint16_t source_port_first = 1024;  // range of our ports towards backends, first <= last
+  uint16_t source_port_first = 1024;        // range of our ports towards backends, first <= last
   uint16_t source_port_last = 65535;
   uint32_t maglev_size = 65537;  // prime, 251 .. 5000011, more than there are backends
   Health health;

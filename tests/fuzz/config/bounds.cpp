@@ -1,0 +1,181 @@
+#include "bounds.h"
+
+#include <algorithm>
+#include <chrono>
+#include <set>
+#include <tuple>
+
+namespace limpet::config {
+namespace {
+
+using namespace std::chrono_literals;
+
+// Collects the first broken promise; `where` names the element that is looked at.
+struct Bounds {
+  std::string first;
+  std::string where;
+
+  void hold(bool promise, const char* what) {
+    if (!promise && first.empty()) first = where + ": " + what;
+  }
+  template <class T>
+  void range(T value, T low, T high, const char* what) {
+    hold(value >= low && value <= high, what);
+  }
+};
+
+bool host(const IpAddress& a) {
+  return !a.is_unspecified() && !a.is_multicast() && !a.is_broadcast() && !a.is_loopback();
+}
+
+bool name(const std::string& n) {
+  return !n.empty() && n.size() <= kMaxNameLength && std::all_of(n.begin(), n.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+           c == '-' || c == '.';
+  });
+}
+
+bool prime(uint32_t n) {
+  for (uint32_t d = 2; d * d <= n; ++d)
+    if (n % d == 0) return false;
+  return n > 1;
+}
+
+bool on_link(const Port& port, const IpAddress& a) {
+  return std::any_of(port.addresses.begin(), port.addresses.end(),
+                     [&](const Prefix& p) { return p.contains(a); });
+}
+
+void process(const Document& d, Bounds& b) {
+  b.where = "process";
+  b.range(d.capacity.flows, 1024u, 1u << 27, "flows");
+  b.range(d.capacity.held_packets, 64u, 1u << 20, "held_packets");
+  for (const std::string& argument : d.eal) b.hold(!argument.empty(), "eal argument");
+}
+
+void ports(const Document& d, std::set<IpAddress>& own, Bounds& b) {
+  b.range(d.ports.size(), size_t{1}, size_t{kMaxPorts}, "number of ports");
+  std::set<std::string> names, devices;
+  for (const Port& p : d.ports) {
+    b.where = "port " + p.name;
+    b.hold(name(p.name) && names.insert(p.name).second, "name");
+    b.hold(!p.device.empty() && p.device.size() < 64 && devices.insert(p.device).second, "device");
+    b.range<int>(p.mtu, 1280, 9600, "mtu");
+    b.range(p.addresses.size(), size_t{1}, size_t{kMaxPortAddresses}, "number of addresses");
+    for (const Prefix& a : p.addresses) {
+      b.hold(host(a.address) && own.insert(a.address).second, "address");
+      b.range<int>(a.length, 1, a.address.is_v4() ? 32 : 128, "length");
+      for (const Port& other : d.ports)
+        b.hold(&other == &p || !on_link(other, a.address), "address in another port's network");
+    }
+  }
+}
+
+void routes(const Document& d, const std::set<IpAddress>& own, Bounds& b) {
+  b.hold(d.routes.size() <= kMaxRoutes, "number of routes");
+  for (const Route& r : d.routes) {
+    b.where = "route " + r.to.to_string();
+    b.hold(r.to.address == r.to.network(), "host bits");
+    b.hold(host(r.via) && r.via.family() == r.to.address.family() && !own.contains(r.via), "via");
+    b.hold(r.port < d.ports.size() && on_link(d.ports[r.port], r.via), "port");
+    b.hold(std::count_if(d.routes.begin(), d.routes.end(),
+                         [&](const Route& o) { return o.to == r.to; }) == 1,
+           "duplicate");
+  }
+}
+
+void health(const Health& h, Bounds& b) {
+  b.range<Duration>(h.interval, 10ms, 1h, "interval");
+  b.range<Duration>(h.timeout, 1ms, h.interval, "timeout");
+  b.range(h.rise, 1u, 100u, "rise");
+  b.range(h.fall, 1u, 100u, "fall");
+  b.hold(!h.uri.empty() && h.uri[0] == '/' && h.uri.find_first_of(" \r\n") == std::string::npos,
+         "uri");
+  b.hold(h.host.find_first_of(" \r\n") == std::string::npos, "host");
+  b.hold(!h.expect.empty(), "expect");
+  for (const StatusRange& r : h.expect)
+    b.hold(r.first >= 100 && r.first <= r.last && r.last <= 599, "expect range");
+  b.hold(!h.verify || h.type == HealthType::https, "verify");
+}
+
+void pool(const Document& d, const Pool& p, const std::set<IpAddress>& own,
+          const std::set<IpAddress>& vips, Bounds& b) {
+  b.where = "pool " + p.name;
+  b.range(p.backends.size(), size_t{1}, size_t{kMaxPoolBackends}, "number of backends");
+  b.range(p.maglev_size, 251u, 5000011u, "maglev_size");
+  b.hold(prime(p.maglev_size) && p.maglev_size > p.backends.size(), "maglev_size");
+  b.hold(p.source_port_first >= 1 && p.source_port_first <= p.source_port_last, "source_ports");
+  b.hold(!p.source_addresses.empty(), "number of sources");
+  health(p.health, b);
+  if (p.backends.empty()) return;
+  const Family family = p.backends[0].address.family();
+  for (const IpAddress& a : p.source_addresses)
+    b.hold(host(a) && a.family() == family && !vips.contains(a), "source address");
+  std::set<std::string> names;
+  std::set<std::pair<IpAddress, uint16_t>> endpoints;
+  uint64_t weights = 0;
+  for (const Backend& s : p.backends) {
+    b.where = "backend " + p.name + "/" + s.name;
+    b.hold(name(s.name) && names.insert(s.name).second, "name");
+    b.hold(host(s.address) && s.address.family() == family, "address");
+    b.hold(!own.contains(s.address) && !vips.contains(s.address), "address of limpet itself");
+    b.hold(s.port != 0 && endpoints.emplace(s.address, s.port).second, "endpoint");
+    b.hold(s.weight <= 256, "weight");
+    weights += s.weight;
+    b.hold(s.reached_by < d.ports.size(), "reached_by");
+    b.hold(!s.sources.empty(), "number of sources");
+    for (const IpAddress& a : s.sources)
+      b.hold(a != s.address && std::find(p.source_addresses.begin(), p.source_addresses.end(), a) !=
+                                   p.source_addresses.end(),
+             "source");
+  }
+  b.where = "pool " + p.name;
+  b.hold(weights > 0, "weights");
+}
+
+void service(const Document& d, const Service& s, const std::set<IpAddress>& own, Bounds& b) {
+  b.where = "service " + s.name;
+  b.hold(host(s.vip) && !own.contains(s.vip), "vip");
+  b.hold(s.port != 0, "port");
+  b.hold(s.protocol == Protocol::tcp || s.protocol == Protocol::udp, "protocol");
+  b.hold(s.pool < d.pools.size() && !d.pools[s.pool].backends.empty() &&
+             d.pools[s.pool].backends[0].address.family() == s.vip.family(),
+         "pool");
+  b.hold(s.persistence.size() <= 1, "persistence");
+  for (const Persistence& p : s.persistence) {
+    b.range<int>(p.prefix4, 1, 32, "prefix4");
+    b.range<int>(p.prefix6, 1, 128, "prefix6");
+  }
+  b.range<Duration>(s.timeouts.connect, 100ms, 10min, "connect");
+  b.range<Duration>(s.timeouts.idle, 100ms, 168h, "idle");
+  b.range<Duration>(s.timeouts.half_closed, 100ms, 24h, "half_closed");
+  b.range<Duration>(s.timeouts.time_wait, 100ms, 10min, "time_wait");
+}
+
+}  // namespace
+
+std::string broken_bound(const Document& d) {
+  Bounds b;
+  std::set<IpAddress> own, vips;
+  std::set<std::string> names, pools;
+  std::set<std::tuple<IpAddress, uint16_t, Protocol>> endpoints;
+  process(d, b);
+  ports(d, own, b);
+  routes(d, own, b);
+  b.range(d.services.size(), size_t{1}, size_t{kMaxServices}, "number of services");
+  for (const Service& s : d.services) {
+    service(d, s, own, b);
+    b.hold(name(s.name) && names.insert(s.name).second, "name");
+    b.hold(endpoints.emplace(s.vip, s.port, s.protocol).second, "endpoint");
+    vips.insert(s.vip);
+  }
+  b.where = "pools";
+  b.range(d.pools.size(), size_t{1}, size_t{kMaxPools}, "number of pools");
+  for (const Pool& p : d.pools) {
+    pool(d, p, own, vips, b);
+    b.hold(name(p.name) && pools.insert(p.name).second, "name");
+  }
+  return b.first;
+}
+
+}  // namespace limpet::config

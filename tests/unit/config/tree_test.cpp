@@ -1,0 +1,192 @@
+// Source and tree together: text -> nodes with the right value, path, file and line.
+#include "tree.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+namespace limpet::config {
+namespace {
+
+namespace fs = std::filesystem;
+
+Node tree(const std::string& text) {
+  const Source source = read_source_text(text, "t.cfg");
+  EXPECT_FALSE(source.problem) << source.problem->to_string();
+  Node root;
+  if (source.problem) return root;
+  const auto problem = build_tree(source, root);
+  EXPECT_FALSE(problem) << problem->to_string();
+  return root;
+}
+
+std::string problem(const std::string& text) {
+  const Source source = read_source_text(text, "t.cfg");
+  return source.problem ? source.problem->to_string() : "";
+}
+
+TEST(Tree, has_the_value_of_each_type) {
+  const Node root = tree(
+      "i = -5; h = 0x10; l = 5000000000L; f = 1.5; b = true; s = \"a\\\"b\" \"c\";"
+      "g = { x = 1; }; a = [ 1, 2 ]; m = ( 1, \"x\", { y = 2; }, [ ] );");
+  EXPECT_EQ(root.find("i")->integer, -5);
+  EXPECT_EQ(root.find("h")->integer, 16);
+  EXPECT_EQ(root.find("l")->integer, 5000000000);
+  EXPECT_EQ(root.find("f")->real, 1.5);
+  EXPECT_TRUE(root.find("b")->boolean);
+  EXPECT_EQ(root.find("s")->text, "a\"bc");
+  EXPECT_EQ(root.find("g")->kind, Kind::group);
+  EXPECT_EQ(root.find("a")->kind, Kind::array);
+  EXPECT_EQ(root.find("m")->kind, Kind::list);
+  EXPECT_EQ(root.find("g")->find("x")->path, "g.x");
+  EXPECT_EQ(root.find("a")->children[1].path, "a[1]");
+  EXPECT_EQ(root.find("m")->children[2].find("y")->path, "m[2].y");
+  EXPECT_EQ(root.find("none"), nullptr);
+}
+
+TEST(Tree, knows_the_line_of_every_element) {
+  const Node root = tree("a = [ \"x\",\n  \"y\"\n  \"z\",\n  \"w\"\n];\nb\n=\n5;");
+  EXPECT_EQ(root.find("a")->children[0].line, 1);
+  EXPECT_EQ(root.find("a")->children[1].line, 2);
+  EXPECT_EQ(root.find("a")->children[2].line, 4);
+  EXPECT_EQ(root.find("b")->line, 6);
+}
+
+TEST(Tree, marks_integers_that_libconfig_wraps) {
+  const Node root = tree("a = 5000000000; b = [ 1, 0xFFFFFFFF ]; c = 5; // 6000000000");
+  EXPECT_EQ(root.find("a")->wrapped, "5000000000");
+  EXPECT_EQ(root.find("b")->children[0].wrapped, "");
+  EXPECT_EQ(root.find("b")->children[1].wrapped, "0xFFFFFFFF");
+  EXPECT_EQ(root.find("c")->wrapped, "");
+}
+
+TEST(Source, says_where_the_syntax_breaks_and_what_was_expected) {
+  EXPECT_EQ(problem("a 5;"), "t.cfg:1: a: syntax error at '5'; expected '='");
+  EXPECT_EQ(problem("a = ;"), "t.cfg:1: a: syntax error at ';'; expected a value");
+  EXPECT_EQ(problem("a = 1;;"), "t.cfg:1: syntax error at ';'; expected the name of a setting");
+  EXPECT_EQ(problem("a = { b = 1;\n ) }"),
+            "t.cfg:2: a: syntax error at ')'; expected the name of a setting or '}'");
+  EXPECT_EQ(problem("a = [ ( 1 ) ];"),
+            "t.cfg:1: a[0]: syntax error at '('; expected a boolean, number or string");
+  EXPECT_EQ(problem("a = ( 1 2 );"), "t.cfg:1: a: syntax error at '2'; expected ',' or ')'");
+  EXPECT_EQ(problem("a = 1;\n\x01"),
+            "t.cfg:2: syntax error at '\\x01'; expected the name of a setting");
+  EXPECT_EQ(problem("a = {"),
+            "t.cfg:1: a: syntax error at end of the file; expected the name of a setting or '}'");
+  EXPECT_EQ(problem("a = \"x"), "t.cfg:1: a: syntax error: string without an end; expected '\"'");
+  EXPECT_EQ(problem(std::string("a = 1;\nb\0c", 10)), "t.cfg:2: zero byte; expected a text file");
+}
+
+TEST(Source, accepts_every_form_that_libconfig_accepts) {
+  for (const char* text :
+       {"", "a=1", "a:1", "a=1 b=2", "a=1,b=2;", "a={}", "a={b=1 c=2}", "a=()b=[]", "a=({},(),[])",
+        "a=\"x\" \"y\" b=\"z\"", "a=[\"x\"\n\"y\"]", "a=.", "*=1", "a=True // end", "a=1 # end"})
+    tree(text);
+}
+
+TEST(Source, finds_duplicates_in_one_group_only) {
+  EXPECT_EQ(problem("a = 1;\nb = { a = 1; };\na = 2;"),
+            "t.cfg:3: a: is already set in line 1; expected it once");
+  EXPECT_EQ(problem("a = 1; b = ( { a = 1; }, { a = 2; } );"), "");
+}
+
+TEST(Source, bounds_the_nesting) {
+  const auto nested = [](size_t n) {
+    return "a = " + std::string(n, '(') + std::string(n, ')') + ";";
+  };
+  EXPECT_EQ(problem(nested(kMaxNesting)), "");
+  EXPECT_NE(problem(nested(kMaxNesting + 1)).find("nested too deep"), std::string::npos);
+  EXPECT_NE(problem(nested(1000000)).find("nested too deep"), std::string::npos);
+}
+
+TEST(Source, bounds_the_size) {
+  EXPECT_EQ(problem(std::string(kMaxTextBytes - 1, ' ')), "");
+  EXPECT_NE(problem(std::string(kMaxTextBytes + 1, ' ')).find("longer than 4 MB"),
+            std::string::npos);
+}
+
+TEST(Source, of_a_text_refuses_to_include) {
+  EXPECT_EQ(problem("a = 1;\n@include \"/etc/passwd\"\n"),
+            "t.cfg:2: @include in a text without a file; expected none");
+  EXPECT_EQ(problem("a = \"\\\n@include \\\"x\\\"\n\";"), "") << "it is inside a string";
+  EXPECT_EQ(problem("/*\n@include \"x\"\n*/"), "") << "it is inside a comment";
+}
+
+class IncludeTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    std::string name = (fs::temp_directory_path() / "limpet-config-XXXXXX").string();
+    ASSERT_NE(mkdtemp(name.data()), nullptr);
+    directory_ = name;
+    fs::create_directory(directory_ / "sub");
+  }
+  void TearDown() override { fs::remove_all(directory_); }
+
+  void write(const std::string& name, const std::string& text) {
+    std::ofstream(directory_ / name, std::ios::binary) << text;
+  }
+  Source source(const std::string& name) { return read_source_file((directory_ / name).string()); }
+  std::string problem(const std::string& name) {
+    const Source s = source(name);
+    if (!s.problem) return "";
+    std::string text = s.problem->to_string();
+    const std::string prefix = directory_.string() + "/";
+    for (size_t at; (at = text.find(prefix)) != std::string::npos;) text.erase(at, prefix.size());
+    return text;
+  }
+
+  fs::path directory_;
+};
+
+TEST_F(IncludeTest, takes_in_text_and_keeps_files_and_lines) {
+  write("main.cfg", "a = 1;\n@include \"sub/one.cfg\" d = 4;\ne = 5;\n");
+  write("sub/one.cfg", "b = 2;\n  @include \"two.cfg\"\n");
+  write("sub/two.cfg", "\nc = [ 3, 5000000000 ]; // no newline at the end");
+  const Source s = source("main.cfg");
+  ASSERT_FALSE(s.problem) << s.problem->to_string();
+  Node root;
+  ASSERT_FALSE(build_tree(s, root));
+  ASSERT_EQ(root.children.size(), 5u);
+  const std::pair<std::string, int> places[] = {
+      {"main.cfg", 1}, {"sub/one.cfg", 1}, {"sub/two.cfg", 2}, {"main.cfg", 2}, {"main.cfg", 3}};
+  for (size_t i = 0; i < 5; ++i) {
+    EXPECT_EQ(root.children[i].name, std::string(1, static_cast<char>('a' + i)));
+    EXPECT_EQ(root.children[i].file, (directory_ / places[i].first).string()) << i;
+    EXPECT_EQ(root.children[i].line, places[i].second) << i;
+  }
+  EXPECT_EQ(root.find("c")->children[1].wrapped, "5000000000");
+}
+
+TEST_F(IncludeTest, names_the_file_of_an_error) {
+  write("main.cfg", "@include \"sub/one.cfg\"\n");
+  write("sub/one.cfg", "\n\na = ;\n");
+  EXPECT_EQ(problem("main.cfg"), "sub/one.cfg:3: a: syntax error at ';'; expected a value");
+  write("main.cfg", "a = 1;\n@include \"sub/one.cfg\"\n");
+  write("sub/one.cfg", "\na = 2;\n");
+  EXPECT_EQ(problem("main.cfg"),
+            "sub/one.cfg:2: a: is already set in main.cfg:1; expected it once");
+}
+
+TEST_F(IncludeTest, ends_circles_and_endless_chains) {
+  write("main.cfg", "@include \"sub/one.cfg\"\n");
+  write("sub/one.cfg", "@include \"../main.cfg\"\n");
+  EXPECT_NE(problem("main.cfg"), "");  // the names differ, so the depth ends it
+  write("same.cfg", "a = 1;\n@include \"same.cfg\"\n");
+  EXPECT_EQ(problem("same.cfg"),
+            "same.cfg:2: @include \"same.cfg\" includes itself; expected no circle");
+}
+
+TEST_F(IncludeTest, says_why_a_file_cannot_be_read) {
+  EXPECT_EQ(problem("none.cfg"),
+            "none.cfg: cannot be read (No such file or directory); expected a readable file");
+  EXPECT_EQ(problem("sub"), "sub: cannot be read (Is a directory); expected a readable file");
+  write("main.cfg", "\n@include \"none.cfg\"\n");
+  EXPECT_EQ(problem("main.cfg"),
+            "main.cfg:2: @include \"none.cfg\" cannot be read (No such file or directory); "
+            "expected a readable file");
+}
+
+}  // namespace
+}  // namespace limpet::config
