@@ -1,0 +1,186 @@
+// What a snapshot says for a given document.
+#include "limpet/control/builder.h"
+
+#include <gtest/gtest.h>
+
+#include "sample.h"
+
+namespace limpet::control {
+namespace {
+
+using dataplane::kNoSlot;
+using dataplane::Snapshot;
+
+Built built_from(const std::string& text, unsigned workers = 1,
+                 const flow::Toeplitz* toeplitz = nullptr, const Built* previous = nullptr) {
+  const config::Document d = document(text);
+  const auto ports = ports_of(d, workers);
+  BuildInput input;
+  input.document = &d;
+  input.ports = ports;
+  input.workers = workers;
+  input.toeplitz = toeplitz;
+  input.serial = 7;
+  if (previous != nullptr) input.previous = previous->owned.snapshot.get();
+  Result<Built> built = build(previous != nullptr ? previous->slots : Slots(), input);
+  EXPECT_TRUE(built.ok()) << built.error();
+  return std::move(*built);
+}
+
+TEST(Builder, routes_are_the_networks_and_the_configured_ones_longest_first) {
+  const Built b = built_from(kSample);
+  const Snapshot& s = *b.owned.snapshot;
+  EXPECT_EQ(s.serial, 7u);
+  ASSERT_EQ(s.routes.size(), 4u);
+  EXPECT_EQ(s.routes[0].to.to_string(), "10.1.0.0/24");
+  EXPECT_TRUE(s.routes[0].via.is_unspecified());
+  EXPECT_EQ(s.routes[1].to.to_string(), "10.2.0.0/24");
+  EXPECT_EQ(s.routes[1].port, 1);
+  EXPECT_EQ(s.routes[2].to.to_string(), "10.9.0.0/16");
+  EXPECT_EQ(s.routes[2].via, ip("10.2.0.1"));
+  EXPECT_EQ(s.routes[2].port, 1);
+  EXPECT_EQ(s.routes[3].to.to_string(), "0.0.0.0/0");
+  EXPECT_EQ(s.routes[3].port, 0);
+  EXPECT_EQ(s.route(ip("10.9.3.4")).address, ip("10.2.0.1"));
+  EXPECT_EQ(s.route(ip("10.2.0.77")).address, ip("10.2.0.77"));
+  EXPECT_EQ(s.route(ip("8.8.8.8")).address, ip("10.1.0.1"));
+  EXPECT_FALSE(s.route(ip("fd00::1")).ok);
+}
+
+TEST(Builder, addresses_are_found_by_what_they_are_to_us) {
+  const Built b = built_from(kSample);
+  const Snapshot& s = *b.owned.snapshot;
+  const dataplane::Local* vip = s.locals.find(ip("10.1.0.100"));
+  ASSERT_NE(vip, nullptr);
+  EXPECT_EQ(vip->vip, 0) << "one number for both services of the address";
+  EXPECT_EQ(vip->source, kNoSlot);
+  EXPECT_EQ(vip->port, kNoSlot);
+  EXPECT_EQ(s.locals.service(0, 6, be16::from(80)), 0);
+  EXPECT_EQ(s.locals.service(0, 17, be16::from(7)), 1);
+  EXPECT_EQ(s.locals.service(0, 17, be16::from(80)), kNoSlot);
+
+  const dataplane::Local* back = s.locals.find(ip("10.2.0.254"));
+  ASSERT_NE(back, nullptr);
+  EXPECT_EQ(back->source, 0);
+  EXPECT_EQ(back->port, 1);
+  const dataplane::Local* front = s.locals.find(ip("10.1.0.254"));
+  ASSERT_NE(front, nullptr);
+  EXPECT_EQ(front->source, kNoSlot);
+  EXPECT_EQ(front->port, 0);
+  EXPECT_EQ(s.locals.find(ip("10.2.0.10")), nullptr);
+}
+
+TEST(Builder, each_vip_address_has_a_number_of_its_own) {
+  const Built b = built_from(
+      with(kSample, "vip = \"10.1.0.100\"; port = 7", "vip = \"10.1.0.101\"; port = 80"));
+  const Snapshot& s = *b.owned.snapshot;
+  EXPECT_EQ(s.locals.find(ip("10.1.0.100"))->vip, 0);
+  EXPECT_EQ(s.locals.find(ip("10.1.0.101"))->vip, 1);
+  EXPECT_EQ(s.locals.service(1, 17, be16::from(80)), 1);
+}
+
+TEST(Builder, a_service_has_its_pool_its_policy_and_its_timeouts) {
+  const Built b = built_from(kSample);
+  const dataplane::ServiceEntry& web = b.owned.snapshot->services[0];
+  EXPECT_EQ(web.name, "web");
+  EXPECT_EQ(web.vip, ip("10.1.0.100"));
+  EXPECT_EQ(web.port.host(), 80);
+  EXPECT_EQ(web.protocol, 6);
+  EXPECT_TRUE(web.used && web.configured);
+  EXPECT_EQ(b.owned.snapshot->pools[web.pool].name, "web");
+  EXPECT_EQ(web.timeouts.idle, to_ticks(std::chrono::seconds(10)));
+  EXPECT_EQ(web.timeouts.connect, to_ticks(std::chrono::seconds(10)));
+  EXPECT_EQ(web.timeouts.half_closed, to_ticks(std::chrono::seconds(30)));
+  EXPECT_EQ(web.timeouts.time_wait, to_ticks(std::chrono::seconds(2)));
+  ASSERT_EQ(web.policy.end() - web.policy.begin(), 1);
+  EXPECT_EQ(web.policy.begin()->source.prefix4, 24);
+  EXPECT_EQ(web.policy.seed(), affinity::seed_of("web"));
+  const dataplane::ServiceEntry& echo = b.owned.snapshot->services[1];
+  EXPECT_EQ(echo.policy.begin(), echo.policy.end());
+  EXPECT_EQ(echo.timeouts.idle, to_ticks(std::chrono::seconds(30)));
+}
+
+TEST(Builder, the_table_is_that_of_names_and_weights) {
+  const Built b = built_from(kSample);
+  const dataplane::PoolEntry& web = b.owned.snapshot->pools[0];
+  const std::vector<balance::MaglevMember> members = {{"s0", 1}, {"s1", 2}};
+  const balance::Maglev expected(members, 65537);
+  ASSERT_EQ(web.maglev.size(), expected.size());
+  EXPECT_TRUE(
+      std::equal(expected.table().begin(), expected.table().end(), web.maglev.table().begin()));
+  EXPECT_EQ(web.members, (std::vector<uint16_t>{0, 1}));
+}
+
+TEST(Builder, a_changed_weight_changes_the_table_and_no_other_does) {
+  const Built first = built_from(kSample);
+  const Built second = built_from(with(kSample, "weight = 2", "weight = 5"), 1, nullptr, &first);
+  EXPECT_NE(first.owned.snapshot->pools[0].maglev.entries(1),
+            second.owned.snapshot->pools[0].maglev.entries(1));
+  EXPECT_EQ(second.owned.snapshot->pools[1].maglev.size(), 65537u);
+}
+
+// Would fail if the key did not hold the size, or the copy took the table of another pool.
+TEST(Builder, tables_follow_their_pool_when_pools_change_places) {
+  const Built first = built_from(kSample);
+  const std::string other_order = with(
+      with(with(kSample, "{ name = \"web\";\n", "{ name = \"tmp\"; maglev_size = 1009;\n"),
+           "{ name = \"echo\"; health = { type = \"none\"; };\n    backends = ( { name = "
+           "\"e0\"; address = \"10.2.0.10\"; port = 7; } ); }",
+           "{ name = \"web\"; backends = ( { name = \"s0\"; address = \"10.2.0.10\"; port = 80; "
+           "}, { name = \"s1\"; address = \"10.2.0.11\"; port = 80; weight = 2; } ); }"),
+      "pool = \"echo\"", "pool = \"tmp\"");
+  const Built second = built_from(other_order, 1, nullptr, &first);
+  const Snapshot& s = *second.owned.snapshot;
+  EXPECT_EQ(s.pools[0].maglev.size(), 1009u);
+  ASSERT_EQ(s.pools[1].maglev.size(), 65537u);
+  EXPECT_TRUE(std::equal(s.pools[1].maglev.table().begin(), s.pools[1].maglev.table().end(),
+                         first.owned.snapshot->pools[0].maglev.table().begin()));
+  EXPECT_EQ(s.pools[0].members, (std::vector<uint16_t>{3, 4}));
+  EXPECT_EQ(s.pools[1].members, (std::vector<uint16_t>{0, 1}));
+}
+
+TEST(Builder, every_worker_has_ports_of_its_own_towards_each_backend) {
+  const flow::Toeplitz toeplitz(flow::kDefaultRssKey);
+  const Built b = built_from(kSample, 3, &toeplitz);
+  for (const dataplane::BackendEntry& backend : b.owned.snapshot->backends) {
+    ASSERT_EQ(backend.sources.size(), 1u);
+    const auto& ports = backend.sources[0].ports;
+    ASSERT_EQ(ports.size(), 3u);
+    uint32_t sum = 0;
+    for (const flow::SourcePorts* p : ports) {
+      ASSERT_NE(p, nullptr);
+      sum += p->capacity();
+    }
+    EXPECT_EQ(sum, 65536u - 1024u) << "each port belongs to exactly one worker";
+  }
+}
+
+TEST(Builder, a_granted_port_brings_the_answer_to_its_worker) {
+  const flow::Toeplitz toeplitz(flow::kDefaultRssKey);
+  const Built b = built_from(kSample, 2, &toeplitz);
+  const dataplane::BackendEntry& backend = b.owned.snapshot->backends[1];
+  for (unsigned w = 0; w < 2; ++w) {
+    const auto grant = backend.sources[0].ports[w]->take(1);
+    ASSERT_TRUE(grant.has_value());
+    const uint32_t hash =
+        toeplitz.hash(backend.address, ip("10.2.0.254"), backend.port, grant->port);
+    EXPECT_EQ((flow::Reta{128, 2}.owner(hash)), w);
+  }
+}
+
+TEST(Builder, a_worker_without_any_port_is_told_by_a_null_and_a_warning) {
+  const flow::Toeplitz toeplitz(flow::kDefaultRssKey);
+  const Built b = built_from(with(kSample, "{ name = \"echo\"; health",
+                                  "{ name = \"echo\"; source_ports = [ 5000, 5000 ]; health"),
+                             2, &toeplitz);
+  const auto& ports = b.owned.snapshot->backends[2].sources[0].ports;
+  EXPECT_EQ((ports[0] == nullptr) + (ports[1] == nullptr), 1);
+  ASSERT_EQ(b.warnings.size(), 1u);
+  EXPECT_NE(
+      b.warnings[0].find("has no source port in 5000-5000 from 10.2.0.254 towards 10.2.0.10:7"),
+      std::string::npos)
+      << b.warnings[0];
+}
+
+}  // namespace
+}  // namespace limpet::control
