@@ -19,6 +19,7 @@
 #include <span>
 #include <vector>
 
+#include "limpet/affinity/reason.h"
 #include "limpet/base/drop.h"
 #include "limpet/base/time.h"
 #include "limpet/dataplane/counters.h"
@@ -28,7 +29,10 @@
 #include "limpet/flow/table.h"
 #include "limpet/flow/toeplitz.h"
 #include "limpet/flow/wheel.h"
+#include "limpet/tcp/track.h"
 #include "limpet/wire/frame.h"
+#include "limpet/wire/icmp.h"
+#include "limpet/wire/tcp.h"
 
 namespace limpet::dataplane {
 
@@ -85,58 +89,69 @@ class Worker {
   // worker.cpp: batches
   void adopt(const Snapshot* snapshot);
   void burst(uint16_t port, rte_mbuf** frames, uint16_t count, bool handed);
-  bool classify(Work& w, bool handed);
-  bool hand_over(Work& w);
-  bool owner_elsewhere(const Work& w, unsigned& owner) const;
+  bool classify(Work& w);
+  bool hand_over(const Work& w, unsigned owner);
+  unsigned owner_of(uint16_t port, const IpAddress& source, const IpAddress& destination,
+                    be16 source_port, be16 destination_port) const;
   void act(Work& w);
+  void drop(rte_mbuf* frame, Drop reason);
+  void consume(rte_mbuf* frame);
+  uint64_t random();
 
   // flows.cpp: full NAT
   void from_client(Work& w);
   void from_backend(Work& w);
   void new_flow(Work& w);
-  flow::FlowId make_flow(Work& w, uint16_t backend, uint8_t reason);
-  void forward_to_backend(Work& w, flow::FlowId id);
-  void forward_to_client(Work& w, flow::FlowId id);
-  void refuse(Work& w, Drop reason, const IpAddress& from);
+  flow::FlowId make_flow(const Work& w, uint16_t backend, affinity::Reason reason, Drop& why);
+  bool take_source(const Work& w, uint16_t backend, flow::Record& r);
+  void give_source(const flow::Record& r);
+  void to_backend(Work& w, flow::FlowId id);
+  void to_client(Work& w, flow::FlowId id);
+  bool fits(Work& w, uint16_t hop);
+  void answer_stale(Work& w, flow::FlowId id);
+
+  // lifetime.cpp: how flows end
+  void enter(flow::FlowId id, tcp::Track state);
   void end_flow(flow::FlowId id);
-  void arm(flow::FlowId id);
   Tick timeout_of(const flow::Record& r) const;
   void on_due(flow::FlowId id);
   bool evict();
-  void answer_stale(Work& w, flow::FlowId id);
-  void hold_syn(flow::FlowId id, rte_mbuf* frame, uint16_t hop);
+  void hold_syn(flow::FlowId id, const rte_mbuf* frame);
+  rte_mbuf* held_syn(flow::FlowId id);
   void drop_syn(flow::FlowId id);
-  void reset_flow(flow::FlowId id);
+  void backend_gone(flow::FlowId id);
+  void flush_dead(unsigned budget);
+
+  // messages.cpp: what control asks
+  void on_message(const ToWorker& m);
+  void answer_queries(unsigned budget);
 
   // local.cpp: frames for ourselves
-  void from_neighbor_arp(Work& w);
-  bool from_neighbor_nd(Work& w);
-  void answer_echo(Work& w);
-  void not_local(Work& w);
-  void reject(Work& w, Drop otherwise);
+  bool answers_for(uint16_t port, const IpAddress& address) const;
+  void arp(Work& w);
+  void neighbor_discovery(Work& w);
+  void echo(Work& w);
+  void not_local(Work& w, Drop otherwise);
+  void refuse(Work& w, Drop reason);
   void icmp_error(Work& w);
-  void send_icmp(const Work& w, uint8_t error, const IpAddress& from, uint32_t mtu);
 
   // send.cpp: the way out
-  void learn(uint16_t port, const IpAddress& address, const MacAddress& mac, bool create,
-             bool tell);
+  void learn(uint16_t port, const IpAddress& address, const MacAddress& mac, bool create);
+  void learned(uint16_t neighbor, const MacAddress& mac);
   uint16_t hop_to(const IpAddress& destination, Drop& why);
-  void send_by(uint16_t hop, rte_mbuf* frame, bool originated, uint16_t in_port);
+  uint16_t backend_hop(uint16_t backend, Drop& why);
+  uint16_t client_hop(flow::Record& r, Drop& why);
+  void send_by(uint16_t hop, rte_mbuf* frame, bool originated);
   void put(uint16_t port, rte_mbuf* frame);
   void flush_port(uint16_t port);
   void originate(const IpAddress& destination, rte_mbuf* frame);
-  rte_mbuf* fresh();
+  void originate_by(uint16_t port, rte_mbuf* frame);
+  void send_reset(const wire::Reset& reset);
+  void send_icmp(const Work& w, wire::IcmpError error, const IpAddress& from, uint32_t mtu);
   void ask(uint16_t neighbor, bool unicast);
   void give_up(uint16_t neighbor);
-
-  // control.cpp: messages, dead backends, queries
-  void on_message(const ToWorker& m);
-  void flush_dead(unsigned budget);
-  void answer_queries(unsigned budget);
-
-  void drop(rte_mbuf* frame, uint16_t port, Drop reason);
-  void consume(rte_mbuf* frame);
-  uint64_t random();
+  void announce(const Snapshot* before);
+  rte_mbuf* fresh();
 
   unsigned id_;
   Shared& shared_;

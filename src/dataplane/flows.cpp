@@ -1,0 +1,273 @@
+// Full NAT (mode nat): packets of known flows, and the making of new ones.
+#include <rte_mbuf.h>
+
+#include "limpet/affinity/choose.h"
+#include "limpet/wire/nat.h"
+#include "limpet/wire/tcp.h"
+#include "work.h"
+
+namespace limpet::dataplane {
+namespace {
+
+constexpr unsigned kPortTries = 4;
+
+tcp::Segment segment_of(std::span<const uint8_t> bytes, const wire::Frame& f) {
+  return {f.tcp_flags, {wire::tcp_sequence(bytes, f)}, {wire::tcp_acknowledgment(bytes, f)}};
+}
+
+bool opens(const wire::Frame& f) {
+  return (f.tcp_flags & (wire::tcp_flag::syn | wire::tcp_flag::ack | wire::tcp_flag::rst)) ==
+         wire::tcp_flag::syn;
+}
+
+}  // namespace
+
+void Worker::from_client(Work& w) {
+  const wire::Frame& f = w.f;
+  const flow::FlowId id = table_.find(flow::ForwardKey{f.source, f.source_port, w.service}, w.hash);
+  if (id == flow::kNoFlow) return new_flow(w);
+  flow::Record& r = table_.at(id);
+  const bool tcp = r.protocol == IPPROTO_TCP;
+
+  if (r.state != tcp::Track::dead && !status_[r.backend].accepts_existing()) {
+    // Its reset is on the way (flush_dead), but this packet is here first.
+    backend_gone(id);
+    if (!table_.live(id)) return new_flow(w);
+  }
+  if (!tcp) {
+    r.last_seen = tick_;
+    return to_backend(w, id);
+  }
+  if (r.state == tcp::Track::dead) {
+    if (opens(f)) {
+      end_flow(id);
+      return new_flow(w);
+    }
+    return refuse(w, Drop::backend_down);
+  }
+  const tcp::Step step =
+      tcp::advance(r.state, tcp::Side::client, segment_of(w.bytes(), f), r.edges);
+  if (step.reopened) {
+    end_flow(id);
+    return new_flow(w);
+  }
+  r.last_seen = tick_;
+  if (step.next != r.state) enter(id, step.next);
+  to_backend(w, id);
+}
+
+void Worker::from_backend(Work& w) {
+  const wire::Frame& f = w.f;
+  const flow::FlowId id = table_.find(
+      flow::ReverseKey{f.source, f.source_port, w.local->source, f.destination_port, f.protocol},
+      w.hash);
+  if (id == flow::kNoFlow)  // a late segment is answered, so that the backend lets go of its end
+    return f.kind == wire::FrameKind::tcp ? refuse(w, Drop::no_flow) : drop(w.m, Drop::no_flow);
+  flow::Record& r = table_.at(id);
+  if (r.state == tcp::Track::dead || !status_[r.backend].accepts_existing())
+    return f.kind == wire::FrameKind::tcp ? refuse(w, Drop::backend_down)
+                                          : drop(w.m, Drop::backend_down);
+  if (r.protocol == IPPROTO_TCP) {
+    const tcp::Track before = r.state;
+    const tcp::Step step =
+        tcp::advance(before, tcp::Side::backend, segment_of(w.bytes(), f), r.edges);
+    if (step.stale_ack) return answer_stale(w, id);
+    if (step.next != before) {
+      if (before == tcp::Track::syn_sent) {
+        drop_syn(id);
+        if (step.next == tcp::Track::closed) stats_.backends[r.backend].connect_failures.add();
+      }
+      enter(id, step.next);
+    }
+  }
+  r.last_seen = tick_;
+  to_client(w, id);
+}
+
+void Worker::new_flow(Work& w) {
+  const wire::Frame& f = w.f;
+  const ServiceEntry& service = snapshot_->services[w.service];
+  if (!service.configured) return refuse(w, Drop::no_service);
+  if (f.kind == wire::FrameKind::tcp && !opens(f)) return refuse(w, Drop::no_flow);
+  if (f.ttl <= 1) {
+    send_icmp(w, wire::IcmpError::hop_limit_exceeded, f.destination, 0);
+    return drop(w.m, Drop::ip_ttl_expired);
+  }
+  const PoolEntry& pool = snapshot_->pools[service.pool];
+  const affinity::Choice choice = affinity::choose(
+      service.policy, {f.source, f.source_port}, pool.maglev,
+      [&](uint16_t member) { return status_[pool.members[member]].accepts_new(); });
+  if (choice.member == balance::Maglev::kNone) {
+    stats_.services[w.service].no_backend.add();
+    return refuse(w, Drop::no_backend);
+  }
+  const uint16_t backend = pool.members[choice.member];
+  Drop why = Drop::flow_table_full;
+  const flow::FlowId id = make_flow(w, backend, choice.reason, why);
+  if (id == flow::kNoFlow) return drop(w.m, why);
+  BackendCounters& b = stats_.backends[backend];
+  b.connections_total.add();
+  b.connections_active.add();
+  if (choice.reason == affinity::Reason::source_redirected) b.redispatched.add();
+  stats_.services[w.service].connections_total.add();
+  stats_.services[w.service].connections_active.add();
+  n_.flows_created.add();
+  to_backend(w, id);
+}
+
+flow::FlowId Worker::make_flow(const Work& w, uint16_t backend, affinity::Reason reason,
+                               Drop& why) {
+  flow::FlowId id = table_.allocate();
+  if (id == flow::kNoFlow && evict()) id = table_.allocate();
+  if (id == flow::kNoFlow) {
+    why = Drop::flow_table_full;
+    return flow::kNoFlow;
+  }
+  const wire::Frame& f = w.f;
+  flow::Record& r = table_.at(id);
+  r.client = f.source;
+  r.client_port = f.source_port;
+  r.service = w.service;
+  r.backend = backend;
+  r.backend_generation = snapshot_->backends[backend].generation;
+  r.protocol = f.protocol;
+  r.state = f.kind == wire::FrameKind::tcp ? tcp::Track::syn_sent : tcp::Track::datagram;
+  r.flags = 0;
+  r.reason = static_cast<uint8_t>(reason);
+  r.edges = {};
+  r.last_seen = r.created = tick_;
+  r.client_hop = 0;
+  r.hop_epoch = 0;
+  if (!take_source(w, backend, r)) {
+    table_.release(id);
+    why = Drop::source_ports_exhausted;
+    return flow::kNoFlow;
+  }
+  if (!table_.insert(id)) {
+    give_source(r);
+    table_.release(id);
+    why = Drop::flow_table_full;
+    return flow::kNoFlow;
+  }
+  wheel_.arm(id, tick_ + timeout_of(r));
+  return id;
+}
+
+// Source addresses take turns; a port that still has a flow (possible only while two pools with
+// different port ranges name one endpoint) is passed over.
+bool Worker::take_source(const Work& w, uint16_t backend, flow::Record& r) {
+  const BackendEntry& entry = snapshot_->backends[backend];
+  const size_t count = entry.sources.size();
+  for (size_t i = 0; i < count; ++i) {
+    const PoolSource& source = entry.sources[(source_turn_[backend] + i) % count];
+    flow::SourcePorts* ports = source.ports[id_];
+    if (ports == nullptr) continue;
+    for (unsigned attempt = 0; attempt < kPortTries; ++attempt) {
+      const auto grant = ports->take(tick_);
+      if (!grant) break;
+      const flow::ReverseKey key{entry.address, entry.port, source.source, grant->port,
+                                 w.f.protocol};
+      if (table_.find(key, table_.hash(key)) != flow::kNoFlow) {
+        ports->give(grant->port, tick_);
+        continue;
+      }
+      r.source = source.source;
+      r.source_port = grant->port;
+      if (grant->early) {
+        r.flags |= flow::early_reuse;
+        n_.port_early_reuse.add();
+      }
+      ++source_turn_[backend];
+      return true;
+    }
+  }
+  return false;
+}
+
+void Worker::give_source(const flow::Record& r) {
+  for (const PoolSource& source : snapshot_->backends[r.backend].sources) {
+    if (source.source != r.source) continue;
+    if (source.ports[id_] != nullptr) source.ports[id_]->give(r.source_port, tick_);
+    return;
+  }
+}
+
+void Worker::to_backend(Work& w, flow::FlowId id) {
+  flow::Record& r = table_.at(id);
+  const BackendEntry& backend = snapshot_->backends[r.backend];
+  Drop why = Drop::no_route;
+  const uint16_t hop = backend_hop(r.backend, why);
+  if (hop == Neighbors::kNone) return drop(w.m, why);
+  if (!fits(w, hop)) return;
+  wire::rewrite(w.bytes(), w.f, snapshot_->sources[r.source].address, r.source_port,
+                backend.address, backend.port);
+  set_length(w.m, w.f.end);
+  BackendCounters& b = stats_.backends[r.backend];
+  b.packets_in.add();
+  b.bytes_in.add(w.f.end);
+  ServiceCounters& s = stats_.services[r.service];
+  s.packets_in.add();
+  s.bytes_in.add(w.f.end);
+  const bool stale_possible =
+      (r.flags & flow::early_reuse) != 0 || tick_before(tick_, hold_syns_until_);
+  if (r.state == tcp::Track::syn_sent && stale_possible && opens(w.f)) hold_syn(id, w.m);
+  send_by(hop, w.m, false);
+}
+
+void Worker::to_client(Work& w, flow::FlowId id) {
+  flow::Record& r = table_.at(id);
+  const ServiceEntry& service = snapshot_->services[r.service];
+  Drop why = Drop::no_route;
+  const uint16_t hop = client_hop(r, why);
+  if (hop == Neighbors::kNone) return drop(w.m, why);
+  if (!fits(w, hop)) return;
+  wire::rewrite(w.bytes(), w.f, service.vip, service.port, r.client, r.client_port);
+  set_length(w.m, w.f.end);
+  BackendCounters& b = stats_.backends[r.backend];
+  b.packets_out.add();
+  b.bytes_out.add(w.f.end);
+  ServiceCounters& s = stats_.services[r.service];
+  s.packets_out.add();
+  s.bytes_out.add(w.f.end);
+  send_by(hop, w.m, false);
+}
+
+// False when the frame has ended: its hops ran out, or the port it leaves by has a smaller MTU and
+// the sender was told so (RFC 1191, RFC 8201).
+bool Worker::fits(Work& w, uint16_t hop) {
+  if (w.f.ttl <= 1) {
+    send_icmp(w, wire::IcmpError::hop_limit_exceeded, w.f.destination, 0);
+    drop(w.m, Drop::ip_ttl_expired);
+    return false;
+  }
+  const uint16_t mtu = snapshot_->ports[neighbors_.at(hop).port].mtu;
+  if (w.f.end - w.f.l3 <= mtu) return true;
+  send_icmp(w, wire::IcmpError::packet_too_big, w.f.destination, mtu);
+  drop(w.m, Drop::mtu_exceeded);
+  return false;
+}
+
+// The backend still has the previous connection of this port: it answers our SYN with the ACK of
+// that one. A reset at exactly that number ends it (RFC 9293, 3.10.7.3), then the SYN goes again.
+void Worker::answer_stale(Work& w, flow::FlowId id) {
+  const flow::Record& r = table_.at(id);
+  n_.stale_answered.add();
+  send_reset({.source = w.f.destination,
+              .destination = w.f.source,
+              .source_port = w.f.destination_port,
+              .destination_port = w.f.source_port,
+              .sequence = wire::tcp_acknowledgment(w.bytes(), w.f),
+              .acknowledgment = std::nullopt});
+  Drop why = Drop::no_route;
+  const uint16_t hop = backend_hop(r.backend, why);
+  if (const rte_mbuf* syn = held_syn(id); syn != nullptr && hop != Neighbors::kNone) {
+    rte_mbuf* again = rte_pktmbuf_copy(syn, pool_, 0, UINT32_MAX);
+    if (again != nullptr)
+      send_by(hop, again, true);
+    else
+      n_.originated_lost.add();
+  }
+  consume(w.m);
+}
+
+}  // namespace limpet::dataplane

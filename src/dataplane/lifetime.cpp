@@ -1,0 +1,144 @@
+// How flows live and end: time-outs, eviction, and flows whose backend died.
+#include <netinet/in.h>
+
+#include <algorithm>
+
+#include "work.h"
+
+namespace limpet::dataplane {
+namespace {
+
+// Long enough for a client that retransmits to hear that its connection is gone.
+constexpr Tick kTombstone = to_ticks(std::chrono::seconds(10));
+
+}  // namespace
+
+Tick Worker::timeout_of(const flow::Record& r) const {
+  const Timeouts& t = snapshot_->services[r.service].timeouts;
+  switch (r.state) {
+    case tcp::Track::syn_sent:
+    case tcp::Track::syn_received:
+      return t.connect;
+    case tcp::Track::established:
+    case tcp::Track::datagram:
+      return t.idle;
+    case tcp::Track::fin_client:
+    case tcp::Track::fin_backend:
+      return t.half_closed;
+    case tcp::Track::time_wait:
+    case tcp::Track::closed:
+      return t.time_wait;
+    case tcp::Track::dead:
+    case tcp::Track::count_:
+      break;
+  }
+  return kTombstone;
+}
+
+void Worker::enter(flow::FlowId id, tcp::Track state) {
+  flow::Record& r = table_.at(id);
+  if (r.state == tcp::Track::syn_sent && (r.flags & flow::syn_held) != 0) drop_syn(id);
+  r.state = state;
+  wheel_.arm(id, tick_ + timeout_of(r));
+}
+
+// Packets stamp last_seen only, so a record that comes due may have been busy meanwhile.
+void Worker::on_due(flow::FlowId id) {
+  const flow::Record& r = table_.at(id);
+  const Tick deadline = r.last_seen + timeout_of(r);
+  if (tick_before(tick_, deadline)) return wheel_.arm(id, deadline);
+  if (r.state == tcp::Track::syn_sent) stats_.backends[r.backend].connect_failures.add();
+  n_.flows_expired.add();
+  end_flow(id);
+}
+
+void Worker::end_flow(flow::FlowId id) {
+  const flow::Record& r = table_.at(id);
+  if ((r.flags & flow::syn_held) != 0) drop_syn(id);
+  give_source(r);
+  stats_.backends[r.backend].connections_active.sub();
+  stats_.services[r.service].connections_active.sub();
+  wheel_.cancel(id);
+  table_.erase(id);
+}
+
+// Ended flows first, then half-open ones (a SYN flood evicts itself); established flows never.
+bool Worker::evict() {
+  const flow::FlowId victim = table_.victim(random(), tick_);
+  if (victim == flow::kNoFlow) return false;
+  n_.flows_evicted.add();
+  end_flow(victim);
+  return true;
+}
+
+void Worker::hold_syn(flow::FlowId id, const rte_mbuf* frame) {
+  HeldSyn& cell = syns_[id % syns_.size()];
+  if (cell.frame != nullptr) {
+    if (cell.flow == id) return;  // a retransmission: the copy we have is as good
+    if (table_.live(cell.flow)) table_.at(cell.flow).flags &= static_cast<uint8_t>(~flow::syn_held);
+    rte_pktmbuf_free(cell.frame);
+  }
+  cell.frame = rte_pktmbuf_copy(frame, pool_, 0, UINT32_MAX);
+  cell.flow = id;
+  if (cell.frame != nullptr) table_.at(id).flags |= flow::syn_held;
+}
+
+rte_mbuf* Worker::held_syn(flow::FlowId id) {
+  const HeldSyn& cell = syns_[id % syns_.size()];
+  return cell.flow == id ? cell.frame : nullptr;
+}
+
+void Worker::drop_syn(flow::FlowId id) {
+  HeldSyn& cell = syns_[id % syns_.size()];
+  if (cell.flow == id) {
+    rte_pktmbuf_free(cell.frame);
+    cell = {};
+  }
+  table_.at(id).flags &= static_cast<uint8_t>(~flow::syn_held);
+}
+
+// Tells both ends of an established TCP flow, at the exact numbers they accept (RFC 5961, 3.2), and
+// leaves a tombstone that answers what still comes. Other flows just end: their client's next
+// packet is balanced anew.
+void Worker::backend_gone(flow::FlowId id) {
+  const flow::Record& r = table_.at(id);
+  switch (r.state) {
+    case tcp::Track::established:
+    case tcp::Track::fin_client:
+    case tcp::Track::fin_backend:
+      break;
+    case tcp::Track::dead:
+      return;
+    default:
+      return end_flow(id);
+  }
+  const ServiceEntry& service = snapshot_->services[r.service];
+  const BackendEntry& backend = snapshot_->backends[r.backend];
+  send_reset({.source = service.vip,
+              .destination = r.client,
+              .source_port = service.port,
+              .destination_port = r.client_port,
+              .sequence = r.edges.client_ack.value,
+              .acknowledgment = std::nullopt});
+  send_reset({.source = snapshot_->sources[r.source].address,
+              .destination = backend.address,
+              .source_port = r.source_port,
+              .destination_port = backend.port,
+              .sequence = r.edges.backend_ack.value,
+              .acknowledgment = std::nullopt});
+  n_.flows_reset.add();
+  table_.at(id).last_seen = tick_;
+  enter(id, tcp::Track::dead);
+}
+
+void Worker::flush_dead(unsigned budget) {
+  const unsigned n = std::min(budget, flush_left_);
+  for (unsigned i = 0; i < n; ++i) {
+    const flow::FlowId id = flush_cursor_;
+    flush_cursor_ = flush_cursor_ + 1 == table_.capacity() ? 0 : flush_cursor_ + 1;
+    if (table_.live(id) && dead_[table_.at(id).backend] != 0) backend_gone(id);
+  }
+  flush_left_ -= n;
+}
+
+}  // namespace limpet::dataplane

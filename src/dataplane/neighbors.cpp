@@ -1,0 +1,216 @@
+// State machine of the neighbor cache (RFC 826, RFC 1122 2.3.2, RFC 4861 7.3).
+#include "limpet/dataplane/neighbors.h"
+
+#include <algorithm>
+
+#include "limpet/base/hash.h"
+
+namespace limpet::dataplane {
+namespace {
+
+constexpr Tick kRetransmitTicks = to_ticks(Neighbors::kRetransmit);
+constexpr Tick kReachableTicks = to_ticks(Neighbors::kReachable);
+constexpr Tick kUnusedTicks = to_ticks(Neighbors::kUnused);
+constexpr unsigned kMaxFailures = 6;  // 2^5 s is kMaxBackOff
+
+constexpr Tick back_off(unsigned failures) {
+  return kRetransmitTicks << (std::min(failures, kMaxFailures) - 1);
+}
+static_assert(back_off(kMaxFailures) == to_ticks(Neighbors::kRetransmit) * 32);
+
+uint32_t power_of_two_above(uint32_t n) {
+  uint32_t p = 16;
+  while (p < n) p *= 2;
+  return p;
+}
+
+}  // namespace
+
+const char* neighbor_state_name(NeighborState s) {
+  switch (s) {
+    case NeighborState::free:
+      return "free";
+    case NeighborState::incomplete:
+      return "incomplete";
+    case NeighborState::reachable:
+      return "reachable";
+    case NeighborState::probe:
+      return "probe";
+    case NeighborState::failed:
+      return "failed";
+  }
+  return "?";
+}
+
+Neighbors::Neighbors(uint16_t capacity, uint32_t held)
+    : entries_(capacity), buckets_(power_of_two_above(2u * capacity), kNoNode), nodes_(held) {
+  for (uint32_t i = held; i-- > 0;) {
+    nodes_[i].next = free_node_;
+    free_node_ = i;
+  }
+}
+
+uint32_t Neighbors::bucket(uint16_t port, const IpAddress& address) const {
+  const uint64_t h = mix64(mix64(address.high() ^ port) ^ address.low());
+  return static_cast<uint32_t>(h & (buckets_.size() - 1));
+}
+
+uint16_t Neighbors::find(uint16_t port, const IpAddress& address) const {
+  for (uint32_t i = buckets_[bucket(port, address)]; i != kNoNode; i = entries_[i].hash_next)
+    if (entries_[i].port == port && entries_[i].address == address) return static_cast<uint16_t>(i);
+  return kNone;
+}
+
+uint16_t Neighbors::find_or_add(uint16_t port, const IpAddress& address, Tick now) {
+  const uint16_t known = find(port, address);
+  if (known != kNone) {
+    entries_[known].used = now;
+    return known;
+  }
+  const uint16_t index = reclaim(now);
+  if (index == kNone) return kNone;
+  Neighbor& n = entries_[index];
+  n = Neighbor{};
+  n.address = address;
+  n.port = port;
+  n.state = NeighborState::incomplete;
+  n.since = n.used = n.next = now;
+  uint32_t& head = buckets_[bucket(port, address)];
+  n.hash_next = head;
+  head = index;
+  ++used_;
+  return index;
+}
+
+// A free entry, or the least recently used one nobody waits for and that was not needed lately.
+uint16_t Neighbors::reclaim(Tick now) {
+  if (used_ < entries_.size()) {
+    for (uint32_t i = 0; i < entries_.size(); ++i)
+      if (entries_[i].state == NeighborState::free) return static_cast<uint16_t>(i);
+  }
+  uint16_t oldest = kNone;
+  for (uint32_t i = 0; i < entries_.size(); ++i) {
+    const Neighbor& n = entries_[i];
+    if (n.waiting != 0 || now - n.used < kRetransmitTicks) continue;
+    if (oldest == kNone || tick_before(n.used, entries_[oldest].used))
+      oldest = static_cast<uint16_t>(i);
+  }
+  if (oldest != kNone) remove(oldest);
+  return oldest;
+}
+
+void Neighbors::remove(uint16_t index) {
+  Neighbor& n = entries_[index];
+  uint32_t* link = &buckets_[bucket(n.port, n.address)];
+  while (*link != index) link = &entries_[*link].hash_next;
+  *link = n.hash_next;
+  n = Neighbor{};
+  --used_;
+  invalidate();
+}
+
+bool Neighbors::hold(uint16_t index, rte_mbuf* frame, bool originated) {
+  Neighbor& n = entries_[index];
+  if (n.state != NeighborState::incomplete || n.waiting >= kMaxWaiting || free_node_ == kNoNode)
+    return false;
+  const uint32_t node = free_node_;
+  free_node_ = nodes_[node].next;
+  nodes_[node] = {frame, originated, kNoNode};
+  if (n.held_tail == kNoNode)
+    n.held_head = node;
+  else
+    nodes_[n.held_tail].next = node;
+  n.held_tail = node;
+  ++n.waiting;
+  ++held_used_;
+  return true;
+}
+
+bool Neighbors::release(uint16_t index, Held& out) {
+  Neighbor& n = entries_[index];
+  if (n.held_head == kNoNode) return false;
+  const uint32_t node = n.held_head;
+  out = nodes_[node];
+  n.held_head = out.next;
+  if (n.held_head == kNoNode) n.held_tail = kNoNode;
+  nodes_[node].frame = nullptr;
+  nodes_[node].next = free_node_;
+  free_node_ = node;
+  --n.waiting;
+  --held_used_;
+  return true;
+}
+
+bool Neighbors::learn(uint16_t index, const MacAddress& mac, Tick now) {
+  Neighbor& n = entries_[index];
+  n.mac = mac;
+  n.state = NeighborState::reachable;
+  n.since = now;
+  n.next = now + kReachableTicks;
+  n.attempts = 0;
+  n.failures = 0;
+  return n.waiting != 0;
+}
+
+Neighbors::Due Neighbors::due(uint16_t index, Tick now) {
+  Neighbor& n = entries_[index];
+  if (n.state == NeighborState::free || tick_before(now, n.next)) return Due::nothing;
+  const bool unused = now - n.used >= kUnusedTicks;
+  switch (n.state) {
+    case NeighborState::free:
+      return Due::nothing;
+    case NeighborState::incomplete:
+      if (n.attempts >= kAttempts) {
+        n.state = NeighborState::failed;
+        n.failures = static_cast<uint8_t>(std::min<unsigned>(n.failures + 1u, kMaxFailures));
+        n.since = now;
+        n.next = now + back_off(n.failures);
+        return Due::failed;
+      }
+      ++n.attempts;
+      n.next = now + kRetransmitTicks;
+      return Due::multicast;
+    case NeighborState::reachable:
+      if (unused) {
+        remove(index);
+        return Due::nothing;
+      }
+      // Nobody used it for a while: the next user finds the old address, which is probed then.
+      if (now - n.used >= kReachableTicks) {
+        n.next = now + kRetransmitTicks;
+        return Due::nothing;
+      }
+      n.state = NeighborState::probe;
+      n.attempts = 1;
+      n.next = now + kRetransmitTicks;
+      return Due::unicast;
+    case NeighborState::probe:
+      if (n.attempts >= kAttempts) {  // gone, or moved without telling: ask everybody
+        n.state = NeighborState::incomplete;
+        n.since = now;
+        n.attempts = 1;
+        n.next = now + kRetransmitTicks;
+        return Due::multicast;
+      }
+      ++n.attempts;
+      n.next = now + kRetransmitTicks;
+      return Due::unicast;
+    case NeighborState::failed:
+      if (unused) {
+        remove(index);
+        return Due::nothing;
+      }
+      if (tick_before(n.used, n.since)) {  // nobody asked since: keep quiet
+        n.next = now + kRetransmitTicks;
+        return Due::nothing;
+      }
+      n.state = NeighborState::incomplete;
+      n.since = now;
+      n.attempts = 1;
+      n.next = now + kRetransmitTicks;
+      return Due::multicast;
+  }
+  return Due::nothing;
+}
+
+}  // namespace limpet::dataplane

@@ -1,0 +1,232 @@
+// The way out: next hops, frames that wait for one, frames of our own making, transmit buffers.
+#include <rte_ring_elem.h>
+
+#include "limpet/wire/arp.h"
+#include "limpet/wire/nd.h"
+#include "work.h"
+
+namespace limpet::dataplane {
+namespace {
+
+constexpr uint32_t kIcmpPerSecond = 1000;  // errors of our own, per worker (RFC 1812, 4.3.2.8)
+constexpr Tick kSecond = to_ticks(std::chrono::seconds(1));
+
+void set_macs(rte_mbuf* m, const MacAddress& to, const MacAddress& from) {
+  uint8_t* p = rte_pktmbuf_mtod(m, uint8_t*);
+  store(p, to);
+  store(p + 6, from);
+}
+
+}  // namespace
+
+// kNone with the reason when there is no way.
+uint16_t Worker::hop_to(const IpAddress& destination, Drop& why) {
+  const Hop hop = snapshot_->route(destination);
+  why = Drop::no_route;
+  if (!hop.ok) return Neighbors::kNone;
+  why = Drop::hairpin;
+  if (snapshot_->locals.find(hop.address) != nullptr) return Neighbors::kNone;
+  why = Drop::neighbor_unresolved;
+  return neighbors_.find_or_add(hop.port, hop.address, tick_);
+}
+
+uint16_t Worker::backend_hop(uint16_t backend, Drop& why) {
+  BackendHop& cached = backend_hops_[backend];
+  if (cached.epoch == neighbors_.epoch()) return cached.hop;
+  const uint16_t hop = hop_to(snapshot_->backends[backend].address, why);
+  if (hop != Neighbors::kNone) cached = {hop, neighbors_.epoch()};
+  return hop;
+}
+
+uint16_t Worker::client_hop(flow::Record& r, Drop& why) {
+  if (r.hop_epoch == neighbors_.epoch()) return r.client_hop;
+  const uint16_t hop = hop_to(r.client, why);
+  if (hop != Neighbors::kNone) {
+    r.client_hop = hop;
+    r.hop_epoch = neighbors_.epoch();
+  }
+  return hop;
+}
+
+void Worker::send_by(uint16_t hop, rte_mbuf* frame, bool originated) {
+  Neighbor& n = neighbors_.at(hop);
+  n.used = tick_;
+  if (neighbors_.usable(hop)) [[likely]] {
+    set_macs(frame, n.mac, snapshot_->ports[n.port].mac);
+    (originated ? n_.originated : n_.forwarded).add();
+    return put(n.port, frame);
+  }
+  if (neighbors_.hold(hop, frame, originated)) {
+    if (!originated) {
+      n_.held_packets.add();
+      n_.held_bytes.add(frame->pkt_len);
+    }
+    if (n.attempts == 0) {  // new: do not wait for its turn in the round
+      n.attempts = 1;
+      n.next = tick_ + to_ticks(Neighbors::kRetransmit);
+      ask(hop, false);
+    }
+    return;
+  }
+  if (originated) {
+    n_.originated_lost.add();
+    return rte_pktmbuf_free(frame);
+  }
+  drop(frame, n.state == NeighborState::failed ? Drop::neighbor_unresolved : Drop::held_full);
+}
+
+void Worker::put(uint16_t port, rte_mbuf* frame) {
+  frame->ol_flags &=
+      RTE_MBUF_F_INDIRECT | RTE_MBUF_F_EXTERNAL;  // what reception said is no order to send
+  TxBuffer& tx = tx_[port];
+  tx.frames[tx.count++] = frame;
+  if (tx.count == tx.frames.size()) flush_port(port);
+}
+
+void Worker::flush_port(uint16_t port) {
+  TxBuffer& tx = tx_[port];
+  if (tx.count == 0) return;
+  const uint16_t sent = output_.transmit(port, tx.frames.data(), tx.count);
+  n_.tx.add(sent);
+  if (sent < tx.count) {
+    n_.tx_failed.add(static_cast<uint64_t>(tx.count - sent));
+    rte_pktmbuf_free_bulk(tx.frames.data() + sent, static_cast<unsigned>(tx.count - sent));
+  }
+  tx.count = 0;
+}
+
+void Worker::flush() {
+  for (uint16_t port = 0; port < tx_.size(); ++port) flush_port(port);
+}
+
+rte_mbuf* Worker::fresh() {
+  rte_mbuf* m = rte_pktmbuf_alloc(pool_);
+  if (m == nullptr) n_.originated_lost.add();
+  return m;
+}
+
+void Worker::originate(const IpAddress& destination, rte_mbuf* frame) {
+  Drop why = Drop::no_route;
+  const uint16_t hop = hop_to(destination, why);
+  if (hop != Neighbors::kNone) return send_by(hop, frame, true);
+  n_.originated_lost.add();
+  rte_pktmbuf_free(frame);
+}
+
+// Its link addresses are right already.
+void Worker::originate_by(uint16_t port, rte_mbuf* frame) {
+  n_.originated.add();
+  put(port, frame);
+}
+
+void Worker::send_reset(const wire::Reset& reset) {
+  rte_mbuf* m = fresh();
+  if (m == nullptr) return;
+  set_length(m, wire::build_reset(room(m), {}, reset));
+  originate(reset.destination, m);
+}
+
+void Worker::send_icmp(const Work& w, wire::IcmpError error, const IpAddress& from, uint32_t mtu) {
+  if (!wire::may_answer_with_error(w.bytes(), w.f)) return;
+  if (tick_ - icmp_refill_ >= kSecond) {
+    icmp_refill_ = tick_;
+    icmp_tokens_ = kIcmpPerSecond;
+  }
+  if (icmp_tokens_ == 0) return;
+  --icmp_tokens_;
+  rte_mbuf* m = fresh();
+  if (m == nullptr) return;
+  const size_t length = wire::build_icmp_error(room(m), {}, from, w.bytes(), w.f, error, mtu);
+  if (length == 0) return rte_pktmbuf_free(m);
+  set_length(m, length);
+  n_.icmp_sent.add();
+  originate(w.f.source, m);
+}
+
+void Worker::learn(uint16_t port, const IpAddress& address, const MacAddress& mac, bool create) {
+  if (mac.is_group() || mac.is_zero()) return;
+  uint16_t index = neighbors_.find(port, address);
+  if (index == Neighbors::kNone && create) {
+    const Hop hop = snapshot_->route(address);
+    if (hop.ok && hop.port == port && hop.address == address)
+      index = neighbors_.find_or_add(port, address, tick_);
+  }
+  if (index != Neighbors::kNone) learned(index, mac);
+  // Answers reach one worker only; the others may be waiting for the same one.
+  for (unsigned i = 0; i < shared_.workers(); ++i) {
+    if (i == id_) continue;
+    const NeighborUpdate update{address, mac, port};
+    if (rte_ring_mp_enqueue_elem(shared_.rings[i].neighbors, &update, sizeof update) != 0)
+      n_.ring_in_dropped.add();
+  }
+}
+
+void Worker::learned(uint16_t neighbor, const MacAddress& mac) {
+  if (!neighbors_.learn(neighbor, mac, tick_)) return;
+  const uint16_t port = neighbors_.at(neighbor).port;
+  Neighbors::Held held;
+  while (neighbors_.release(neighbor, held)) {
+    set_macs(held.frame, mac, snapshot_->ports[port].mac);
+    if (held.originated) {
+      n_.originated.add();
+    } else {
+      n_.held_packets.sub();
+      n_.held_bytes.sub(held.frame->pkt_len);
+      n_.forwarded.add();
+    }
+    put(port, held.frame);
+  }
+}
+
+void Worker::ask(uint16_t neighbor, bool unicast) {
+  const Neighbor& n = neighbors_.at(neighbor);
+  const IpAddress* own = snapshot_->own_address(n.port, n.address);
+  if (own == nullptr) return;  // no address of that family here: validation refuses such routes
+  rte_mbuf* m = fresh();
+  if (m == nullptr) return;
+  const MacAddress& mac = snapshot_->ports[n.port].mac;
+  size_t length = 0;
+  if (n.address.is_v4())
+    length =
+        wire::build_arp_request(room(m), mac, *own, n.address, unicast ? n.mac : kBroadcastMac);
+  else
+    length = wire::build_neighbor_solicitation(room(m), mac, *own, n.address,
+                                               unicast ? std::optional(n.mac) : std::nullopt);
+  set_length(m, length);
+  originate_by(n.port, m);
+}
+
+void Worker::give_up(uint16_t neighbor) {
+  Neighbors::Held held;
+  while (neighbors_.release(neighbor, held)) {
+    if (held.originated) {
+      n_.originated_lost.add();
+      rte_pktmbuf_free(held.frame);
+      continue;
+    }
+    n_.held_packets.sub();
+    n_.held_bytes.sub(held.frame->pkt_len);
+    drop(held.frame, Drop::neighbor_unresolved);
+  }
+}
+
+// Tells the link where VIPs are that it may believe elsewhere: after a start or a take-over.
+void Worker::announce(const Snapshot* before) {
+  for (const ServiceEntry& s : snapshot_->services) {
+    if (!s.configured || (before != nullptr && before->locals.find(s.vip) != nullptr)) continue;
+    for (uint16_t port = 0; port < snapshot_->ports.size(); ++port) {
+      const MacAddress& mac = snapshot_->ports[port].mac;
+      for (const Prefix& p : snapshot_->ports[port].addresses) {
+        if (!p.contains(s.vip)) continue;
+        rte_mbuf* m = fresh();
+        if (m == nullptr) return;
+        set_length(m, s.vip.is_v4() ? wire::build_arp_announcement(room(m), mac, s.vip)
+                                    : wire::build_unsolicited_advertisement(room(m), mac, s.vip));
+        originate_by(port, m);
+        break;
+      }
+    }
+  }
+}
+
+}  // namespace limpet::dataplane

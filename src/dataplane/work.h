@@ -1,0 +1,41 @@
+// One frame of a burst between its stages, and small helpers on mbufs. Private to dataplane.
+#pragma once
+
+#include <rte_mbuf.h>
+
+#include <span>
+
+#include "limpet/dataplane/worker.h"
+#include "limpet/wire/ethernet.h"
+
+namespace limpet::dataplane {
+
+enum class Path : uint8_t { client, backend, local };
+
+struct Worker::Work {
+  rte_mbuf* m = nullptr;
+  uint16_t port = 0;    // limpet's number of the port it came in by
+  bool handed = false;  // came from another worker: this one owns it
+  Path path = Path::local;
+  uint16_t service = kNoSlot;
+  const Local* local = nullptr;
+  uint64_t hash = 0;
+  wire::Frame f;
+
+  std::span<uint8_t> bytes() const {
+    return {rte_pktmbuf_mtod(m, uint8_t*), rte_pktmbuf_data_len(m)};
+  }
+};
+
+// Length of the mbuf, which is in one segment, becomes `length` (shorter or longer within its
+// room).
+inline void set_length(rte_mbuf* m, size_t length) {
+  m->data_len = static_cast<uint16_t>(length);
+  m->pkt_len = static_cast<uint32_t>(length);
+}
+
+inline std::span<uint8_t> room(rte_mbuf* m) {
+  return {rte_pktmbuf_mtod(m, uint8_t*), static_cast<size_t>(m->buf_len - m->data_off)};
+}
+
+}  // namespace limpet::dataplane
