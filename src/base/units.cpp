@@ -15,8 +15,11 @@ struct Unit {
 constexpr Unit kDurations[] = {
     {"us", 1'000},         {"ms", 1'000'000},        {"s", 1'000'000'000},
     {"m", 60'000'000'000}, {"h", 3'600'000'000'000}, {"d", 86'400'000'000'000}};
-constexpr Unit kSizes[] = {
-    {"", 1}, {"k", 1024}, {"K", 1024}, {"M", 1024 * 1024}, {"G", 1024 * 1024 * 1024}};
+constexpr Unit kSizes[] = {{"", 1},
+                           {"k", 1024},
+                           {"K", 1024},
+                           {"M", uint64_t{1024} * 1024},
+                           {"G", uint64_t{1024} * 1024 * 1024}};
 
 // Digits, then exactly one of the units; false on anything else and on overflow past `limit`.
 template <size_t N>

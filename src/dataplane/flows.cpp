@@ -1,4 +1,5 @@
 // Full NAT (mode nat): packets of known flows, and the making of new ones.
+#include <netinet/in.h>
 #include <rte_mbuf.h>
 
 #include "limpet/affinity/choose.h"

@@ -155,7 +155,7 @@ void Worker::learn(uint16_t port, const IpAddress& address, const MacAddress& ma
   // Answers reach one worker only; the others may be waiting for the same one.
   for (unsigned i = 0; i < shared_.workers(); ++i) {
     if (i == id_) continue;
-    const NeighborUpdate update{address, mac, port};
+    NeighborUpdate update{address, mac, port};
     if (rte_ring_mp_enqueue_elem(shared_.rings[i].neighbors, &update, sizeof update) != 0)
       n_.ring_in_dropped.add();
   }

@@ -95,8 +95,8 @@ struct alignas(64) WorkerCounters {
 
 // All of one worker, preallocated for every slot and port there can be.
 struct WorkerStats {
-  WorkerStats(size_t ports, size_t backends, size_t services)
-      : drops(ports), backends(backends), services(services) {}
+  WorkerStats(size_t port_count, size_t backend_slots, size_t service_slots)
+      : drops(port_count), backends(backend_slots), services(service_slots) {}
   WorkerCounters worker;
   std::vector<std::array<DropCounter, kDropCount>> drops;  // by port
   std::vector<BackendCounters> backends;                   // by slot

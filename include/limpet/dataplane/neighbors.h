@@ -108,7 +108,7 @@ template <class Ask, class Fail>
 void Neighbors::tick(Tick now, unsigned budget, Ask&& ask, Fail&& fail) {
   if (used_ == 0) return;
   for (unsigned i = 0; i < budget; ++i) {
-    cursor_ = static_cast<uint16_t>(cursor_ + 1 >= entries_.size() ? 0 : cursor_ + 1);
+    cursor_ = cursor_ + 1u >= entries_.size() ? uint16_t{0} : static_cast<uint16_t>(cursor_ + 1);
     switch (due(cursor_, now)) {
       case Due::nothing:
         break;
