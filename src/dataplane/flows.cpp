@@ -162,7 +162,7 @@ bool Worker::take_source(const Work& w, uint16_t backend, flow::Record& r) {
   for (size_t i = 0; i < count; ++i) {
     const PoolSource& source = entry.sources[(source_turn_[backend] + i) % count];
     flow::SourcePorts* ports = source.ports[id_];
-    if (ports == nullptr) continue;
+    if (ports == nullptr || source.retired) continue;
     for (unsigned attempt = 0; attempt < kPortTries; ++attempt) {
       const auto grant = ports->take(tick_);
       if (!grant) break;
