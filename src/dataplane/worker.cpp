@@ -5,7 +5,10 @@
 #include <rte_ring_elem.h>
 
 #include <algorithm>
+#include <cstddef>
 #include <cstring>
+#include <new>
+#include <type_traits>
 
 #include "limpet/wire/layout.h"
 #include "limpet/wire/nd.h"
@@ -135,11 +138,14 @@ unsigned Worker::receive_handed() {
 }
 
 void Worker::burst(uint16_t port, rte_mbuf** frames, uint16_t count, bool handed) {
-  std::array<Work, kBurst> work;
+  // Not initialised as a whole: a burst of one must not pay for thirty-two.
+  alignas(Work) std::byte room[kBurst * sizeof(Work)];
+  std::array<Work*, kBurst> work;
+  static_assert(std::is_trivially_destructible_v<Work>);
   uint16_t live = 0;
   for (uint16_t i = 0; i < count; ++i) rte_prefetch0(rte_pktmbuf_mtod(frames[i], void*));
   for (uint16_t i = 0; i < count; ++i) {
-    Work& w = work[live];
+    Work& w = *(work[live] = new (room + live * sizeof(Work)) Work);
     w.m = frames[i];
     w.port = handed ? frames[i]->port : port;
     w.handed = handed;
@@ -148,16 +154,13 @@ void Worker::burst(uint16_t port, rte_mbuf** frames, uint16_t count, bool handed
     ++live;
   }
   for (uint16_t i = 0; i < live; ++i)
-    if (work[i].path != Path::local) table_.prefetch_record(work[i].hash);
-  for (uint16_t i = 0; i < live; ++i) act(work[i]);
+    if (work[i]->path != Path::local) table_.prefetch_record(work[i]->hash);
+  for (uint16_t i = 0; i < live; ++i) act(*work[i]);
 }
 
 // False when the frame has ended here.
 bool Worker::classify(Work& w) {
   const PortEntry& port = snapshot_->ports[w.port];
-  w.path = Path::local;
-  w.local = nullptr;
-  w.service = kNoSlot;
   if (w.m->nb_segs != 1) return drop(w.m, Drop::mbuf_segmented), false;
   const std::span<uint8_t> bytes = w.bytes();
   // Before anything else: our own output is not to be judged.
