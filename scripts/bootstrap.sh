@@ -1,0 +1,76 @@
+#!/bin/bash
+# Installs what building, testing and the lab need on Debian 12. Asks nothing, touches nothing that is
+# already there, and takes a second when nothing is missing. Needs root only to install.
+set -euo pipefail
+
+build=(meson ninja-build pkg-config g++ clang libclang-rt-14-dev python3
+       libdpdk-dev libconfig-dev libsodium-dev libcurl4-openssl-dev libfmt-dev libcli11-dev
+       nlohmann-json3-dev libgtest-dev libgmock-dev libbenchmark-dev)
+lab=(nginx-light wrk curl iproute2 iputils-ping ethtool nftables procps util-linux)
+
+command -v dpkg-query >/dev/null || {
+  echo "bootstrap: this is not a Debian system; install by hand: ${build[*]} ${lab[*]}" >&2
+  exit 2
+}
+
+missing=()
+for package in "${build[@]}" "${lab[@]}"; do
+  [[ $(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null) == installed ]] ||
+    missing+=("$package")
+done
+if ((${#missing[@]} == 0)); then
+  echo "bootstrap: nothing to install"
+  exit 0
+fi
+((EUID == 0)) || { echo "bootstrap: needs root to install: ${missing[*]}" >&2; exit 2; }
+
+work=$(mktemp -d)
+policy=/usr/sbin/policy-rc.d
+own_policy=
+cleanup() {
+  [[ -z $own_policy ]] || rm -f "$policy"
+  rm -rf "$work"
+}
+trap cleanup EXIT
+
+# nginx's package starts and enables a service that listens on port 80; the lab runs its own nginx.
+if [[ ! -e $policy ]]; then
+  own_policy=yes
+  printf '#!/bin/sh\nexit 101\n' > "$policy"
+  chmod 755 "$policy"
+fi
+
+export DEBIAN_FRONTEND=noninteractive
+apt=(apt-get -q -y -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 -o Dpkg::Use-Pty=0)
+
+install() {
+  "${apt[@]}" install --no-install-recommends "${missing[@]}" 2>&1 | tee "$work/log" |
+    awk '/ newly installed,/ { total = $3 > 0 ? $3 : 0; print "bootstrap: " $0; fflush() }
+         /^Need to get /     { print "bootstrap: " $0; fflush() }
+         /^Setting up /      { n++; if (n % 10 == 0 || n == total) { printf "bootstrap: set up %d of %d packages\n", n, total; fflush() } }'
+}
+
+update() {
+  echo "bootstrap: refreshing the package lists"
+  for wait in 2 5 10; do
+    "${apt[@]}" update > "$work/log" 2>&1 && return 0
+    sleep "$wait"
+  done
+  return 1
+}
+
+nginx_was_there=$(dpkg-query -W -f='${db:Status-Status}' nginx 2>/dev/null || true)
+echo "bootstrap: installing ${missing[*]}"
+# The lists may be absent (a fresh image) or older than the archive (packages gone): refresh, once more.
+if ! install; then
+  update && install || {
+    tail -n 20 "$work/log" >&2
+    echo "bootstrap: could not install: ${missing[*]}" >&2
+    exit 1
+  }
+fi
+
+if [[ $nginx_was_there != installed ]] && command -v systemctl >/dev/null; then
+  systemctl disable -q nginx >/dev/null 2>&1 || true
+fi
+echo "bootstrap: done"

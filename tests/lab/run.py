@@ -1,0 +1,102 @@
+#!/usr/bin/python3
+"""Runs the lab's tests: run.py [-k PATTERN] [--list] [--json FILE] [--keep]
+
+One line a test. Each case has a lab of its own, named after this process; --keep leaves the lab of the
+first failure up and stops there. Exit status 0 if nothing failed.
+"""
+import argparse
+import importlib
+import json
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import time
+import traceback
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
+
+from lab import Lab, Skip  # noqa: E402  (found by the path above)
+
+
+def collect():
+    """(name, function, case) of every case, in the order of the files and in them of the lines."""
+    for path in sorted(HERE.glob("test_*.py")):
+        module = importlib.import_module(path.stem)
+        tests = [f for n, f in vars(module).items() if n.startswith("test_") and f.__module__ == path.stem]
+        for function in sorted(tests, key=lambda f: f.__code__.co_firstlineno):
+            for case in function.cases:
+                name = f"{path.stem[5:]}.{function.__name__[5:]}"
+                if len(function.cases) > 1 or case["workers"] != 1:
+                    name += f"[{case['workers']} workers]"
+                yield name, function, case
+
+
+def run_case(name, function, case, keep):
+    """(result, message): PASS, FAIL or SKIP."""
+    lab = Lab(f"test{os.getpid()}", **case)
+    result, message = "PASS", ""
+    try:
+        lab.up()
+        function(lab)
+        lab.settle()
+    except Skip as e:
+        result, message = "SKIP", str(e)
+    except AssertionError as e:
+        where = [f for f in traceback.extract_tb(e.__traceback__) if "/tests/lab/" in f.filename]
+        lines = " < ".join(f"{pathlib.Path(f.filename).name}:{f.lineno}" for f in reversed(where[1:]))
+        result, message = "FAIL", f"{e or where[-1].line}  ({lines})"
+    except subprocess.TimeoutExpired as e:
+        result, message = "FAIL", f"{' '.join(map(str, e.cmd))} did not end within {e.timeout} s"
+    except Exception:  # a broken test is a failed test; KeyboardInterrupt goes on
+        result, message = "FAIL", traceback.format_exc()
+    if result == "FAIL":
+        message += "\n  limpet's log ends:\n    " + "\n    ".join(lab.log().splitlines()[-15:])
+        if keep:
+            print(f"kept: lab '{lab.name}'; scripts/lab/down.sh {lab.name} when done")
+            return result, message
+    lab.down()
+    return result, message
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("-k", default="", help="only tests whose name matches this regular expression")
+    parser.add_argument("--list", action="store_true")
+    parser.add_argument("--json", help="write results here, one object a line")
+    parser.add_argument("--keep", action="store_true", help="stop at the first failure, leave its lab up")
+    args = parser.parse_args()
+    chosen = [(n, f, c) for n, f, c in collect() if re.search(args.k, n)]
+    if args.list:
+        print("\n".join(n for n, _, _ in chosen))
+        return 0
+    if os.geteuid() != 0:
+        print("tests/lab/run.py: needs root (network namespaces)", file=sys.stderr)
+        return 2
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    results = []
+    out = open(args.json, "w") if args.json else None
+    for name, function, case in chosen:
+        start = time.monotonic()
+        try:
+            result, message = run_case(name, function, case, args.keep)
+        except BaseException:
+            Lab(f"test{os.getpid()}").down()
+            raise
+        seconds = time.monotonic() - start
+        results.append(result)
+        print(f"{result} lab {name} ({seconds:.1f} s)" + (f": {message}" if message else ""), flush=True)
+        if out:
+            print(json.dumps({"name": name, "result": result, "seconds": round(seconds, 1),
+                              "message": message}), file=out, flush=True)
+        if result == "FAIL" and args.keep:
+            break
+    print(f"{results.count('PASS')} passed, {results.count('FAIL')} failed, {results.count('SKIP')} skipped")
+    return 1 if "FAIL" in results else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
