@@ -94,7 +94,7 @@ def main():
                               "message": message}), file=out, flush=True)
         if result == "FAIL" and args.keep:
             break
-    print(f"{results.count('PASS')} passed, {results.count('FAIL')} failed, {results.count('SKIP')} skipped")
+    print(f"== lab: {results.count('PASS')} passed, {results.count('FAIL')} failed, {results.count('SKIP')} skipped")
     return 1 if "FAIL" in results else 0
 
 

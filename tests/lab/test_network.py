@@ -206,7 +206,7 @@ def test_few_ports_reused_early_meet_time_wait_and_still_connect(lab):
     """nginx closes first, so TIME_WAIT is at the backend; 40 ports an endpoint come round within seconds."""
     model = lab.model()
     for name in ("close4", "close6"):
-        pool(model, name)["source_ports"] = "2000-2039"
+        pool(model, name)["source_ports"] = [2000, 2039]
     for service in model["services"]:
         if service["name"].startswith("close"):
             service["timeouts"] = {"time_wait": "100ms"}
@@ -228,7 +228,7 @@ def test_few_ports_reused_early_meet_time_wait_and_still_connect(lab):
 def test_exhausted_ports_end_in_a_named_drop(lab):
     """Five ports an endpoint, forty kept connections: the others must fail cleanly and be counted."""
     model = lab.model()
-    pool(model, "web4")["source_ports"] = "3000-3004"
+    pool(model, "web4")["source_ports"] = [3000, 3004]
     lab.write_config(model)
     lab.restart_limpet()
     load = lab.load("http", "--clients", 40, "--requests", 0, "--gap", 0.1, "--duration", 4, "--timeout", 1,

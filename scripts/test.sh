@@ -1,0 +1,106 @@
+#!/bin/bash
+# The test command: test.sh [GROUP...] [--full]. Prints one line a test and ends with the sum.
+#
+#   unit    unit tests, release build            asan    unit and worker tests under ASan and UBSan
+#   worker  a whole worker over ring ports       thread  rings and snapshots under TSan
+#   bench   benchmarks, run tiny                 fuzz    everything with clang, and 60 s of each fuzzer
+#   lab     real clients and backends in network namespaces (root)
+#   mutate  one-line mutations of the product, five by rotation; each must be noticed by a test
+#
+# Without a group: all of them, within 30 minutes on two cores, downloads included. --full: all
+# mutations and ten minutes of each fuzzer. Groups sim and nic have no tests in this version.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+PATH=$PATH:/usr/sbin:/sbin
+PYTHON=/usr/bin/python3
+[[ -x $PYTHON ]] || PYTHON=python3
+
+groups=() full=0
+for argument in "$@"; do
+  case $argument in
+    unit | worker | bench | lab | asan | thread | fuzz | mutate | sim | nic) groups+=("$argument") ;;
+    --full) full=1 ;;
+    -h | --help) sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "$0"; exit 0 ;;
+    *) echo "test.sh: no group '$argument'; see --help" >&2; exit 2 ;;
+  esac
+done
+((${#groups[@]})) || groups=(unit worker bench lab asan thread fuzz mutate)
+
+results=$(mktemp)
+trap 'rm -f "$results"' EXIT
+started=$SECONDS
+
+# Runs a group's commands: their PASS, FAIL and SKIP lines are the results. A command that fails
+# without having named a test that failed is a failure itself; 77 is "nothing to run".
+group() {
+  local name=$1 before status=0 at=$SECONDS
+  shift
+  before=$(grep -c '^FAIL ' "$results" || true)
+  echo "== $name"
+  "$@" 2>&1 | tee -a "$results" || status=$?
+  if ((status == 77)); then
+    echo "SKIP $name: nothing to run" | tee -a "$results"
+  elif ((status != 0)) && (($(grep -c '^FAIL ' "$results" || true) == before)); then
+    echo "FAIL $name: ended with exit status $status" | tee -a "$results"
+  fi
+  echo "== $name took $((SECONDS - at)) s"
+}
+
+# `set -e` does not reach into these functions (they run left of ||): hence the && chains.
+configure() { scripts/test/configure.sh "$@"; }
+build() { scripts/test/build.sh "$@"; }
+meson_tests() { "$PYTHON" scripts/test/meson_tests.py "$@"; }
+
+release() { configure build && build build && echo "PASS build release with ${CXX:-g++}"; }
+
+asan() {
+  configure build-asan -Db_sanitize=address,undefined -Dbuildtype=debugoptimized &&
+    UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 meson_tests build-asan asan unit worker --jobs 2
+}
+
+thread() {
+  # TSan of GCC 12 cannot live with the address space randomisation of newer kernels.
+  local wrap=
+  ! setarch -R true 2> /dev/null || wrap='setarch -R'
+  configure build-tsan -Db_sanitize=thread -Dbuildtype=debugoptimized &&
+    TSAN_OPTIONS=second_deadlock_stack=1 meson_tests build-tsan thread thread --wrap "$wrap"
+}
+
+fuzz() {
+  CXX=clang++ configure build-fuzz -Dfuzzers=true -Db_sanitize=address,undefined -Dbuildtype=debugoptimized &&
+    build build-fuzz && echo "PASS build everything with clang, fuzzers, ASan and UBSan" &&
+    "$PYTHON" scripts/test/fuzz.py build-fuzz $((full ? 600 : 60))
+}
+
+mutate() {
+  [[ -x scripts/mutate.sh ]] || return 77
+  if ((full)); then scripts/mutate.sh; else scripts/mutate.sh --rotate 5; fi
+}
+
+[[ $EUID != 0 ]] || scripts/bootstrap.sh
+group build release
+if grep -q '^FAIL ' "$results"; then
+  groups=()
+fi
+for name in "${groups[@]}"; do
+  case $name in
+    unit | worker) group "$name" meson_tests build "$name" "$name" --jobs 2 ;;
+    bench) group bench meson_tests build bench bench ;;
+    asan) group asan asan ;;
+    thread) group thread thread ;;
+    fuzz) group fuzz fuzz ;;
+    lab) group lab tests/lab/run.py ;;
+    mutate) group mutate mutate ;;
+    sim | nic) group "$name" echo "SKIP $name: no tests in this version" ;;
+  esac
+done
+
+count() { grep -c "^$1 " "$results" || true; }
+failed=$(count FAIL)
+if ((failed > 0)); then
+  echo "== failed"
+  grep '^FAIL ' "$results" | cut -c1-200
+fi
+echo "== $((SECONDS - started)) s in all"
+echo "$(count PASS) passed, $failed failed, $(count SKIP) skipped"
+((failed == 0))
