@@ -1,0 +1,298 @@
+#!/bin/bash
+# Proves that the tests notice a broken product: applies one small fault at a time to a copy of the
+# tree, builds the tests that must notice it, and runs them. A fault that no test notices survives,
+# and that is a missing test. The faults stand in scripts/mutations/*.txt, where the format is told.
+#
+# The working tree is only read. Everything happens in a temporary directory that is gone afterwards,
+# however the script ends.
+set -euo pipefail
+shopt -s nullglob
+
+usage() {
+  cat <<'USAGE'
+usage: scripts/mutate.sh [--list | --check | --all | --only NAME ... | --rotate N [--day D]] [--keep-log DIR]
+
+  --list         names, files and tests of all mutations
+  --check        only says whether every mutation still finds its line; builds nothing
+  --all          every mutation
+  --only NAME    this one; may be given several times
+  --rotate N     N of them, others every day, spread over the modules (default: 5)
+  --day D        the day to rotate by, in days since 1970 (default: today)
+  --keep-log DIR keeps what the build and the tests of each mutation printed
+
+Exit: 0 every mutation was killed, 1 one survived, did not build or has lost its line, 2 usage.
+USAGE
+}
+
+die() {
+  echo "mutate: $*" >&2
+  exit 2
+}
+
+top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+mode=rotate
+count=5
+day=$(($(date +%s) / 86400))
+only=()
+logs=
+while (($# > 0)); do
+  case $1 in
+    --list) mode=list ;;
+    --check) mode=check ;;
+    --all) mode=all ;;
+    --only) mode=only; only+=("${2:?--only needs a name}"); shift ;;
+    --rotate) mode=rotate; count=${2:?--rotate needs a number}; shift ;;
+    --day) day=${2:?--day needs a number}; shift ;;
+    --keep-log) logs=${2:?--keep-log needs a directory}; shift ;;
+    -h | --help) usage; exit 0 ;;
+    *) usage >&2; exit 2 ;;
+  esac
+  shift
+done
+[[ $count =~ ^[1-9][0-9]*$ && $day =~ ^[0-9]+$ ]] || { usage >&2; exit 2; }
+
+# The list ----------------------------------------------------------------------------------------
+
+names=()
+declare -A file_of tests_of after_of old_of new_of
+
+read_list() {
+  local list line number name='' key value
+  for list in "$top"/scripts/mutations/*.txt; do
+    number=0
+    while IFS= read -r line || [[ -n $line ]]; do
+      number=$((number + 1))
+      key=${line%% *}
+      value=
+      [[ $line == *' '* ]] && value=${line#* }
+      case $key in
+        '' | '#') ;;
+        name)
+          name=$value
+          [[ -z ${file_of[$name]+x} ]] || die "$list:$number: a second mutation $name"
+          names+=("$name")
+          file_of[$name]='' tests_of[$name]='' after_of[$name]='' old_of[$name]='' new_of[$name]=''
+          ;;
+        file) file_of[$name]=$value ;;
+        tests) tests_of[$name]=$value ;;
+        after) after_of[$name]=$value ;;
+        -) old_of[$name]=$value ;;
+        +) new_of[$name]=$value ;;
+        *) die "$list:$number: '$key' is none of name, file, tests, after, -, +, #" ;;
+      esac
+    done < "$list"
+  done
+  ((${#names[@]} > 0)) || die "no mutations in $top/scripts/mutations"
+}
+
+# Prints the file with the fault, or says on stderr why there is no such line any more.
+mutated() {
+  local name=$1 path=$2/${file_of[$1]} old=${old_of[$1]} anchor=${after_of[$1]} text head='' rest
+  [[ -n ${file_of[$name]} && -n ${tests_of[$name]} && -n $old ]] ||
+    { echo "needs file, tests and -" >&2; return 1; }
+  [[ $old != "${new_of[$name]}" ]] || { echo "changes nothing" >&2; return 1; }
+  [[ -f $path ]] || { echo "${file_of[$name]} does not exist" >&2; return 1; }
+  text=$(< "$path")
+  if [[ -n $anchor ]]; then
+    rest=${text#*"$anchor"}
+    [[ $rest != "$text" ]] || { echo "'$anchor' is not in ${file_of[$name]}" >&2; return 1; }
+    [[ $rest != *"$anchor"* ]] ||
+      { echo "'$anchor' is in ${file_of[$name]} more than once" >&2; return 1; }
+    head=${text%"$rest"}
+    text=$rest
+  fi
+  rest=${text#*"$old"}
+  [[ $rest != "$text" ]] || { echo "'$old' is not in ${file_of[$name]}" >&2; return 1; }
+  # Behind an anchor the first one is meant.
+  [[ -n $anchor || $rest != *"$old"* ]] ||
+    { echo "'$old' is in ${file_of[$name]} more than once" >&2; return 1; }
+  printf '%s%s%s%s\n' "$head" "${text%"$old$rest"}" "${new_of[$name]}" "$rest"
+}
+
+read_list
+
+if [[ $mode == list ]]; then
+  for name in "${names[@]}"; do
+    printf '%-38s %-34s %s\n' "$name" "${file_of[$name]}" "${tests_of[$name]}"
+  done
+  exit 0
+fi
+
+# A list of which one line has rotted proves less than it says, so all of it is looked at each time.
+passed=0
+failed=0
+for name in "${names[@]}"; do
+  if ! why=$(mutated "$name" "$top" 2>&1 > /dev/null); then
+    printf 'ROTTEN      -    %-36s %s\n' "$name" "$why"
+    failed=$((failed + 1))
+    file_of[$name]=
+  fi
+done
+if [[ $mode == check ]]; then
+  echo "$((${#names[@]} - failed)) passed, $failed failed, 0 skipped"
+  exit $((failed > 0))
+fi
+
+chosen=()
+case $mode in
+  all) chosen=("${names[@]}") ;;
+  only)
+    for name in "${only[@]}"; do
+      [[ -n ${file_of[$name]+x} ]] || die "there is no mutation $name; see --list"
+      chosen+=("$name")
+    done
+    ;;
+  rotate)
+    # Neighbors in the list are of one module: steps over the whole list touch many modules a day, and
+    # as the start moves by one a day, every mutation gets its turn.
+    total=${#names[@]}
+    ((count <= total)) || count=$total
+    step=$((total / count))
+    for ((i = 0; i < count; i++)); do
+      chosen+=("${names[(day + i * step) % total]}")
+    done
+    echo "mutate: $count of $total mutations, those of day $day; the same again: scripts/mutate.sh --rotate $count --day $day"
+    ;;
+esac
+for i in "${!chosen[@]}"; do
+  [[ -n ${file_of[${chosen[$i]}]} ]] || unset "chosen[$i]"  # rotten, and counted already
+done
+
+# The copy ----------------------------------------------------------------------------------------
+
+work=$(mktemp -d "${TMPDIR:-/tmp}/limpet-mutate.XXXXXX")
+child=
+# shellcheck disable=SC2317  # called by the trap
+finish() {
+  local status=$?
+  trap - EXIT INT TERM HUP
+  if [[ -n $child ]] && kill "$child" 2> /dev/null; then wait "$child" 2> /dev/null || true; fi
+  rm -rf "$work"
+  exit "$status"
+}
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+trap 'exit 129' HUP
+
+# In the background, as a shell that waits for a foreground command does not hear a signal.
+run() {
+  local status=0
+  "$@" & child=$!
+  wait "$child" || status=$?
+  child=
+  return "$status"
+}
+
+tree=$work/tree
+build=$work/build
+log=$work/log
+mkdir "$tree"
+copy() {
+  cd "$top"
+  if git rev-parse --is-inside-work-tree > /dev/null 2>&1; then
+    git ls-files -z --cached --others --exclude-standard
+  else
+    find meson.build meson_options.txt src include config scripts tests -type f -print0
+  fi | while IFS= read -r -d '' path; do
+    [[ ! -e $path ]] || printf '%s\0' "$path"  # deleted, but not yet in the index
+  done | tar --null --no-recursion -T - -cf - | tar -C "$tree" -xf -
+}
+(copy)
+
+# Asserts count as tests; optimization finds the tests' answer sooner; warnings about a variable that
+# the fault left unused are not what is asked here.
+setup() {
+  if [[ -z ${CXX:-} ]] && command -v ccache > /dev/null; then export CXX='ccache g++'; fi
+  # The directory is another each time; what is compiled there is not.
+  export CCACHE_BASEDIR=$work CCACHE_NOHASHDIR=1
+  run meson setup "$build" "$tree" -Dbuildtype=plain -Doptimization=1 -Db_ndebug=false \
+    -Dwerror=false -Dbenchmarks=false > "$log" 2>&1
+}
+started=$SECONDS
+if ! setup; then
+  tail -n 30 "$log" >&2
+  echo "mutate: meson setup failed" >&2
+  exit 1
+fi
+
+# Names of tests or suites -> lines "test<TAB>file of the program".
+tests_named() {
+  meson introspect "$build" --tests | python3 -c '
+import json, os, sys
+wanted, build = sys.argv[2:], sys.argv[1]
+tests = json.load(sys.stdin)
+for name in wanted:
+    found = [t for t in tests if t["name"] == name] or [
+        t for t in tests if name in (s.split(":")[-1] for s in t["suite"])]
+    if not found:
+        sys.exit(f"there is no test and no suite {name}")
+    for t in found:
+        program = os.path.relpath(t["cmd"][0], build)
+        if not program.startswith(".."):
+            print(t["name"], program, sep="\t")
+' "$build" "$@"
+}
+
+build_tests() {
+  local lines
+  lines=$(tests_named "$@") || return 1
+  mapfile -t programs < <(cut -f 2 <<< "$lines" | sort -u)
+  mapfile -t runs < <(cut -f 1 <<< "$lines")
+  run ninja -C "$build" "${programs[@]}"
+}
+
+# Runs one after the other and stops at the first that fails: `killer` says which.
+run_tests() {
+  local test
+  killer=
+  for test in "${runs[@]}"; do
+    if ! run env GTEST_FAIL_FAST=1 meson test -C "$build" --no-rebuild --print-errorlogs "$test"; then
+      killer=$test
+      return 1
+    fi
+  done
+}
+
+((${#chosen[@]} == 0)) || {
+  mapfile -t all_tests < <(for name in "${chosen[@]}"; do tr ' ' '\n' <<< "${tests_of[$name]}"; done | sort -u)
+  echo "mutate: without any fault, the tests must pass: ${all_tests[*]}"
+  if ! build_tests "${all_tests[@]}" > "$log" 2>&1 || ! run_tests >> "$log" 2>&1; then
+    tail -n 40 "$log" >&2
+    echo "mutate: the tests do not pass without a fault, so they prove nothing"
+    echo "0 passed, $((${#chosen[@]} + failed)) failed, 0 skipped"
+    exit 1
+  fi
+  echo "mutate: they do ($((SECONDS - started)) s)"
+}
+
+say() { # verdict, seconds, name, remark
+  printf '%-11s %3ds  %-36s %s\n' "$@"
+}
+
+for name in "${chosen[@]}"; do
+  began=$SECONDS
+  file=${file_of[$name]}
+  mutated "$name" "$tree" > "$work/mutant"
+  cp -p "$tree/$file" "$work/original"
+  cat "$work/mutant" > "$tree/$file"
+  read -r -a tests <<< "${tests_of[$name]}"
+  if ! build_tests "${tests[@]}" > "$log" 2>&1; then
+    say BUILD-BROKEN $((SECONDS - began)) "$name" "$(grep -m 1 -E 'error:|there is no' "$log" || true)"
+    failed=$((failed + 1))
+  elif run_tests >> "$log" 2>&1; then
+    say SURVIVED $((SECONDS - began)) "$name" "${tests_of[$name]} noticed nothing: $file"
+    failed=$((failed + 1))
+  else
+    case_name=$(grep -m 1 -oP '^\[  FAILED  \] \K[\w/]+\.[\w/]+' "$log" || true)
+    say KILLED $((SECONDS - began)) "$name" "by $killer${case_name:+: $case_name}"
+    passed=$((passed + 1))
+  fi
+  if [[ -n $logs ]]; then mkdir -p "$logs" && cp "$log" "$logs/$name.log"; fi
+  # Written anew, not moved back: an old time stamp would leave the fault in the next build.
+  cat "$work/original" > "$tree/$file"
+done
+
+echo "mutate: $((SECONDS - started)) s"
+echo "$passed passed, $failed failed, 0 skipped"
+exit $((failed > 0))
