@@ -30,5 +30,6 @@ for ns in "$NS_CLIENT" "$NS_LB" "$NS_BACKEND" "$NS_WIRE"; do
   ip netns delete "$ns"
 done
 rm -rf "$STATE" "$DATA" "/var/run/dpdk/$PREFIX"
+rm -f "$LAB_ROOT/.$NAME.lock"
 rmdir "$LAB_DATA_ROOT" 2> /dev/null || true
 exit $status

@@ -53,11 +53,16 @@ use_running_lab() {
   . "$STATE/lab.env"
 }
 
-# One command at a time changes a lab. The lock file outlives the lab: removing it would race.
+# One command at a time changes a lab. down.sh removes the lock file while it holds it, so whoever
+# waited for that one has to take the new one.
 lock_lab() {
   mkdir -p "$LAB_ROOT"
-  exec 9> "$LAB_ROOT/.$NAME.lock"
-  flock -w 120 9 || fail "another command holds lab '$NAME'"
+  local lock=$LAB_ROOT/.$NAME.lock
+  while :; do
+    exec 9> "$lock"
+    flock -w 120 9 || fail "another command holds lab '$NAME'"
+    [[ $(stat -c %i "$lock" 2> /dev/null) == "$(stat -Lc %i /dev/fd/9)" ]] && return
+  done
 }
 
 netns_exists() {
