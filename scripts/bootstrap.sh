@@ -47,7 +47,8 @@ install() {
   "${apt[@]}" install --no-install-recommends "${missing[@]}" 2>&1 | tee "$work/log" |
     awk '/ newly installed,/ { total = $3 > 0 ? $3 : 0; print "bootstrap: " $0; fflush() }
          /^Need to get /     { print "bootstrap: " $0; fflush() }
-         /^Setting up /      { n++; if (n % 10 == 0 || n == total) { printf "bootstrap: set up %d of %d packages\n", n, total; fflush() } }'
+         /^Get:/             { f++; if (f % 50 == 0) { printf "bootstrap: fetched %d of %d packages\n", f, total; fflush() } }
+         /^Setting up /      { n++; if (n % 50 == 0 || n == total) { printf "bootstrap: set up %d of %d packages\n", n, total; fflush() } }'
 }
 
 update() {
@@ -70,7 +71,7 @@ if ! install; then
   }
 fi
 
-if [[ $nginx_was_there != installed ]] && command -v systemctl >/dev/null; then
-  systemctl disable -q nginx >/dev/null 2>&1 || true
+if [[ $nginx_was_there != installed ]]; then
+  systemctl disable -q nginx >/dev/null 2>&1 || update-rc.d nginx disable >/dev/null 2>&1 || true
 fi
 echo "bootstrap: done"
