@@ -74,7 +74,13 @@ fuzz() {
 
 mutate() {
   [[ -x scripts/mutate.sh ]] || return 77
-  if ((full)); then scripts/mutate.sh; else scripts/mutate.sh --rotate 5; fi
+  local which=(--rotate 5)
+  ((full == 0)) || which=(--all)
+  scripts/mutate.sh "${which[@]}" | awk '
+    / passed, .* failed, .* skipped$/             { next }
+    $1 == "KILLED"                                { $1 = ""; print "PASS mutate" $0; fflush(); next }
+    $1 ~ /^(SURVIVED|BUILD-BROKEN|ROTTEN)$/       { print "FAIL mutate " $0; fflush(); next }
+                                                  { print; fflush() }'
 }
 
 [[ $EUID != 0 ]] || scripts/bootstrap.sh

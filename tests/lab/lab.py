@@ -311,13 +311,18 @@ class Lab:
             total = collections.Counter()
             for w in workers:
                 for name in ("rx", "handed_in", "forwarded", "consumed", "handed_out", "punted",
-                             "drops_total"):
+                             "drops_total", "originated", "tx", "tx_failed"):
                     total[name] += w[name]
                 total["held"] += w["held"]["packets"]
+                total["ring_dropped"] += w["rings"]["out_dropped"]
             came = total["rx"] + total["handed_in"]
             went = sum(total[n] for n in ("forwarded", "consumed", "handed_out", "punted", "drops_total",
                                           "held"))
-            assert came == went, f"counter identity: {came} came, {went} went: {dict(total)}"
+            assert came == went, f"{came} packets came, {went} went: {dict(total)}"
+            sent = total["forwarded"] + total["originated"] - total["tx_failed"]
+            assert total["tx"] == sent, f"{total['tx']} packets sent, {sent} accounted for: {dict(total)}"
+            assert total["handed_out"] == total["handed_in"] + total["ring_dropped"], \
+                f"packets lost between workers: {dict(total)}"
             drops = sum(self.drops().values())
             assert drops >= total["drops_total"], f"drops {drops} < workers' {total['drops_total']}"
             return True
