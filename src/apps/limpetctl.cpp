@@ -1,0 +1,132 @@
+// limpetctl: asks a running limpet, or tells it what to do, over its control socket.
+#include <fmt/core.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "limpet/control/client.h"
+#include "limpet/control/tables.h"
+
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr int kOk = 0, kRefused = 1, kUsage = 2, kNoDaemon = 3;
+
+constexpr const char* kExamples = R"(Examples:
+  limpetctl show backends                 who is up, since when, and why not
+  limpetctl show backends web/s0 --json   one backend, for a script
+  limpetctl show drops                    what is being thrown away, and why
+  limpetctl show flows web --limit 50     who is connected to where
+  limpetctl explain 192.0.2.7 web         where this client would go now, and why
+  limpetctl backend web/s0 drain          no new clients for s0; its connections go on
+  limpetctl backend web/s0 down           nothing goes to s0 from now on; its connections are reset
+  limpetctl backend web/s0 up             back to what the health checks say
+  limpetctl reload                        apply the changed configuration file, all or nothing
+
+Exit status: 0 done, 1 refused or failed, 2 wrong usage, 3 no daemon.
+A daemon that was started with --file-prefix P is reached with: limpetctl --file-prefix P ...)";
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app{"Control and look into a running limpet."};
+  app.footer(kExamples);
+  app.set_version_flag("--version", "limpetctl " LIMPET_VERSION);
+  app.require_subcommand(1);
+  std::string prefix = "rte", socket;
+  auto* prefix_option = app.add_option("--file-prefix", prefix, "The daemon's EAL --file-prefix")
+                            ->capture_default_str();
+  app.add_option("--socket", socket, "Path of the control socket")->excludes(prefix_option);
+
+  std::string what, name;
+  bool json = false, all = false;
+  unsigned limit = 1000;
+  auto* show =
+      app.add_subcommand("show", "Print services, backends, workers, drops, neighbors or flows");
+  show->add_option("what", what)
+      ->required()
+      ->check(CLI::IsMember({"services", "backends", "workers", "drops", "neighbors", "flows"}));
+  show->add_option(
+      "name", name,
+      "Only this one (SERVICE, POOL/NAME, worker number, reason, port, SERVICE of flows)");
+  show->add_flag("--json", json, "One line of JSON instead of a table");
+  show->add_flag("--all", all, "Also what is zero");
+  show->add_option("--limit", limit, "At most so many rows")
+      ->capture_default_str()
+      ->check(CLI::Range(1u, 1000000u));
+
+  std::string backend, state;
+  auto* set =
+      app.add_subcommand("backend", "Take a backend out of service, drain it, or put it back");
+  set->add_option("backend", backend, "POOL/NAME")->required();
+  set->add_option("state", state)->required()->check(CLI::IsMember({"up", "drain", "down"}));
+
+  app.add_subcommand("reload", "Apply the changed configuration file, all or nothing");
+
+  std::string client, service;
+  auto* explain = app.add_subcommand("explain", "Where a client would go now, and why");
+  explain->add_option("client", client, "Client address")->required();
+  explain->add_option("service", service, "Name of the service")->required();
+
+  std::string level;
+  auto* log = app.add_subcommand("log-level", "How much the daemon logs");
+  log->add_option("level", level)
+      ->required()
+      ->check(CLI::IsMember({"debug", "info", "notice", "warning", "error"}));
+  for (CLI::App* sub : app.get_subcommands({})) sub->fallthrough();
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    return app.exit(e) == 0 ? kOk : kUsage;
+  }
+
+  Json request;
+  if (show->parsed()) {
+    request = {{"cmd", "show"}, {"what", what}, {"limit", limit}, {"all", all}};
+    request["name"] = name.empty() ? Json() : Json(name);
+  } else if (set->parsed()) {
+    request = {{"cmd", "backend"}, {"name", backend}, {"state", state}};
+  } else if (explain->parsed()) {
+    request = {{"cmd", "explain"}, {"client", client}, {"service", service}};
+  } else if (log->parsed()) {
+    request = {{"cmd", "log-level"}, {"level", level}};
+  } else {
+    request = {{"cmd", "reload"}};
+  }
+
+  const std::string path = socket.empty() ? limpet::control::default_socket_path(prefix) : socket;
+  const std::string line = request.dump(-1, ' ', false, Json::error_handler_t::replace);
+  const limpet::control::Reply reply = limpet::control::ask_daemon(path, line);
+  if (reply.kind != limpet::control::Reply::Kind::answered) {
+    fmt::print(stderr, "limpetctl: {}\n", reply.error);
+    return reply.kind == limpet::control::Reply::Kind::no_daemon ? kNoDaemon : kRefused;
+  }
+  const Json answer = Json::parse(reply.line, nullptr, false);
+  if (!answer.is_object() || !answer.contains("ok")) {
+    fmt::print(
+        stderr,
+        "limpetctl: {}: the answer is not understood; are daemon and limpetctl of one version?\n",
+        path);
+    return kRefused;
+  }
+  if (answer["ok"] != Json(true)) {
+    const auto error = answer.find("error");
+    fmt::print(stderr, "limpetctl: {}\n",
+               error != answer.end() && error->is_string() ? error->get<std::string>()
+                                                           : "refused without a reason");
+    return kRefused;
+  }
+  const Json data = answer.contains("data") ? answer["data"] : Json::object();
+  if (show->parsed()) {
+    fmt::print("{}", json ? data.dump() + "\n" : limpet::control::render(what, data, all));
+  } else if (data.is_object() && data.contains("text") && data["text"].is_string()) {
+    fmt::print("{}\n", data["text"].get<std::string>());
+  } else if (!data.empty()) {
+    fmt::print("{}\n", data.dump(2));
+  }
+  return kOk;
+}

@@ -1,0 +1,94 @@
+#include "limpet/control/tables.h"
+
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+namespace limpet::control {
+namespace {
+
+using Json = nlohmann::json;
+
+TEST(Human, numbers_have_three_digits_and_a_unit) {
+  EXPECT_EQ(human_count(0), "0");
+  EXPECT_EQ(human_count(9999), "9999");
+  EXPECT_EQ(human_count(10000), "10.0k");
+  EXPECT_EQ(human_count(999'499), "999k");
+  EXPECT_EQ(human_count(999'600), "1.00M");
+  EXPECT_EQ(human_count(1'234'567'890), "1.23G");
+  EXPECT_EQ(human_bytes(1023), "1023 B");
+  EXPECT_EQ(human_bytes(1536 * 1024), "1.5 MB");
+  EXPECT_EQ(human_seconds(0.42), "0.4s");
+  EXPECT_EQ(human_seconds(192), "3m12s");
+  EXPECT_EQ(human_seconds(18060), "5h01m");
+  EXPECT_EQ(human_seconds(-1), "0.0s");
+}
+
+TEST(Table, numbers_stand_right_and_words_left) {
+  const Table t{{"NAME", "N"}, {{"a", "7"}, {"longer", "1234"}}};
+  EXPECT_EQ(t.to_string(),
+            "NAME       N\n"
+            "a          7\n"
+            "longer  1234\n");
+}
+
+TEST(Render, backends_are_named_by_pool_and_name) {
+  const Json data = {{"backends",
+                      {{{"pool", "web"},
+                        {"name", "s0"},
+                        {"address", "fd00:2::10"},
+                        {"port", 80},
+                        {"state", "down"},
+                        {"reason", "refused"}}}}};
+  const std::string text = render("backends", data, false);
+  EXPECT_NE(text.find("web/s0"), std::string::npos);
+  EXPECT_NE(text.find("[fd00:2::10]:80"), std::string::npos);
+  EXPECT_NE(text.find("refused"), std::string::npos);
+}
+
+TEST(Render, drops_are_summed_over_workers_explained_and_zeros_left_out) {
+  const auto row = [](const char* reason, unsigned worker, unsigned packets) {
+    return Json{{"reason", reason},
+                {"worker", worker},
+                {"port", "front"},
+                {"packets", packets},
+                {"bytes", packets * 60}};
+  };
+  const Json data = {
+      {"drops",
+       {row("ip_checksum_bad", 0, 3), row("ip_checksum_bad", 1, 4), row("no_route", 0, 0)}}};
+  const std::string text = render("drops", data, false);
+  EXPECT_NE(text.find("ip_checksum_bad  front        7  420 B  IPv4 header checksum"),
+            std::string::npos)
+      << text;
+  EXPECT_EQ(text.find("no_route"), std::string::npos);
+  EXPECT_NE(render("drops", data, true).find("no_route"), std::string::npos);
+  EXPECT_EQ(render("drops", Json{{"drops", Json::array()}}, false), "no frame was dropped\n");
+}
+
+TEST(Render, says_when_there_is_more) {
+  const Json data = {{"flows", {Json::object()}}, {"truncated", true}};
+  EXPECT_NE(render("flows", data, false).find("the first 1 only; more with --limit"),
+            std::string::npos);
+}
+
+TEST(Render, survives_whatever_a_daemon_sends) {
+  const Json shapes[] = {
+      Json(),
+      Json(1),
+      Json("x"),
+      Json::array({1, 2}),
+      Json::object(),
+      Json::array({Json::object(), nullptr, "x", 1.5, Json::array()}),
+      Json::array(
+          {{{"reason", 5}, {"packets", "many"}, {"rx", -3}, {"held", 1}, {"since_s", "x"}}})};
+  for (const char* what :
+       {"services", "backends", "workers", "drops", "neighbors", "flows", "other"})
+    for (const Json& shape : shapes) {
+      EXPECT_NO_THROW(render(what, shape, true));
+      EXPECT_NO_THROW(render(what, Json{{what, shape}, {"truncated", shape}}, true));
+    }
+}
+
+}  // namespace
+}  // namespace limpet::control
