@@ -1,0 +1,300 @@
+#include "limpet/port/runtime.h"
+
+#include <fmt/core.h>
+#include <rte_errno.h>
+#include <rte_lcore.h>
+#include <rte_mbuf.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <bit>
+#include <map>
+
+#include "device.h"
+#include "diagnose.h"
+#include "limpet/base/log.h"
+#include "output.h"
+#include "random.h"
+
+namespace limpet::port {
+namespace {
+
+constexpr unsigned kMbufCache = 256;
+constexpr unsigned kLinkWaitMs = 3000;
+// Tables of up to 512 entries are indexed by the low 9 bits of the hash.
+constexpr unsigned kRetaBits = 9;
+
+Result<flow::RssKey> random_rss_key() {
+  flow::RssKey key{};
+  // One that reaches every entry of the largest table from the source ports alone: nearly all do.
+  for (unsigned attempt = 0; attempt < 64; ++attempt) {
+    if (auto filled = fill_random(key); !filled.ok()) return Error{filled.error()};
+    const flow::Toeplitz t(key);
+    if (t.port_rank(Family::v4, kRetaBits) == kRetaBits &&
+        t.port_rank(Family::v6, kRetaBits) == kRetaBits)
+      return key;
+  }
+  return flow::kDefaultRssKey;
+}
+
+}  // namespace
+
+class Runtime::Impl {
+ public:
+  explicit Impl(const Eal& eal) : eal_(eal) {}
+  ~Impl();
+
+  Status find_workers();
+  Status find_devices(const RuntimeSetup& setup);
+  Status make_pools(const RuntimeSetup& setup);
+  Status make_shared(size_t ports);
+  Status start_devices(const RuntimeSetup& setup);
+  void wait_for_links(const RuntimeSetup& setup);
+  void share_out_queues();
+  uint32_t stop_ports();
+  uint32_t mbufs_in_use() const;
+
+  std::vector<unsigned> lcores;
+  std::vector<dataplane::PortEntry> ports;
+  std::unique_ptr<dataplane::Shared> shared;
+  std::unique_ptr<flow::Toeplitz> toeplitz;
+  std::vector<std::unique_ptr<dataplane::WorkerStats>> stats;
+  std::vector<std::unique_ptr<TxPorts>> outputs;  // by worker
+  std::vector<std::vector<RxQueue>> queues;       // by worker
+  std::vector<rte_mempool*> pool_of_worker;
+  uint32_t pool_size = 0;
+
+ private:
+  Result<rte_mempool*> make_pool(int socket, uint32_t count, uint16_t data_room);
+
+  const Eal& eal_;
+  flow::RssKey key_{};
+  std::vector<Device> devices_;        // by limpet's port number
+  std::map<int, rte_mempool*> pools_;  // by socket
+  std::vector<std::unique_ptr<SpinLock>> locks_;
+};
+
+Runtime::Impl::~Impl() {
+  stop_ports();
+  shared.reset();  // frees what is left in its rings
+  for (const auto& [socket, pool] : pools_) rte_mempool_free(pool);
+}
+
+Status Runtime::Impl::find_workers() {
+  lcores = eal_.worker_lcores();
+  if (lcores.empty())
+    return Error{fmt::format(
+        "no worker: the EAL has lcore {} only, which runs the control loop. Give it at least two, "
+        "such as \"--lcores\", \"0@0,1@1\" in `eal` (lcore 0 on CPU 0 for control, a worker on CPU "
+        "1; \"0@0,1@0\" shares a single CPU)",
+        rte_get_main_lcore())};
+  if (lcores.size() > kMaxWorkers)
+    return Error{
+        fmt::format("{} worker lcores; limpet runs {} at most: give fewer with --lcores in `eal`",
+                    lcores.size(), kMaxWorkers)};
+  return Ok{};
+}
+
+Status Runtime::Impl::find_devices(const RuntimeSetup& setup) {
+  for (const PortSetup& p : setup.ports) {
+    uint16_t id = 0;
+    if (rte_eth_dev_get_port_by_name(p.device.c_str(), &id) != 0)
+      return Error{explain_missing_device({}, p.name, p.device, eal_.arguments(), eal_.devices())};
+    auto device = Device::inspect(id, p, eal_.arguments());
+    if (!device.ok()) return Error{device.error()};
+    devices_.push_back(std::move(*device));
+  }
+  return Ok{};
+}
+
+Result<rte_mempool*> Runtime::Impl::make_pool(int socket, uint32_t count, uint16_t data_room) {
+  const std::string name = fmt::format("limpet_{}", socket);
+  rte_mempool* pool =
+      rte_pktmbuf_pool_create(name.c_str(), count, kMbufCache, 0, data_room, socket);
+  // Without hugepages all memory is on one socket.
+  if (pool == nullptr)
+    pool = rte_pktmbuf_pool_create(name.c_str(), count, kMbufCache, 0, data_room, SOCKET_ID_ANY);
+  if (pool == nullptr && rte_errno == ENOMEM)
+    return Error{explain_memory(eal_.arguments(), fmt::format("{} packet buffers", count),
+                                uint64_t{count} * (data_room + sizeof(rte_mbuf) + 64))};
+  if (pool == nullptr)
+    return Error{
+        fmt::format("cannot create {} packet buffers: {}", count, rte_strerror(rte_errno))};
+  return pool;
+}
+
+// One pool for each socket that a worker runs on.
+Status Runtime::Impl::make_pools(const RuntimeSetup& setup) {
+  std::map<int, unsigned> workers_on;
+  for (const unsigned lcore : lcores) ++workers_on[static_cast<int>(rte_lcore_to_socket_id(lcore))];
+
+  auto key = random_rss_key();
+  if (!key.ok()) return Error{key.error()};
+  key_ = *key;
+  toeplitz = std::make_unique<flow::Toeplitz>(key_);
+
+  MbufDemand demand;
+  demand.workers = static_cast<unsigned>(lcores.size());
+  demand.held_packets = setup.held_packets;
+  uint16_t mtu = 0;
+  uint32_t framesz = 0;
+  for (size_t i = 0; i < devices_.size(); ++i) {
+    devices_[i].plan({.workers = demand.workers,
+                      .key = key_,
+                      .single_pool = workers_on.size() == 1,
+                      .all_queues = false});
+    const PortPlan& p = devices_[i].planned();
+    demand.ports.push_back({p.rx_queues, p.rx_descriptors, p.tx_queues, p.tx_descriptors});
+    mtu = std::max(mtu, setup.ports[i].mtu);
+    framesz = std::max(framesz, devices_[i].framesz());
+  }
+  const uint64_t needed = mbufs_needed(demand);
+  const uint16_t data_room = mbuf_data_room(mtu, framesz);
+  for (const auto& [socket, workers] : workers_on) {
+    const auto count =
+        static_cast<uint32_t>((needed * workers + demand.workers - 1) / demand.workers);
+    auto pool = make_pool(socket, count, data_room);
+    if (!pool.ok()) return Error{pool.error()};
+    pools_[socket] = *pool;
+    pool_size += count;
+  }
+  for (const unsigned lcore : lcores)
+    pool_of_worker.push_back(pools_[static_cast<int>(rte_lcore_to_socket_id(lcore))]);
+  return Ok{};
+}
+
+Status Runtime::Impl::make_shared(size_t port_count) {
+  auto made = dataplane::Shared::create(static_cast<unsigned>(lcores.size()), "limpet");
+  if (!made.ok()) return Error{made.error()};
+  shared = std::move(*made);
+  for (size_t i = 0; i < lcores.size(); ++i)
+    stats.push_back(std::make_unique<dataplane::WorkerStats>(port_count, dataplane::kMaxBackends,
+                                                             dataplane::kMaxServices));
+  return Ok{};
+}
+
+Status Runtime::Impl::start_devices(const RuntimeSetup& setup) {
+  const auto workers = static_cast<unsigned>(lcores.size());
+  for (size_t i = 0; i < devices_.size(); ++i) {
+    Device& d = devices_[i];
+    std::vector<rte_mempool*> pool_of_queue;
+    for (unsigned q = 0; q < d.planned().rx_queues; ++q)
+      pool_of_queue.push_back(pool_of_worker[q % workers]);
+    if (auto started = d.start(pool_of_queue); !started.ok()) return started;
+
+    dataplane::PortEntry entry;
+    entry.name = setup.ports[i].name;
+    entry.mac = d.mac();
+    entry.mtu = setup.ports[i].mtu;
+    entry.kernel_shares = d.kernel_shares();
+    entry.rss = d.planned().trust_rss;
+    entry.reta.workers = workers;
+    entry.reta.size = entry.rss ? d.planned().reta_size
+                                : std::max<uint32_t>(kSoftwareReta, std::bit_ceil(workers));
+    entry.addresses = setup.ports[i].addresses;
+    ports.push_back(std::move(entry));
+  }
+  return Ok{};
+}
+
+// Receive queues are dealt out; a worker's transmit queue is the one of its number where there are
+// enough, else shared under a lock.
+void Runtime::Impl::share_out_queues() {
+  const auto workers = static_cast<unsigned>(lcores.size());
+  queues.resize(workers);
+  std::vector<std::vector<TxQueue>> tx(workers);
+  for (size_t i = 0; i < devices_.size(); ++i) {
+    const Device& d = devices_[i];
+    const PortPlan& p = d.planned();
+    for (uint16_t q = 0; q < p.rx_queues; ++q)
+      queues[q % workers].push_back({static_cast<uint16_t>(i), d.id(), q});
+    std::vector<SpinLock*> locks(p.tx_queues, nullptr);
+    if (p.tx_queues < workers)
+      for (SpinLock*& lock : locks) {
+        locks_.push_back(std::make_unique<SpinLock>());
+        lock = locks_.back().get();
+      }
+    for (unsigned w = 0; w < workers; ++w) {
+      const auto q = static_cast<uint16_t>(w % p.tx_queues);
+      tx[w].push_back({d.id(), q, locks[q]});
+    }
+  }
+  for (auto& t : tx) outputs.push_back(std::make_unique<TxPorts>(std::move(t)));
+}
+
+void Runtime::Impl::wait_for_links(const RuntimeSetup& setup) {
+  constexpr unsigned kStepMs = 50;
+  unsigned waited = 0;
+  for (size_t i = 0; i < devices_.size(); ++i) {
+    for (; !devices_[i].up() && waited < kLinkWaitMs; waited += kStepMs) usleep(kStepMs * 1000);
+    if (!devices_[i].up())
+      log(LogLevel::warning, "port", "{} ({}): no link; going on without", setup.ports[i].name,
+          setup.ports[i].device);
+  }
+}
+
+uint32_t Runtime::Impl::stop_ports() {
+  for (Device& d : devices_) d.stop();
+  uint32_t in_rings = 0;
+  if (shared != nullptr)
+    for (const dataplane::WorkerRings& r : shared->rings) in_rings += rte_ring_count(r.frames);
+  const uint32_t used = mbufs_in_use();
+  return used - std::min(used, in_rings);
+}
+
+uint32_t Runtime::Impl::mbufs_in_use() const {
+  uint32_t n = 0;
+  for (const auto& [socket, pool] : pools_) n += rte_mempool_in_use_count(pool);
+  return n;
+}
+
+Result<std::unique_ptr<Runtime>> Runtime::start(const Eal& eal, const RuntimeSetup& setup) {
+  auto impl = std::make_unique<Impl>(eal);
+  if (auto s = impl->find_workers(); !s.ok()) return Error{s.error()};
+  if (auto s = impl->find_devices(setup); !s.ok()) return Error{s.error()};
+  if (auto s = impl->make_pools(setup); !s.ok()) return Error{s.error()};
+  if (auto s = impl->make_shared(setup.ports.size()); !s.ok()) return Error{s.error()};
+  if (auto s = impl->start_devices(setup); !s.ok()) return Error{s.error()};
+  impl->share_out_queues();
+  impl->wait_for_links(setup);
+  return std::unique_ptr<Runtime>(new Runtime(std::move(impl)));
+}
+
+Runtime::Runtime(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Runtime::~Runtime() = default;
+
+const std::vector<unsigned>& Runtime::lcores() const {
+  return impl_->lcores;
+}
+const std::vector<dataplane::PortEntry>& Runtime::ports() const {
+  return impl_->ports;
+}
+dataplane::Shared& Runtime::shared() {
+  return *impl_->shared;
+}
+const flow::Toeplitz& Runtime::toeplitz() const {
+  return *impl_->toeplitz;
+}
+dataplane::WorkerStats& Runtime::stats(unsigned worker) {
+  return *impl_->stats[worker];
+}
+dataplane::Output& Runtime::output(unsigned worker) {
+  return *impl_->outputs[worker];
+}
+rte_mempool* Runtime::pool(unsigned worker) {
+  return impl_->pool_of_worker[worker];
+}
+const std::vector<RxQueue>& Runtime::queues(unsigned worker) const {
+  return impl_->queues[worker];
+}
+uint32_t Runtime::mbuf_pool_size() const {
+  return impl_->pool_size;
+}
+uint32_t Runtime::mbufs_in_use() const {
+  return impl_->mbufs_in_use();
+}
+uint32_t Runtime::stop_ports() {
+  return impl_->stop_ports();
+}
+
+}  // namespace limpet::port

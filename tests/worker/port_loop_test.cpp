@@ -1,0 +1,336 @@
+// The lcore loop with a real worker, between net_ring ports that the test feeds and drains.
+#include <rte_eth_ring.h>
+#include <rte_ethdev.h>
+#include <rte_mbuf.h>
+#include <rte_ring.h>
+
+#include <chrono>
+#include <cstring>
+#include <thread>
+
+#include "limpet/port/idle.h"
+#include "limpet/port/workers.h"
+#include "limpet/wire/checksum.h"
+#include "port_child.h"
+
+namespace limpet::port {
+namespace {
+
+const IpAddress kOurs = IpAddress::v4(10, 1, 0, 254);
+const IpAddress kClient = IpAddress::v4(10, 1, 0, 1);
+const MacAddress kClientMac{{0x02, 0, 0, 0, 0, 0x01}};
+
+// A process's worth of limpet with one port of one queue: two rings in place of a wire.
+struct Machine {
+  std::unique_ptr<Eal> eal;
+  rte_ring* in = nullptr;
+  rte_ring* out = nullptr;
+  std::unique_ptr<Runtime> runtime;
+  dataplane::Snapshot snapshot;
+  std::unique_ptr<Workers> workers;
+
+  explicit Machine(unsigned worker_count) {
+    eal = start_eal({"--lcores", "(0-" + std::to_string(worker_count) + ")@(0-1)"});
+    in = rte_ring_create("wire_in", 4096, SOCKET_ID_ANY, RING_F_SP_ENQ | RING_F_SC_DEQ);
+    out = rte_ring_create("wire_out", 4096, SOCKET_ID_ANY, RING_F_SP_ENQ | RING_F_SC_DEQ);
+    const int id = rte_eth_from_rings("wire", &in, 1, &out, 1, 0);
+    char device[RTE_ETH_NAME_MAX_LEN] = "";
+    EXPECT_EQ(rte_eth_dev_get_name_by_port(static_cast<uint16_t>(id), device), 0);
+    auto started = Runtime::start(*eal, {{{"front", device, {{kOurs, 24}}, 1500}}, 1024});
+    EXPECT_TRUE(started.ok()) << started.error();
+    runtime = std::move(started).value();
+
+    snapshot.serial = 1;
+    snapshot.ports = runtime->ports();
+    snapshot.sources = {{kOurs}};
+    dataplane::Local& local = snapshot.locals.add(kOurs);
+    local.port = 0;
+    local.source = 0;
+    snapshot.routes = {{{kOurs, 24}, IpAddress::v4(0, 0, 0, 0), 0}};
+  }
+  ~Machine() {
+    workers.reset();
+    runtime.reset();
+  }
+
+  Workers& create(bool adaptive) {
+    auto created =
+        Workers::create(*runtime, {.flows = 4096, .held_packets = 1024, .adaptive = adaptive});
+    EXPECT_TRUE(created.ok()) << created.error();
+    workers = std::move(created).value();
+    runtime->shared().snapshot.store(&snapshot, std::memory_order_release);
+    return *workers;
+  }
+
+  void feed(const std::vector<uint8_t>& bytes) {
+    rte_mbuf* m = rte_pktmbuf_alloc(runtime->pool(0));
+    ASSERT_NE(m, nullptr);
+    // What stood there before must not leave with a padded frame.
+    std::memset(m->buf_addr, 0xee, m->buf_len);
+    std::memcpy(rte_pktmbuf_append(m, static_cast<uint16_t>(bytes.size())), bytes.data(),
+                bytes.size());
+    ASSERT_EQ(rte_ring_enqueue(in, m), 0);
+  }
+  // The next frame that left, within a generous time; empty when there is none.
+  std::vector<uint8_t> next() {
+    void* object = nullptr;
+    for (int i = 0; i < 5000 && rte_ring_dequeue(out, &object) != 0; ++i)
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    if (object == nullptr) return {};
+    auto* m = static_cast<rte_mbuf*>(object);
+    const uint8_t* p = rte_pktmbuf_mtod(m, uint8_t*);
+    std::vector<uint8_t> bytes(p, p + m->data_len);
+    rte_pktmbuf_free(m);
+    return bytes;
+  }
+  void drain(rte_ring* ring) {
+    void* object = nullptr;
+    while (rte_ring_dequeue(ring, &object) == 0) rte_pktmbuf_free(static_cast<rte_mbuf*>(object));
+  }
+  uint64_t sum(dataplane::Counter dataplane::WorkerCounters::*counter) {
+    uint64_t n = 0;
+    for (unsigned w = 0; w < runtime->workers(); ++w)
+      n += (runtime->stats(w).worker.*counter).get();
+    return n;
+  }
+  uint64_t drops(Drop reason) {
+    uint64_t n = 0;
+    for (unsigned w = 0; w < runtime->workers(); ++w)
+      n += runtime->stats(w).drops[0][static_cast<size_t>(reason)].packets.get();
+    return n;
+  }
+  void expect_identities() {
+    using C = dataplane::WorkerCounters;
+    uint64_t all_drops = 0;
+    for (unsigned w = 0; w < runtime->workers(); ++w) {
+      const dataplane::WorkerCounters& n = runtime->stats(w).worker;
+      const uint64_t dropped = runtime->stats(w).drops_total();
+      all_drops += dropped;
+      EXPECT_EQ(n.rx.get() + n.handed_in.get(), n.forwarded.get() + n.consumed.get() +
+                                                    n.handed_out.get() + n.punted.get() + dropped +
+                                                    n.held_packets.get())
+          << "worker " << w;
+      EXPECT_EQ(n.tx.get(), n.forwarded.get() + n.originated.get() - n.tx_failed.get())
+          << "worker " << w;
+    }
+    EXPECT_EQ(sum(&C::handed_out), sum(&C::handed_in) + sum(&C::ring_out_dropped));
+  }
+};
+
+template <class Condition>
+bool soon(Condition condition) {
+  for (int i = 0; i < 5000; ++i) {
+    if (condition()) return true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  return false;
+}
+
+std::vector<uint8_t> arp_request() {
+  std::vector<uint8_t> f = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x02, 0, 0, 0, 0,
+                            0x01, 0x08, 0x06, 0,    1,    0x08, 0,    6, 4, 0, 1};
+  f.insert(f.end(), kClientMac.bytes.begin(), kClientMac.bytes.end());
+  f.insert(f.end(), kClient.v4_bytes(), kClient.v4_bytes() + 4);
+  f.insert(f.end(), 6, 0);
+  f.insert(f.end(), kOurs.v4_bytes(), kOurs.v4_bytes() + 4);
+  return f;
+}
+
+// A datagram that looks like a backend's answer to a flow that nobody has: it belongs to the worker
+// that its hash says, and ends there as no_flow.
+std::vector<uint8_t> stray_datagram(const MacAddress& to, uint16_t source_port) {
+  std::vector<uint8_t> f(to.bytes.begin(), to.bytes.end());
+  f.insert(f.end(), kClientMac.bytes.begin(), kClientMac.bytes.end());
+  const uint8_t rest[] = {0x08, 0x00, 0x45, 0, 0, 32, 0, 0, 0, 0, 64, 17, 0, 0};
+  f.insert(f.end(), std::begin(rest), std::end(rest));
+  f.insert(f.end(), kClient.v4_bytes(), kClient.v4_bytes() + 4);
+  f.insert(f.end(), kOurs.v4_bytes(), kOurs.v4_bytes() + 4);
+  const uint8_t udp[] = {static_cast<uint8_t>(source_port >> 8),
+                         static_cast<uint8_t>(source_port),
+                         0x30,
+                         0x39,
+                         0,
+                         12,
+                         0,
+                         0,
+                         1,
+                         2,
+                         3,
+                         4};
+  f.insert(f.end(), std::begin(udp), std::end(udp));
+  store(f.data() + 14 + 10,
+        static_cast<uint16_t>(~wire::fold(wire::sum_of(f.data() + 14, 20)) & 0xffff));
+  return f;
+}
+
+TEST(Loop, AnswersAndPadsWithZeros) {
+  in_child([] {
+    Machine machine(1);
+    machine.create(true);
+    ASSERT_TRUE(machine.workers->launch().ok());
+    machine.feed(arp_request());
+    const std::vector<uint8_t> reply = machine.next();
+    ASSERT_EQ(reply.size(), 60u);
+    EXPECT_EQ(std::vector<uint8_t>(reply.begin(), reply.begin() + 6),
+              std::vector<uint8_t>(kClientMac.bytes.begin(), kClientMac.bytes.end()));
+    EXPECT_EQ(reply[21], 2);  // ARP reply
+    for (size_t i = 42; i < reply.size(); ++i) EXPECT_EQ(reply[i], 0) << i;
+
+    machine.workers->stop();
+    machine.expect_identities();
+    const dataplane::WorkerCounters& n = machine.runtime->stats(0).worker;
+    EXPECT_EQ(n.rx.get(), 1u);
+    EXPECT_EQ(n.consumed.get(), 1u);
+    EXPECT_EQ(n.originated.get(), 1u);
+    EXPECT_EQ(n.snapshot.get(), 1u);
+    machine.workers.reset();
+    EXPECT_EQ(machine.runtime->stop_ports(), 0u);
+  });
+}
+
+TEST(Loop, CountsItsTime) {
+  in_child([] {
+    Machine machine(1);
+    machine.create(false);
+    ASSERT_TRUE(machine.workers->launch().ok());
+    const dataplane::WorkerCounters& n = machine.runtime->stats(0).worker;
+    ASSERT_TRUE(soon([&] { return n.iterations.get() > 1000; }));
+    machine.feed(arp_request());
+    ASSERT_FALSE(machine.next().empty());
+    ASSERT_TRUE(soon([&] { return n.busy_cycles.get() > 0; }));
+    machine.workers->stop();
+    EXPECT_GE(n.iterations.get(), n.empty_polls.get() + 1);  // one found the frame
+    EXPECT_LE(n.iterations.get(), n.empty_polls.get() + 2);  // the neighbor news go to nobody
+    EXPECT_LT(n.busy_cycles.get(), n.total_cycles.get());
+  });
+}
+
+TEST(Loop, NapsWhenNothingComesAndWakesForAFrame) {
+  in_child([] {
+    Machine machine(1);
+    machine.create(true);
+    ASSERT_TRUE(machine.workers->launch().ok());
+    ASSERT_TRUE(soon([&] { return machine.workers->naps(0) > 10; }));
+    machine.feed(arp_request());
+    EXPECT_FALSE(machine.next().empty());
+    const uint64_t before = machine.workers->naps(0);
+    EXPECT_TRUE(soon([&] { return machine.workers->naps(0) > before + 10; }));
+  });
+}
+
+TEST(Loop, NeverNapsWhenItIsToSpin) {
+  in_child([] {
+    Machine machine(1);
+    machine.create(false);
+    ASSERT_TRUE(machine.workers->launch().ok());
+    const dataplane::WorkerCounters& n = machine.runtime->stats(0).worker;
+    ASSERT_TRUE(soon([&] { return n.empty_polls.get() > 100 * Idle::kPollsBeforeNap; }));
+    machine.workers->stop();
+    EXPECT_EQ(machine.workers->naps(0), 0u);
+  });
+}
+
+TEST(Loop, IsOfflineForRcuWhileItNapsAndAfterItsEnd) {
+  in_child([] {
+    Machine machine(1);
+    machine.create(true);
+    ASSERT_TRUE(machine.workers->launch().ok());
+    ASSERT_TRUE(soon([&] { return machine.workers->naps(0) > 10; }));
+    rte_rcu_qsbr* rcu = machine.runtime->shared().rcu;
+    const uint64_t token = rte_rcu_qsbr_start(rcu);
+    EXPECT_TRUE(soon([&] { return rte_rcu_qsbr_check(rcu, token, false) == 1; }));
+    machine.workers->stop();
+    const uint64_t after = rte_rcu_qsbr_start(rcu);
+    EXPECT_EQ(rte_rcu_qsbr_check(rcu, after, false), 1);
+  });
+}
+
+TEST(Loop, HandsFramesToTheirWorkersAndLosesNoneAtTheEnd) {
+  in_child([] {
+    Machine machine(3);
+    const uint32_t before = machine.runtime->mbufs_in_use();
+    machine.create(true);
+    ASSERT_TRUE(machine.workers->launch().ok());
+    const MacAddress mac = machine.runtime->ports()[0].mac;
+    constexpr unsigned kFrames = 4000;
+    for (unsigned i = 0; i < kFrames; ++i) {
+      machine.feed(stray_datagram(mac, static_cast<uint16_t>(1024 + i)));
+      // Not more than the ring between two workers can take.
+      if (i % 1000 == 999) {
+        ASSERT_TRUE(soon([&] { return rte_ring_count(machine.in) == 0; }));
+      }
+    }
+    machine.workers->stop();  // right away: frames are under way between the workers
+    machine.expect_identities();
+    using C = dataplane::WorkerCounters;
+    EXPECT_EQ(machine.sum(&C::rx) + rte_ring_count(machine.in), kFrames);
+    EXPECT_GT(machine.sum(&C::handed_in), machine.sum(&C::rx) / 2);  // two thirds, by the hash
+    EXPECT_EQ(machine.drops(Drop::no_flow) + machine.sum(&C::ring_out_dropped),
+              machine.sum(&C::rx));
+    for (const dataplane::WorkerRings& r : machine.runtime->shared().rings)
+      EXPECT_EQ(rte_ring_count(r.frames), 0u);
+    machine.drain(machine.in);
+    machine.workers.reset();
+    EXPECT_EQ(machine.runtime->mbufs_in_use(), before);
+    EXPECT_EQ(machine.runtime->stop_ports(), 0u);
+  });
+}
+
+// Three workers, one transmit queue: every answer leaves, whoever gives it.
+TEST(Loop, SharesATransmitQueueAmongWorkers) {
+  in_child([] {
+    Machine machine(3);
+    std::thread senders[2];
+    constexpr unsigned kEach = 500;
+    const MacAddress mac = machine.runtime->ports()[0].mac;
+    for (unsigned s = 0; s < 2; ++s)
+      senders[s] = std::thread([&machine, s, mac] {
+        for (unsigned i = 0; i < kEach; ++i) {
+          rte_mbuf* m = rte_pktmbuf_alloc(machine.runtime->pool(0));
+          ASSERT_NE(m, nullptr);
+          const auto bytes = stray_datagram(mac, static_cast<uint16_t>(i));
+          std::memcpy(rte_pktmbuf_append(m, static_cast<uint16_t>(bytes.size())), bytes.data(),
+                      bytes.size());
+          // The ring has a single producer: without the lock, frames would be lost or doubled.
+          ASSERT_EQ(machine.runtime->output(s).transmit(0, &m, 1), 1);
+        }
+      });
+    for (std::thread& t : senders) t.join();
+    EXPECT_EQ(rte_ring_count(machine.out), 2 * kEach);
+    machine.drain(machine.out);
+    EXPECT_EQ(machine.runtime->mbufs_in_use(), 0u);
+  });
+}
+
+TEST(Workers, ShareFlowsAndHeldPacketsOut) {
+  in_child([] {
+    Machine machine(3);
+    Workers& workers = machine.create(true);
+    EXPECT_EQ(workers.flow_capacity(0), (4096 + 2) / 3);
+    EXPECT_EQ(workers.held_limit(), (1024u + 2) / 3);
+    EXPECT_GE(workers.flow_bytes_each(2), 64u);
+  });
+}
+
+TEST(Workers, RefuseMoreFlowsThanThereIsMemory) {
+  in_child([] {
+    Machine machine(1);
+    const auto created = Workers::create(*machine.runtime, {.flows = UINT32_MAX});
+    ASSERT_FALSE(created.ok());
+    EXPECT_NE(created.error().find("lower capacity.flows"), std::string::npos) << created.error();
+  });
+}
+
+TEST(Workers, StopHarmlesslyWhenNotRunning) {
+  in_child([] {
+    Machine machine(1);
+    machine.create(true).stop();
+    ASSERT_TRUE(machine.workers->launch().ok());
+    machine.workers->stop();
+    machine.workers->stop();
+    machine.expect_identities();
+  });
+}
+
+}  // namespace
+}  // namespace limpet::port
