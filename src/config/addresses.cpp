@@ -11,25 +11,20 @@
 namespace limpet::config {
 namespace {
 
-struct Reach {
-  enum class Kind { none, unknown, port } kind = Kind::none;
-  uint32_t port = 0;
-};
-
 // Longest prefix first; of equals the on-link network.
-Reach reach(const Document& document, const IpAddress& address) {
-  Reach best;
+std::optional<uint32_t> reach(const Document& document, const IpAddress& address) {
+  std::optional<uint32_t> best;
   int length = -1;
   for (uint32_t i = 0; i < document.ports.size(); ++i)
     for (const Prefix& p : document.ports[i].addresses)
       if (!p.address.is_unspecified() && p.contains(address) && p.length > length) {
         length = p.length;
-        best = {Reach::Kind::port, i};
+        best = i;
       }
   for (const Route& r : document.routes)
     if (!r.via.is_unspecified() && r.to.contains(address) && r.to.length > length) {
       length = r.to.length;
-      best = {Reach::Kind::port, r.port};
+      best = r.port;
     }
   return best;
 }
@@ -153,13 +148,13 @@ class PoolCheck {
     } else if (const auto why = reserved_on_link(draft_.document, b.address)) {
       draft_.report.add(at, fmt::format("{} {}; expected the address of a server", address, *why));
     } else {
-      const Reach r = reach(draft_.document, b.address);
-      b.reached_by = r.port;
-      if (r.kind == Reach::Kind::none && draft_.topology_known)
+      const auto port = reach(draft_.document, b.address);
+      b.reached_by = port.value_or(0);
+      if (!port && draft_.topology_known)
         draft_.report.add(at, fmt::format("{} is in no port's network and no route leads there; "
                                           "expected an on-link address or a route",
                                           address));
-      return r.kind == Reach::Kind::port;
+      return port.has_value();
     }
     return false;
   }

@@ -2,6 +2,7 @@
 // stands in config/invalid.
 #include "limpet/config/document.h"
 
+#include <fmt/core.h>
 #include <gtest/gtest.h>
 
 #include "sample.h"
@@ -267,6 +268,42 @@ TEST(Limits, on_the_number_of_backends_follow_the_table_and_the_process) {
             "pools[0].maglev_size: 251 entries for 251 backends; expected more entries than "
             "backends\n");
   EXPECT_EQ(with(4097, ""), "pools[0].backends: has 4097 backends; expected at most 4096\n");
+}
+
+TEST(Limits, on_the_sum_over_all_pools_are_kept) {
+  const auto with = [](size_t pools, size_t backends, size_t sources) {
+    std::string text =
+        "ports = ( { name = \"p\"; device = \"d\"; addresses = [ \"10.0.0.1/8\" ]; } );\npools = "
+        "( ";
+    for (size_t i = 0; i < pools; ++i) {
+      text += fmt::format("{}{{ name = \"p{}\"; source_addresses = [ ", i == 0 ? "" : ", ", i);
+      for (size_t j = 0; j < sources; ++j)
+        text += fmt::format("{}\"10.1.{}.{}\"", j == 0 ? "" : ", ", i, j + 1);
+      text += " ]; backends = ( ";
+      for (size_t j = 0; j < backends; ++j)
+        text += fmt::format("{}{{ name = \"b{}\"; address = \"10.2.0.1\"; port = {}; }}",
+                            j == 0 ? "" : ", ", j, j + 1);
+      text += " ); }";
+    }
+    text += " );\nservices = ( { name = \"s\"; vip = \"10.3.0.1\"; port = 1; pool = \"p0\"; } );\n";
+    const Loaded loaded = load_text(text, "t.cfg");
+    return loaded.ok() ? "" : loaded.problems[0].to_string();
+  };
+  EXPECT_EQ(with(4, 4096, 1), "");
+  EXPECT_EQ(with(5, 4096, 1), "t.cfg:2: pools: 20480 backends in all; expected at most 16384");
+  EXPECT_EQ(with(64, 1, 64), "");
+  EXPECT_EQ(with(65, 1, 64),
+            "t.cfg:2: pools: 4160 different source addresses in all; expected at most 4096");
+}
+
+TEST(MaglevSize, is_prime) {
+  const auto with = [](uint32_t size) {
+    Sample s;
+    s.pool = "maglev_size = " + std::to_string(size) + ";";
+    return s.problems();
+  };
+  for (const uint32_t prime : {257u, 65537u, 999983u}) EXPECT_EQ(with(prime), "");
+  for (const uint32_t product : {256u, 289u, 253u, 66049u}) EXPECT_NE(with(product), "") << product;
 }
 
 TEST(Problems, one_mistake_is_reported_once) {

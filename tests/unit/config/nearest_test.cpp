@@ -22,6 +22,8 @@ TEST(Nearest, is_the_closest_name_within_reach) {
   EXPECT_EQ(nearest("adress", known), "address");
   EXPECT_EQ(nearest("prot", known), "port");
   EXPECT_EQ(nearest("colour", known), "");
+  EXPECT_EQ(nearest("s1", {"s0", "s2", "s1"}), "s1");
+  EXPECT_EQ(nearest("s1", {"s0", "s2"}), "s0") << "the first of equals";
   EXPECT_EQ(nearest(std::string(100000, 'x'), known), "");
 }
 

@@ -1,6 +1,7 @@
 // Source and tree together: text -> nodes with the right value, path, file and line.
 #include "tree.h"
 
+#include <fmt/core.h>
 #include <gtest/gtest.h>
 
 #include <filesystem>
@@ -157,6 +158,29 @@ TEST_F(IncludeTest, takes_in_text_and_keeps_files_and_lines) {
     EXPECT_EQ(root.children[i].line, places[i].second) << i;
   }
   EXPECT_EQ(root.find("c")->children[1].wrapped, "5000000000");
+
+  EXPECT_EQ(
+      s.text,
+      "a = 1;\nb = 2;\n\nc = [ 3, 5000000000 ]; // no newline at the end\n\n d = 4;\ne = 5;\n");
+  const Origin lines[] = {{0, 1}, {1, 1}, {2, 1}, {2, 2}, {1, 2}, {0, 2}, {0, 3}};
+  ASSERT_EQ(s.lines.size(), std::size(lines));
+  for (size_t i = 0; i < s.lines.size(); ++i) {
+    EXPECT_EQ(s.lines[i].file, lines[i].file) << i;
+    EXPECT_EQ(s.lines[i].line, lines[i].line) << i;
+  }
+}
+
+TEST_F(IncludeTest, may_go_as_deep_as_the_limit) {
+  const auto chain = [&](unsigned files) {
+    for (unsigned i = 1; i < files; ++i)
+      write(fmt::format("c{}", i), fmt::format("@include \"c{}\"\n", i + 1));
+    write(fmt::format("c{}", files), "a = 1;\n");
+    return problem("c1");
+  };
+  EXPECT_EQ(chain(kMaxIncludeDepth), "");
+  EXPECT_EQ(chain(kMaxIncludeDepth + 1),
+            "c10:1: @include \"c11\" is one too many; expected at most 10 files in each other and "
+            "256 in all");
 }
 
 TEST_F(IncludeTest, names_the_file_of_an_error) {
