@@ -10,17 +10,18 @@ shopt -s nullglob
 
 usage() {
   cat <<'USAGE'
-usage: scripts/mutate.sh [--list | --check | --all | --only NAME ... | --rotate N [--day D]] [--keep-log DIR]
+usage: scripts/mutate.sh [--all | --rotate N [--day D] | --only NAME ... | --list | --check] [--keep-log DIR]
 
+  --all          every mutation (the default)
+  --rotate N     N of them, others every day, spread over the modules
+  --day D        the day to rotate by, in days since 1970 (default: today)
+  --only NAME    this one; may be given several times
   --list         names, files and tests of all mutations
   --check        only says whether every mutation still finds its line; builds nothing
-  --all          every mutation
-  --only NAME    this one; may be given several times
-  --rotate N     N of them, others every day, spread over the modules (default: 5)
-  --day D        the day to rotate by, in days since 1970 (default: today)
   --keep-log DIR keeps what the build and the tests of each mutation printed
 
-Exit: 0 every mutation was killed, 1 one survived, did not build or has lost its line, 2 usage.
+A mutation that is KILLED is a PASS; one that has SURVIVED, is BUILD-BROKEN or is ROTTEN (its line has
+changed) is a FAIL. Exit: 0 all killed, 1 one failed, 2 usage or a list that cannot be read.
 USAGE
 }
 
@@ -30,7 +31,7 @@ die() {
 }
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-mode=rotate
+mode=all
 count=5
 day=$(($(date +%s) / 86400))
 only=()
@@ -123,7 +124,7 @@ passed=0
 failed=0
 for name in "${names[@]}"; do
   if ! why=$(mutated "$name" "$top" 2>&1 > /dev/null); then
-    printf 'ROTTEN      -    %-36s %s\n' "$name" "$why"
+    echo "FAIL mutate $name: ROTTEN: $why"
     failed=$((failed + 1))
     file_of[$name]=
   fi
@@ -266,10 +267,6 @@ run_tests() {
   echo "mutate: they do ($((SECONDS - started)) s)"
 }
 
-say() { # verdict, seconds, name, remark
-  printf '%-11s %3ds  %-36s %s\n' "$@"
-}
-
 for name in "${chosen[@]}"; do
   began=$SECONDS
   file=${file_of[$name]}
@@ -278,14 +275,16 @@ for name in "${chosen[@]}"; do
   cat "$work/mutant" > "$tree/$file"
   read -r -a tests <<< "${tests_of[$name]}"
   if ! build_tests "${tests[@]}" > "$log" 2>&1; then
-    say BUILD-BROKEN $((SECONDS - began)) "$name" "$(grep -m 1 -E 'error:|there is no' "$log" || true)"
+    echo "FAIL mutate $name: BUILD-BROKEN ($((SECONDS - began)) s): $(grep -m 1 -E 'error:|there is no' "$log" || true)"
     failed=$((failed + 1))
   elif run_tests >> "$log" 2>&1; then
-    say SURVIVED $((SECONDS - began)) "$name" "${tests_of[$name]} noticed nothing: $file"
+    echo "FAIL mutate $name: SURVIVED ($((SECONDS - began)) s): ${tests_of[$name]} noticed nothing"
     failed=$((failed + 1))
   else
     case_name=$(grep -m 1 -oP '^\[  FAILED  \] \K[\w/]+\.[\w/]+' "$log" || true)
-    say KILLED $((SECONDS - began)) "$name" "by $killer${case_name:+: $case_name}"
+    # Nobody failed: an assert ended the program, or time did.
+    [[ -n $case_name ]] || case_name=$(grep -oP '^\[ RUN      \] \K.*' "$log" | tail -n 1)
+    echo "PASS mutate $name: KILLED ($((SECONDS - began)) s) by $killer${case_name:+: $case_name}"
     passed=$((passed + 1))
   fi
   if [[ -n $logs ]]; then mkdir -p "$logs" && cp "$log" "$logs/$name.log"; fi
