@@ -86,12 +86,12 @@ Table::Table(uint32_t capacity, const std::array<uint64_t, 8>& secret,
   buckets_ = map_memory<Bucket>(bucket_count_);
 }
 
-uint32_t Table::alternate(uint32_t bucket, uint16_t tag) const {
+inline uint32_t Table::alternate(uint32_t bucket, uint16_t tag) const {
   const uint32_t sum = reduce(static_cast<uint32_t>(tag) * 0x9e3779b1u, bucket_count_);
   return sum >= bucket ? sum - bucket : sum + bucket_count_ - bucket;
 }
 
-Table::Place Table::place(uint64_t hash) const {
+inline Table::Place Table::place(uint64_t hash) const {
   Place p;
   p.first = reduce(static_cast<uint32_t>(hash >> 32), bucket_count_);
   p.tag = static_cast<uint16_t>(hash);
@@ -100,7 +100,7 @@ Table::Place Table::place(uint64_t hash) const {
   return p;
 }
 
-ReverseKey Table::reverse_key(const Record& r) const {
+inline ReverseKey Table::reverse_key(const Record& r) const {
   assert(r.backend < backends_.size());
   const Endpoint& backend = backends_[r.backend];
   return {backend.address, backend.port, r.source, r.source_port, r.protocol};
@@ -112,26 +112,29 @@ void Table::prefetch_index(uint64_t hash) const {
   __builtin_prefetch(&buckets_[p.second]);
 }
 
+// The sixteen entries of both buckets in one mask, so that which bucket holds the key is data and
+// not a branch: nobody could predict it.
+inline unsigned Table::candidates(const Place& p) const {
+  return buckets_[p.first].matches(p.tag) | buckets_[p.second].matches(p.tag) << kEntries;
+}
+
+inline uint32_t Table::value_of(const Place& p, unsigned entry) const {
+  return buckets_[entry < kEntries ? p.first : p.second].values[entry % kEntries];
+}
+
 void Table::prefetch_record(uint64_t hash) const {
   const Place p = place(hash);
-  for (const uint32_t b : {p.first, p.second}) {
-    const Bucket& bucket = buckets_[b];
-    const unsigned hits = bucket.matches(p.tag);
-    if (hits == 0) continue;
-    __builtin_prefetch(&records_[bucket.values[__builtin_ctz(hits)] >> 1]);
-    return;
-  }
+  const unsigned hits = candidates(p);
+  if (hits == 0) return;
+  __builtin_prefetch(&records_[value_of(p, static_cast<unsigned>(__builtin_ctz(hits))) >> 1]);
 }
 
 template <class Matches>
-FlowId Table::find_value(uint64_t hash, uint32_t direction, Matches&& matches) const {
+inline FlowId Table::find_value(uint64_t hash, uint32_t direction, Matches&& matches) const {
   const Place p = place(hash);
-  for (const uint32_t b : {p.first, p.second}) {
-    const Bucket& bucket = buckets_[b];
-    for (unsigned hits = bucket.matches(p.tag); hits != 0; hits &= hits - 1) {
-      const uint32_t value = bucket.values[__builtin_ctz(hits)];
-      if ((value & 1) == direction && matches(records_[value >> 1])) return value >> 1;
-    }
+  for (unsigned hits = candidates(p); hits != 0; hits &= hits - 1) {
+    const uint32_t value = value_of(p, static_cast<unsigned>(__builtin_ctz(hits)));
+    if ((value & 1) == direction && matches(records_[value >> 1])) return value >> 1;
   }
   return kNoFlow;
 }

@@ -118,6 +118,8 @@ class Table {
   uint32_t alternate(uint32_t bucket, uint16_t tag) const;
   ForwardKey forward_key(const Record& r) const { return {r.client, r.client_port, r.service}; }
   ReverseKey reverse_key(const Record& r) const;
+  unsigned candidates(const Place& place) const;
+  uint32_t value_of(const Place& place, unsigned entry) const;
   template <class Matches>
   FlowId find_value(uint64_t hash, uint32_t direction, Matches&& matches) const;
   bool enter(uint64_t hash, uint32_t value);
