@@ -32,7 +32,7 @@ void Worker::from_client(Work& w) {
 
   if (r.state != tcp::Track::dead && !status_[r.backend].accepts_existing()) {
     // Its reset is on the way (flush_dead), but this packet is here first.
-    backend_gone(id);
+    if (!backend_gone(id)) return refuse(w, Drop::backend_down);
     if (!table_.live(id)) return new_flow(w);
   }
   if (!tcp) {
@@ -53,7 +53,10 @@ void Worker::from_client(Work& w) {
     return new_flow(w);
   }
   r.last_seen = tick_;
-  if (step.next != r.state) enter(id, step.next);
+  if (step.next != r.state)
+    enter(id, step.next);
+  else
+    suspect(id, step);
   to_backend(w, id);
 }
 
@@ -79,6 +82,8 @@ void Worker::from_backend(Work& w) {
         if (step.next == tcp::Track::closed) stats_.backends[r.backend].connect_failures.add();
       }
       enter(id, step.next);
+    } else {
+      suspect(id, step);
     }
   }
   r.last_seen = tick_;
@@ -91,8 +96,8 @@ void Worker::new_flow(Work& w) {
   if (!service.configured) return refuse(w, Drop::no_service);
   if (f.kind == wire::FrameKind::tcp && !opens(f)) return refuse(w, Drop::no_flow);
   if (f.ttl <= 1) {
-    send_icmp(w, wire::IcmpError::hop_limit_exceeded, f.destination, 0);
-    return drop(w.m, Drop::ip_ttl_expired);
+    return drop(w.m, send_icmp(w, wire::IcmpError::hop_limit_exceeded, f.destination, 0,
+                               Drop::ip_ttl_expired));
   }
   const PoolEntry& pool = snapshot_->pools[service.pool];
   const affinity::Choice choice = affinity::choose(
@@ -136,9 +141,12 @@ flow::FlowId Worker::make_flow(const Work& w, uint16_t backend, affinity::Reason
   r.flags = 0;
   r.reason = static_cast<uint8_t>(reason);
   r.edges = {};
+  // The SYN says which number the backend will expect: its RST is judged by that.
+  if (f.kind == wire::FrameKind::tcp)
+    tcp::advance(r.state, tcp::Side::client, segment_of(w.bytes(), f), r.edges);
   r.last_seen = r.created = tick_;
   r.client_hop = 0;
-  r.hop_epoch = 0;
+  r.hop_stamp = 0;
   if (!take_source(w, backend, r)) {
     table_.release(id);
     why = Drop::source_ports_exhausted;
@@ -209,8 +217,7 @@ void Worker::to_backend(Work& w, flow::FlowId id) {
   ServiceCounters& s = stats_.services[r.service];
   s.packets_in.add();
   s.bytes_in.add(w.f.end);
-  const bool stale_possible =
-      (r.flags & flow::early_reuse) != 0 || tick_before(tick_, hold_syns_until_);
+  const bool stale_possible = (r.flags & flow::early_reuse) != 0 || hold_all_syns_;
   if (r.state == tcp::Track::syn_sent && stale_possible && opens(w.f)) hold_syn(id, w.m);
   send_by(hop, w.m, false);
 }
@@ -237,14 +244,14 @@ void Worker::to_client(Work& w, flow::FlowId id) {
 // the sender was told so (RFC 1191, RFC 8201).
 bool Worker::fits(Work& w, uint16_t hop) {
   if (w.f.ttl <= 1) {
-    send_icmp(w, wire::IcmpError::hop_limit_exceeded, w.f.destination, 0);
-    drop(w.m, Drop::ip_ttl_expired);
+    drop(w.m, send_icmp(w, wire::IcmpError::hop_limit_exceeded, w.f.destination, 0,
+                        Drop::ip_ttl_expired));
     return false;
   }
   const uint16_t mtu = snapshot_->ports[neighbors_.at(hop).port].mtu;
   if (w.f.end - w.f.l3 <= mtu) return true;
-  send_icmp(w, wire::IcmpError::packet_too_big, w.f.destination, mtu);
-  drop(w.m, Drop::mtu_exceeded);
+  drop(w.m,
+       send_icmp(w, wire::IcmpError::packet_too_big, w.f.destination, mtu, Drop::mtu_exceeded));
   return false;
 }
 

@@ -2,6 +2,7 @@
 #include <netinet/in.h>
 
 #include <algorithm>
+#include <array>
 
 #include "work.h"
 
@@ -20,6 +21,7 @@ Tick Worker::timeout_of(const flow::Record& r) const {
     case tcp::Track::syn_received:
       return t.connect;
     case tcp::Track::established:
+      return (r.flags & flow::reset_seen) == 0 ? t.idle : std::min(t.idle, t.half_closed);
     case tcp::Track::datagram:
       return t.idle;
     case tcp::Track::fin_client:
@@ -39,7 +41,20 @@ void Worker::enter(flow::FlowId id, tcp::Track state) {
   flow::Record& r = table_.at(id);
   if (r.state == tcp::Track::syn_sent && (r.flags & flow::syn_held) != 0) drop_syn(id);
   r.state = state;
+  r.flags &= static_cast<uint8_t>(~flow::reset_seen);
   wheel_.arm(id, tick_ + timeout_of(r));
+}
+
+// A reset passed that may have been right although we cannot know: when nothing else follows, the
+// flow need not wait for its full idle time.
+void Worker::suspect(flow::FlowId id, const tcp::Step& step) {
+  flow::Record& r = table_.at(id);
+  if (step.unproven_reset) {
+    r.flags |= flow::reset_seen;
+    wheel_.arm(id, tick_ + timeout_of(r));
+  } else if ((r.flags & flow::reset_seen) != 0) {
+    r.flags &= static_cast<uint8_t>(~flow::reset_seen);
+  }
 }
 
 // Packets stamp last_seen only, so a record that comes due may have been busy meanwhile.
@@ -99,8 +114,8 @@ void Worker::drop_syn(flow::FlowId id) {
 
 // Tells both ends of an established TCP flow, at the exact numbers they accept (RFC 5961, 3.2), and
 // leaves a tombstone that answers what still comes. Other flows just end: their client's next
-// packet is balanced anew.
-void Worker::backend_gone(flow::FlowId id) {
+// packet is balanced anew. False, and nothing has changed, when there was no buffer to tell them.
+bool Worker::backend_gone(flow::FlowId id) {
   const flow::Record& r = table_.at(id);
   switch (r.state) {
     case tcp::Track::established:
@@ -108,37 +123,46 @@ void Worker::backend_gone(flow::FlowId id) {
     case tcp::Track::fin_backend:
       break;
     case tcp::Track::dead:
-      return;
+      return true;
     default:
-      return end_flow(id);
+      end_flow(id);
+      return true;
   }
+  std::array<rte_mbuf*, 2> frames;
+  if (rte_pktmbuf_alloc_bulk(pool_, frames.data(), frames.size()) != 0) return false;
   const ServiceEntry& service = snapshot_->services[r.service];
   const BackendEntry& backend = snapshot_->backends[r.backend];
-  send_reset({.source = service.vip,
-              .destination = r.client,
-              .source_port = service.port,
-              .destination_port = r.client_port,
-              .sequence = r.edges.client_ack.value,
-              .acknowledgment = std::nullopt});
-  send_reset({.source = snapshot_->sources[r.source].address,
-              .destination = backend.address,
-              .source_port = r.source_port,
-              .destination_port = backend.port,
-              .sequence = r.edges.backend_ack.value,
-              .acknowledgment = std::nullopt});
+  send_reset(frames[0], {.source = service.vip,
+                         .destination = r.client,
+                         .source_port = service.port,
+                         .destination_port = r.client_port,
+                         .sequence = r.edges.client_ack.value,
+                         .acknowledgment = std::nullopt});
+  send_reset(frames[1], {.source = snapshot_->sources[r.source].address,
+                         .destination = backend.address,
+                         .source_port = r.source_port,
+                         .destination_port = backend.port,
+                         .sequence = r.edges.backend_ack.value,
+                         .acknowledgment = std::nullopt});
   n_.flows_reset.add();
   table_.at(id).last_seen = tick_;
   enter(id, tcp::Track::dead);
+  return true;
 }
 
+// Looks at `budget` records at most and ends few flows at a time: resets that find the transmit
+// queue full would be lost, and a client that is silent would never hear.
 void Worker::flush_dead(unsigned budget) {
-  const unsigned n = std::min(budget, flush_left_);
-  for (unsigned i = 0; i < n; ++i) {
+  unsigned gone = 0;
+  for (unsigned i = 0; i < budget && flush_left_ != 0 && gone < kGonePerIteration; ++i) {
     const flow::FlowId id = flush_cursor_;
+    if (table_.live(id) && dead_[table_.at(id).backend] != 0) {
+      if (!backend_gone(id)) return;  // no buffers: from here on next time
+      ++gone;
+    }
     flush_cursor_ = flush_cursor_ + 1 == table_.capacity() ? 0 : flush_cursor_ + 1;
-    if (table_.live(id) && dead_[table_.at(id).backend] != 0) backend_gone(id);
+    --flush_left_;
   }
-  flush_left_ -= n;
 }
 
 }  // namespace limpet::dataplane

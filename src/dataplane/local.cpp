@@ -33,11 +33,11 @@ void Worker::arp(Work& w) {
   if (!a.sender.is_unspecified()) learn(w.port, a.sender, a.sender_mac, ours && a.request);
   if (!ours) return not_local(w, Drop::not_ours);
   if (a.request) {
-    if (rte_mbuf* reply = fresh()) {
-      set_length(reply, wire::build_arp_reply(room(reply), snapshot_->ports[w.port].mac, a.target,
-                                              a.sender_mac, a.sender));
-      originate_by(w.port, reply);
-    }
+    rte_mbuf* reply = fresh();
+    if (reply == nullptr) return drop(w.m, Drop::mbuf_exhausted);
+    set_length(reply, wire::build_arp_reply(room(reply), snapshot_->ports[w.port].mac, a.target,
+                                            a.sender_mac, a.sender));
+    originate_by(w.port, reply);
   }
   consume(w.m);
 }
@@ -51,17 +51,21 @@ void Worker::neighbor_discovery(Work& w) {
     if (snapshot_->locals.find(w.f.source) != nullptr) return drop(w.m, Drop::nd_bad);
     if (message.link_address && !w.f.source.is_unspecified())
       learn(w.port, w.f.source, *message.link_address, true);
-    if (rte_mbuf* reply = fresh()) {
-      set_length(reply, wire::build_advertisement_for(room(reply), snapshot_->ports[w.port].mac,
-                                                      w.f, message));
-      originate_by(w.port, reply);
-    }
+    rte_mbuf* reply = fresh();
+    if (reply == nullptr) return drop(w.m, Drop::mbuf_exhausted);
+    set_length(reply, wire::build_advertisement_for(room(reply), snapshot_->ports[w.port].mac, w.f,
+                                                    message));
+    originate_by(w.port, reply);
     return consume(w.m);
   }
   if (snapshot_->locals.find(message.target) != nullptr)
     return drop(w.m, Drop::nd_bad);  // claims our address
   // A unicast answer may leave the option out (RFC 4861, 4.4): the frame came from there.
-  learn(w.port, message.target, message.link_address.value_or(w.f.source_mac), false);
+  const MacAddress mac = message.link_address.value_or(w.f.source_mac);
+  const uint16_t known = neighbors_.find(w.port, message.target);
+  const bool contradicts = known != Neighbors::kNone && neighbors_.usable(known) &&
+                           neighbors_.at(known).mac != mac && !message.overrides;
+  if (!contradicts) learn(w.port, message.target, mac, false);  // RFC 4861, 7.2.5
   if (w.local == nullptr && !w.f.destination.is_multicast()) return not_local(w, Drop::not_ours);
   consume(w.m);
 }
@@ -89,7 +93,7 @@ void Worker::refuse(Work& w, Drop reason) {
       send_reset(*reset);
     }
   } else {
-    send_icmp(w, wire::IcmpError::port_unreachable, w.f.destination, 0);
+    reason = send_icmp(w, wire::IcmpError::port_unreachable, w.f.destination, 0, reason);
   }
   drop(w.m, reason);
 }

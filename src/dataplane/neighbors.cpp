@@ -12,6 +12,7 @@ constexpr Tick kRetransmitTicks = to_ticks(Neighbors::kRetransmit);
 constexpr Tick kReachableTicks = to_ticks(Neighbors::kReachable);
 constexpr Tick kUnusedTicks = to_ticks(Neighbors::kUnused);
 constexpr unsigned kMaxFailures = 6;  // 2^5 s is kMaxBackOff
+constexpr unsigned kReclaimWindow = 64;
 
 constexpr Tick back_off(unsigned failures) {
   return kRetransmitTicks << (std::min(failures, kMaxFailures) - 1);
@@ -48,6 +49,14 @@ Neighbors::Neighbors(uint16_t capacity, uint32_t held)
     nodes_[i].next = free_node_;
     free_node_ = i;
   }
+  for (uint32_t i = capacity; i-- > 0;) {
+    entries_[i].hash_next = free_entry_;
+    free_entry_ = i;
+  }
+}
+
+void Neighbors::invalidate() {
+  for (Neighbor& n : entries_) n.stamp = next_stamp(n.stamp);
 }
 
 uint32_t Neighbors::bucket(uint16_t port, const IpAddress& address) const {
@@ -70,7 +79,6 @@ uint16_t Neighbors::find_or_add(uint16_t port, const IpAddress& address, Tick no
   const uint16_t index = reclaim(now);
   if (index == kNone) return kNone;
   Neighbor& n = entries_[index];
-  n = Neighbor{};
   n.address = address;
   n.port = port;
   n.state = NeighborState::incomplete;
@@ -82,21 +90,25 @@ uint16_t Neighbors::find_or_add(uint16_t port, const IpAddress& address, Tick no
   return index;
 }
 
-// A free entry, or the least recently used one nobody waits for and that was not needed lately.
+// A free entry, or among the next few the least recently used one that nobody waits for and that
+// was not needed lately. Few: whoever can send from many addresses on our link decides how often we
+// come here.
 uint16_t Neighbors::reclaim(Tick now) {
-  if (used_ < entries_.size()) {
-    for (uint32_t i = 0; i < entries_.size(); ++i)
-      if (entries_[i].state == NeighborState::free) return static_cast<uint16_t>(i);
+  if (free_entry_ == kNoNode) {
+    uint16_t oldest = kNone;
+    const auto few = static_cast<uint32_t>(std::min<size_t>(kReclaimWindow, entries_.size()));
+    for (uint32_t i = 0; i < few; ++i, hand_ = hand_ + 1 == entries_.size() ? 0 : hand_ + 1) {
+      const Neighbor& n = entries_[hand_];
+      if (n.waiting != 0 || now - n.used < kRetransmitTicks) continue;
+      if (oldest == kNone || tick_before(n.used, entries_[oldest].used))
+        oldest = static_cast<uint16_t>(hand_);
+    }
+    if (oldest == kNone) return kNone;
+    remove(oldest);
   }
-  uint16_t oldest = kNone;
-  for (uint32_t i = 0; i < entries_.size(); ++i) {
-    const Neighbor& n = entries_[i];
-    if (n.waiting != 0 || now - n.used < kRetransmitTicks) continue;
-    if (oldest == kNone || tick_before(n.used, entries_[oldest].used))
-      oldest = static_cast<uint16_t>(i);
-  }
-  if (oldest != kNone) remove(oldest);
-  return oldest;
+  const uint32_t index = free_entry_;
+  free_entry_ = entries_[index].hash_next;
+  return static_cast<uint16_t>(index);
 }
 
 void Neighbors::remove(uint16_t index) {
@@ -104,9 +116,12 @@ void Neighbors::remove(uint16_t index) {
   uint32_t* link = &buckets_[bucket(n.port, n.address)];
   while (*link != index) link = &entries_[*link].hash_next;
   *link = n.hash_next;
+  const uint16_t stamp = next_stamp(n.stamp);
   n = Neighbor{};
+  n.stamp = stamp;
+  n.hash_next = free_entry_;
+  free_entry_ = index;
   --used_;
-  invalidate();
 }
 
 bool Neighbors::hold(uint16_t index, rte_mbuf* frame, bool originated) {

@@ -1,6 +1,8 @@
 // The way out: next hops, frames that wait for one, frames of our own making, transmit buffers.
 #include <rte_ring_elem.h>
 
+#include <bitset>
+
 #include "limpet/wire/arp.h"
 #include "limpet/wire/nd.h"
 #include "work.h"
@@ -8,7 +10,6 @@
 namespace limpet::dataplane {
 namespace {
 
-constexpr uint32_t kIcmpPerSecond = 1000;  // errors of our own, per worker (RFC 1812, 4.3.2.8)
 constexpr Tick kSecond = to_ticks(std::chrono::seconds(1));
 
 void set_macs(rte_mbuf* m, const MacAddress& to, const MacAddress& from) {
@@ -32,18 +33,18 @@ uint16_t Worker::hop_to(const IpAddress& destination, Drop& why) {
 
 uint16_t Worker::backend_hop(uint16_t backend, Drop& why) {
   BackendHop& cached = backend_hops_[backend];
-  if (cached.epoch == neighbors_.epoch()) return cached.hop;
+  if (cached.stamp == neighbors_.stamp(cached.hop)) return cached.hop;
   const uint16_t hop = hop_to(snapshot_->backends[backend].address, why);
-  if (hop != Neighbors::kNone) cached = {hop, neighbors_.epoch()};
+  if (hop != Neighbors::kNone) cached = {hop, neighbors_.stamp(hop)};
   return hop;
 }
 
 uint16_t Worker::client_hop(flow::Record& r, Drop& why) {
-  if (r.hop_epoch == neighbors_.epoch()) return r.client_hop;
+  if (r.hop_stamp == neighbors_.stamp(r.client_hop)) return r.client_hop;
   const uint16_t hop = hop_to(r.client, why);
   if (hop != Neighbors::kNone) {
     r.client_hop = hop;
-    r.hop_epoch = neighbors_.epoch();
+    r.hop_stamp = neighbors_.stamp(hop);
   }
   return hop;
 }
@@ -120,27 +121,36 @@ void Worker::originate_by(uint16_t port, rte_mbuf* frame) {
 }
 
 void Worker::send_reset(const wire::Reset& reset) {
-  rte_mbuf* m = fresh();
-  if (m == nullptr) return;
-  set_length(m, wire::build_reset(room(m), {}, reset));
-  originate(reset.destination, m);
+  if (rte_mbuf* m = fresh()) send_reset(m, reset);
 }
 
-void Worker::send_icmp(const Work& w, wire::IcmpError error, const IpAddress& from, uint32_t mtu) {
-  if (!wire::may_answer_with_error(w.bytes(), w.f)) return;
+void Worker::send_reset(rte_mbuf* into, const wire::Reset& reset) {
+  set_length(into, wire::build_reset(room(into), {}, reset));
+  originate(reset.destination, into);
+}
+
+// Returns the reason by which the frame ends: `reason`, or that its sender could not be told.
+Drop Worker::send_icmp(const Work& w, wire::IcmpError error, const IpAddress& from, uint32_t mtu,
+                       Drop reason) {
+  if (!wire::may_answer_with_error(w.bytes(), w.f)) return reason;
   if (tick_ - icmp_refill_ >= kSecond) {
     icmp_refill_ = tick_;
     icmp_tokens_ = kIcmpPerSecond;
   }
-  if (icmp_tokens_ == 0) return;
+  if (icmp_tokens_ == 0) return Drop::icmp_rate_limited;
   --icmp_tokens_;
   rte_mbuf* m = fresh();
-  if (m == nullptr) return;
+  if (m == nullptr) return reason;
   const size_t length = wire::build_icmp_error(room(m), {}, from, w.bytes(), w.f, error, mtu);
-  if (length == 0) return rte_pktmbuf_free(m);
+  if (length == 0) {
+    n_.originated_lost.add();
+    rte_pktmbuf_free(m);
+    return reason;
+  }
   set_length(m, length);
   n_.icmp_sent.add();
   originate(w.f.source, m);
+  return reason;
 }
 
 void Worker::learn(uint16_t port, const IpAddress& address, const MacAddress& mac, bool create) {
@@ -210,10 +220,15 @@ void Worker::give_up(uint16_t neighbor) {
   }
 }
 
-// Tells the link where VIPs are that it may believe elsewhere: after a start or a take-over.
+// Tells the link where VIPs are that it may believe elsewhere: after a start or a take-over. All
+// of them when it is not known which are new.
 void Worker::announce(const Snapshot* before) {
+  std::bitset<kMaxServices> told;  // by number of the VIP: several services may share one
   for (const ServiceEntry& s : snapshot_->services) {
     if (!s.configured || (before != nullptr && before->locals.find(s.vip) != nullptr)) continue;
+    const Local* local = snapshot_->locals.find(s.vip);
+    if (local == nullptr || local->vip >= told.size() || told.test(local->vip)) continue;
+    told.set(local->vip);
     for (uint16_t port = 0; port < snapshot_->ports.size(); ++port) {
       const MacAddress& mac = snapshot_->ports[port].mac;
       for (const Prefix& p : snapshot_->ports[port].addresses) {

@@ -24,6 +24,7 @@ constexpr unsigned kNeighborVisits = 16;  // cache entries whose timers are look
 constexpr unsigned kExpiryBudget = 256;   // due flows per iteration
 constexpr unsigned kFlushBudget = 4096;   // records per iteration when a backend has died
 constexpr unsigned kQueryBudget = 2048;   // records per iteration for limpetctl show flows
+constexpr unsigned kHandedBursts = 16;    // from other workers per iteration
 
 }  // namespace
 
@@ -38,6 +39,7 @@ Worker::Worker(const WorkerSetup& setup, Instant now)
       now_(now),
       tick_(to_tick(now)),
       hold_syns_until_(tick_ + to_ticks(setup.hold_syns)),
+      hold_all_syns_(setup.hold_syns.count() > 0),
       random_(setup.random_seed | 1),
       table_(setup.flows, setup.secret, setup.shared->endpoints),
       wheel_(table_, tick_),
@@ -48,7 +50,9 @@ Worker::Worker(const WorkerSetup& setup, Instant now)
       source_turn_(kMaxBackends),
       tx_(kMaxPorts),
       syns_(kHeldSyns),
-      dead_(kMaxBackends) {
+      dead_(kMaxBackends),
+      icmp_tokens_(kIcmpPerSecond),
+      icmp_refill_(tick_) {
   queries_.reserve(64);
   rte_rcu_qsbr_thread_register(shared_.rcu, id_);
   online();
@@ -71,24 +75,44 @@ Worker::~Worker() {
   for (HeldSyn& s : syns_) rte_pktmbuf_free(s.frame);
   flush();
   for (Query* q : queries_) q->done.store(true, std::memory_order_release);
+  ToWorker message;
+  while (rte_ring_sc_dequeue_elem(shared_.rings[id_].control, &message, sizeof message) == 0)
+    if (message.type == ToWorker::Type::query)
+      message.query->done.store(true, std::memory_order_release);
   offline();
   rte_rcu_qsbr_thread_unregister(shared_.rcu, id_);
 }
 
-void Worker::adopt(const Snapshot* snapshot) {
-  const Snapshot* before = snapshot_;
+// `before` is the snapshot read so far, or null when it may be gone already.
+void Worker::adopt(const Snapshot* snapshot, const Snapshot* before) {
   snapshot_ = snapshot;
-  if (snapshot == nullptr) return;
+  serial_ = snapshot->serial;
   neighbors_.invalidate();  // routes may have changed: cached hops are looked up again
-  n_.snapshot.set(snapshot->serial);
+  // A slot with another owner must not be judged by what was said of the former one.
+  for (size_t slot = 0; slot < snapshot->backends.size(); ++slot) {
+    if (status_generation_[slot] == snapshot->backends[slot].generation) continue;
+    status_generation_[slot] = snapshot->backends[slot].generation;
+    status_[slot] = {};
+    dead_[slot] = 0;
+  }
+  n_.snapshot.set(serial_);
   if (id_ == 0) announce(before);
 }
 
 void Worker::quiescent() {
+  // Taken over before the report: adopt() compares with the old snapshot, which the report may
+  // free.
+  const Snapshot* next = shared_.snapshot.load(std::memory_order_acquire);
+  if (next != snapshot_) adopt(next, snapshot_);
   rte_rcu_qsbr_quiescent(shared_.rcu, id_);
-  // Only now: a snapshot seen before the report could be freed by it.
+  // And loaded again, as the report may also free what was seen before it.
+  reload();
+}
+
+// The serial tells: a new snapshot may stand where a freed one stood.
+void Worker::reload() {
   const Snapshot* current = shared_.snapshot.load(std::memory_order_acquire);
-  if (current != snapshot_) adopt(current);
+  if (current != nullptr && current->serial != serial_) adopt(current, nullptr);
 }
 
 void Worker::offline() {
@@ -97,13 +121,14 @@ void Worker::offline() {
 
 void Worker::online() {
   rte_rcu_qsbr_thread_online(shared_.rcu, id_);
-  const Snapshot* current = shared_.snapshot.load(std::memory_order_acquire);
-  if (current != snapshot_) adopt(current);
+  reload();
 }
 
 void Worker::begin(Instant now) {
   now_ = now;
   tick_ = to_tick(now);
+  // Asked no more once it is over: ticks wrap, and the past would become the future.
+  if (hold_all_syns_ && !tick_before(tick_, hold_syns_until_)) hold_all_syns_ = false;
   std::array<ToWorker, 64> messages;
   for (;;) {
     const unsigned got = rte_ring_sc_dequeue_burst_elem(shared_.rings[id_].control, messages.data(),
@@ -129,12 +154,18 @@ unsigned Worker::receive_handed() {
     const uint16_t known = neighbors_.find(updates[i].port, updates[i].address);
     if (known != Neighbors::kNone) learned(known, updates[i].mac);
   }
-  rte_mbuf* frames[kBurst];
-  const unsigned got = rte_ring_sc_dequeue_burst(shared_.rings[id_].frames,
-                                                 reinterpret_cast<void**>(frames), kBurst, nullptr);
-  n_.handed_in.add(got);
-  burst(0, frames, static_cast<uint16_t>(got), true);
-  return got + told;
+  // Several bursts: every other worker may have passed on all that it received.
+  unsigned handed = 0;
+  for (unsigned i = 0; i < kHandedBursts; ++i) {
+    rte_mbuf* frames[kBurst];
+    const unsigned got = rte_ring_sc_dequeue_burst(
+        shared_.rings[id_].frames, reinterpret_cast<void**>(frames), kBurst, nullptr);
+    n_.handed_in.add(got);
+    burst(0, frames, static_cast<uint16_t>(got), true);
+    handed += got;
+    if (got < kBurst) break;
+  }
+  return handed + told;
 }
 
 void Worker::burst(uint16_t port, rte_mbuf** frames, uint16_t count, bool handed) {
@@ -143,6 +174,10 @@ void Worker::burst(uint16_t port, rte_mbuf** frames, uint16_t count, bool handed
   std::array<Work*, kBurst> work;
   static_assert(std::is_trivially_destructible_v<Work>);
   uint16_t live = 0;
+  if (snapshot_ == nullptr) [[unlikely]] {  // nothing is ours yet
+    for (uint16_t i = 0; i < count; ++i) drop(frames[i], Drop::not_ours);
+    return;
+  }
   for (uint16_t i = 0; i < count; ++i) rte_prefetch0(rte_pktmbuf_mtod(frames[i], void*));
   for (uint16_t i = 0; i < count; ++i) {
     Work& w = *(work[live] = new (room + live * sizeof(Work)) Work);
@@ -189,6 +224,8 @@ bool Worker::classify(Work& w) {
   if (f.kind == wire::FrameKind::fragment) return drop(w.m, Drop::ip_fragment), false;
 
   if (f.kind == wire::FrameKind::tcp || f.kind == wire::FrameKind::udp) {
+    // RFC 1122, 3.3.6: sent to all on the link, so perhaps to several of us.
+    if (f.destination_mac.is_group()) return drop(w.m, Drop::not_ours), false;
     if (w.local->vip != kNoSlot)
       w.service = snapshot_->locals.service(w.local->vip, f.protocol, f.destination_port);
     if (w.service != kNoSlot) {

@@ -73,7 +73,7 @@ struct alignas(64) WorkerCounters {
   Counter originated_lost;  // never reached a port: no buffer, no route, or no answer from the hop
   // rings
   Counter ring_out_dropped;  // frames for another worker that found its ring full
-  Counter ring_in_dropped;   // neighbor updates for this worker that found its ring full
+  Counter ring_in_dropped;   // neighbor updates for other workers that found their ring full
   // flows
   Counter flows_used;  // gauge
   Counter flows_created;

@@ -27,12 +27,13 @@ struct Neighbor {
   uint8_t attempts = 0;  // requests sent in this state
   uint8_t failures = 0;  // rounds failed in a row: back-off
   uint16_t waiting = 0;  // packets held
+  uint16_t stamp = 1;    // see Neighbors::stamp()
   uint32_t held_head = 0xffffffff;
   uint32_t held_tail = 0xffffffff;
-  Tick since = 0;  // of the state (reachable: of the last confirmation)
-  Tick used = 0;   // last asked for
-  Tick next = 0;   // when something is due
-  uint32_t hash_next = 0xffffffff;
+  Tick since = 0;                   // of the state (reachable: of the last confirmation)
+  Tick used = 0;                    // last asked for
+  Tick next = 0;                    // when something is due
+  uint32_t hash_next = 0xffffffff;  // of free entries: the free list
 };
 
 class Neighbors {
@@ -56,16 +57,18 @@ class Neighbors {
   Neighbors(uint16_t capacity, uint32_t held);
 
   // Index of the entry; makes one (incomplete, request due at once) when absent. kNone when the
-  // cache is full of neighbors in use.
+  // cache is full and the few entries that are looked at are in use.
   uint16_t find_or_add(uint16_t port, const IpAddress& address, Tick now);
   uint16_t find(uint16_t port, const IpAddress& address) const;
   Neighbor& at(uint16_t index) { return entries_[index]; }
   const Neighbor& at(uint16_t index) const { return entries_[index]; }
   uint16_t capacity() const { return static_cast<uint16_t>(entries_.size()); }
 
-  // Changes whenever an index may have got another meaning; flow records compare it. Never 0.
-  uint16_t epoch() const { return epoch_; }
-  void invalidate() { epoch_ = static_cast<uint16_t>(epoch_ + 1 == 0x10000 ? 1 : epoch_ + 1); }
+  // Changes when the index gets another meaning; who keeps an index keeps its stamp and compares.
+  // Never 0. One per entry: what happens to other entries does not matter, and a stamp comes again
+  // only after this entry has changed hands 65535 times.
+  uint16_t stamp(uint16_t index) const { return entries_[index].stamp; }
+  void invalidate();  // all of them: routes have changed
 
   bool usable(uint16_t index) const {
     const NeighborState s = entries_[index].state;
@@ -93,15 +96,19 @@ class Neighbors {
   uint32_t bucket(uint16_t port, const IpAddress& address) const;
   void remove(uint16_t index);
   uint16_t reclaim(Tick now);
+  static uint16_t next_stamp(uint16_t stamp) {
+    return stamp == 0xffff ? uint16_t{1} : static_cast<uint16_t>(stamp + 1);
+  }
 
   std::vector<Neighbor> entries_;
   std::vector<uint32_t> buckets_;
   std::vector<Held> nodes_;
   uint32_t free_node_ = kNoNode;
   uint32_t held_used_ = 0;
+  uint32_t free_entry_ = 0xffffffff;
+  uint32_t hand_ = 0;  // where reclaim() looks next
   uint16_t used_ = 0;
   uint16_t cursor_ = 0;
-  uint16_t epoch_ = 1;
 };
 
 template <class Ask, class Fail>

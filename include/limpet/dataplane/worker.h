@@ -63,6 +63,11 @@ struct WorkerSetup {
 class Worker {
  public:
   static constexpr uint16_t kBurst = 32;
+  // ICMP errors of our own (RFC 1812, 4.3.2.8).
+  static constexpr uint32_t kIcmpPerSecond = 1000;
+  // Flows of dead backends that end per iteration: two resets each, which a transmit queue takes
+  // beside the traffic.
+  static constexpr unsigned kGonePerIteration = 64;
 
   Worker(const WorkerSetup& setup, Instant now);
   ~Worker();  // frees whatever is held
@@ -87,7 +92,8 @@ class Worker {
   struct Work;  // one frame of a burst between its stages
 
   // worker.cpp: batches
-  void adopt(const Snapshot* snapshot);
+  void adopt(const Snapshot* snapshot, const Snapshot* before);
+  void reload();
   void burst(uint16_t port, rte_mbuf** frames, uint16_t count, bool handed);
   bool classify(Work& w);
   bool hand_over(const Work& w, unsigned owner);
@@ -119,7 +125,8 @@ class Worker {
   void hold_syn(flow::FlowId id, const rte_mbuf* frame);
   rte_mbuf* held_syn(flow::FlowId id);
   void drop_syn(flow::FlowId id);
-  void backend_gone(flow::FlowId id);
+  bool backend_gone(flow::FlowId id);
+  void suspect(flow::FlowId id, const tcp::Step& step);
   void flush_dead(unsigned budget);
 
   // messages.cpp: what control asks
@@ -147,7 +154,9 @@ class Worker {
   void originate(const IpAddress& destination, rte_mbuf* frame);
   void originate_by(uint16_t port, rte_mbuf* frame);
   void send_reset(const wire::Reset& reset);
-  void send_icmp(const Work& w, wire::IcmpError error, const IpAddress& from, uint32_t mtu);
+  void send_reset(rte_mbuf* into, const wire::Reset& reset);
+  Drop send_icmp(const Work& w, wire::IcmpError error, const IpAddress& from, uint32_t mtu,
+                 Drop reason);
   void ask(uint16_t neighbor, bool unicast);
   void give_up(uint16_t neighbor);
   void announce(const Snapshot* before);
@@ -161,9 +170,11 @@ class Worker {
   rte_mempool* pool_;
   const flow::Toeplitz* toeplitz_;
   const Snapshot* snapshot_ = nullptr;
+  uint64_t serial_ = 0;  // of *snapshot_
   Instant now_;
   Tick tick_ = 0;
   Tick hold_syns_until_ = 0;
+  bool hold_all_syns_ = true;
   uint64_t random_;
 
   flow::Table table_;
@@ -174,7 +185,7 @@ class Worker {
   std::vector<uint16_t> status_generation_;
   struct BackendHop {
     uint16_t hop = 0;
-    uint16_t epoch = 0;
+    uint16_t stamp = 0;
   };
   std::vector<BackendHop> backend_hops_;  // by backend slot
   std::vector<uint32_t> source_turn_;     // by backend slot: which source address is next

@@ -35,8 +35,8 @@ struct alignas(64) Record {
   Tick created = 0;
   FlowId wheel_next = kNoFlow;  // timer wheel list; free list when protocol is 0
   FlowId wheel_prev = kNoFlow;
-  uint16_t client_hop = 0;  // neighbour cache index, valid while hop_epoch matches the worker's
-  uint16_t hop_epoch = 0;   // 0: never valid
+  uint16_t client_hop = 0;  // neighbour cache index, valid while hop_stamp is its entry's
+  uint16_t hop_stamp = 0;   // 0: never valid
   uint32_t wheel_slot = kNotArmed;
 };
 
@@ -46,6 +46,7 @@ static_assert(std::is_trivially_copyable_v<Record>);
 enum Flag : uint8_t {
   early_reuse = 0x01,  // source port was taken again within 60 s of its last use
   syn_held = 0x02,     // a copy of the SYN is kept until the backend answers
+  reset_seen = 0x04,   // a reset passed that we cannot prove exact, and nothing since
 };
 
 }  // namespace limpet::flow

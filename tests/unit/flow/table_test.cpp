@@ -170,14 +170,14 @@ TEST_F(TableTest, a_reused_record_remembers_nothing_of_the_flow_before) {
   const FlowId id = add(kClient, 1, 7, 1024);
   Record& r = table.at(id);
   r.flags = early_reuse;
-  r.hop_epoch = 9;
+  r.hop_stamp = 9;
   r.state = tcp::Track::closed;
   r.last_seen = 77;
   table.erase(id);
   ASSERT_EQ(table.allocate(), id);
   EXPECT_EQ(r.protocol, kBeingBuilt);
   EXPECT_EQ(r.flags, 0);
-  EXPECT_EQ(r.hop_epoch, 0);
+  EXPECT_EQ(r.hop_stamp, 0);
   EXPECT_EQ(r.state, tcp::Track::syn_sent);
   EXPECT_EQ(r.last_seen, 0u);
   EXPECT_EQ(r.wheel_slot, kNotArmed);
