@@ -131,13 +131,12 @@ Drop parse_ip4(const uint8_t* bytes, size_t size, Frame& f, Verified verified) {
   f.source = IpAddress::v4(p + ip4::kSource);
   f.destination = IpAddress::v4(p + ip4::kDestination);
 
-  // RFC 1812, 5.3.7 and 4.2.2.11: "this" network, loopback, multicast and broadcast send nothing;
-  // and nobody outside a host sends to loopback or to nowhere.
+  // RFC 1812, 5.3.7 and 4.2.2.11: "this" network, loopback, multicast and broadcast send nothing,
+  // and nobody outside a host sends to the first two.
   const uint8_t from = p[ip4::kSource];
   const uint8_t to = p[ip4::kDestination];
   if (from == 0 || from == 127 || (from & 0xf0) == 0xe0 ||
-      load<uint32_t>(p + ip4::kSource) == 0xffffffffu || to == 127 ||
-      load<uint32_t>(p + ip4::kDestination) == 0)
+      load<uint32_t>(p + ip4::kSource) == 0xffffffffu || to == 0 || to == 127)
     return Drop::ip_address_bad;
   if (header > ip4::kSize) {
     const Drop d = check_ip4_options(p + ip4::kSize, header - ip4::kSize);

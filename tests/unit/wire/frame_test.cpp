@@ -308,7 +308,15 @@ TEST(ParseFrame, tells_fragments) {
   }
 }
 
+TEST(ParseFrame, ignores_the_reserved_byte_of_a_fragment_header) {
+  const Frame f = parse(with_ip6_headers(44, hex("11ff 0000 0000 0001")));
+  EXPECT_EQ(f.kind, FrameKind::fragment) << drop_name(f.drop);
+  EXPECT_EQ(f.l4, 62);
+}
+
 TEST(ParseFrame, refuses_fragments_that_can_never_be_assembled) {
+  const Bytes twelve = edited(slice(test::kUdp4, 0, 46), {{16, {0, 32}}, {38, {0, 12}}});
+  EXPECT_EQ(parse(repaired(edited(twelve, {{20, hex("2000")}}))).drop, Drop::ip_length_bad);
   EXPECT_EQ(parse(repaired(edited(test::kUdp4, {{20, hex("2000")}}))).drop, Drop::ip_length_bad);
   EXPECT_EQ(parse(repaired(edited(test::kUdp4, {{20, hex("1fff")}}))).drop, Drop::ip_length_bad);
   EXPECT_EQ(parse(with_ip6_headers(44, hex("1100 0001 0000 0001"))).drop, Drop::ip_length_bad);
@@ -406,6 +414,7 @@ TEST(ParseFrame, refuses_with_the_right_reason) {
       {"from the last multicast", test::kUdp4, {{26, {239}}}, true, Drop::ip_address_bad},
       {"from broadcast", test::kUdp4, {{26, hex("ffff ffff")}}, true, Drop::ip_address_bad},
       {"to loopback", test::kUdp4, {{30, {127}}}, true, Drop::ip_address_bad},
+      {"to this network", test::kUdp4, {{30, {0}}}, true, Drop::ip_address_bad},
       {"to nowhere", test::kUdp4, {{30, {0, 0, 0, 0}}}, true, Drop::ip_address_bad},
       {"from :: with UDP", test::kUdp6, {{22, Bytes(16, 0)}}, true, Drop::ip_address_bad},
       {"from :: with TCP", test::kTcp6Data, {{22, Bytes(16, 0)}}, true, Drop::ip_address_bad},
