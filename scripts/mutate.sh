@@ -283,7 +283,7 @@ for name in "${chosen[@]}"; do
   else
     case_name=$(grep -m 1 -oP '^\[  FAILED  \] \K[\w/]+\.[\w/]+' "$log" || true)
     # Nobody failed: an assert ended the program, or time did.
-    [[ -n $case_name ]] || case_name=$(grep -oP '^\[ RUN      \] \K.*' "$log" | tail -n 1)
+    [[ -n $case_name ]] || case_name=$(grep -oP '^\[ RUN      \] \K.*' "$log" | tail -n 1 || true)
     echo "PASS mutate $name: KILLED ($((SECONDS - began)) s) by $killer${case_name:+: $case_name}"
     passed=$((passed + 1))
   fi
