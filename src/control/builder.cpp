@@ -72,9 +72,9 @@ class Builder {
       const auto slot = static_cast<uint16_t>(i);
       backend_of_[{b.pool, b.name, b.endpoint.address, b.endpoint.port.host()}] = slot;
       for (BackendSource& s : b.sources) {
-        port_sets_.emplace(PortSetId{b.endpoint.address, b.endpoint.port.host(),
-                                     slots().sources[s.source].address},
-                           s.ports);
+        auto& sets = port_sets_[{b.endpoint.address, b.endpoint.port.host(),
+                                 slots().sources[s.source].address}];
+        if (std::find(sets.begin(), sets.end(), s.ports) == sets.end()) sets.push_back(s.ports);
         if (s.removed_in == 0) s.removed_in = in_.serial;
       }
       was_configured_[i] = b.configured;
@@ -159,42 +159,39 @@ class Builder {
       if (!set) return Error{set.error()};
       auto at = std::find_if(b.sources.begin(), b.sources.end(),
                              [&](const BackendSource& s) { return s.source == *slot; });
-      if (at == b.sources.end()) at = b.sources.insert(at, BackendSource{});
+      if (at == b.sources.end())
+        at = b.sources.insert(at, BackendSource{});
+      else if (at->ports != *set)  // flows give their ports back to the set that they came from
+        return Error{fmt::format(
+            "pool \"{}\" runs with source ports {}-{} from {} towards {}, the file says {}-{}; "
+            "restart for that",
+            pool.name, at->ports->first, at->ports->last, address.to_string(),
+            endpoint_text(backend.address, backend.port), pool.source_port_first,
+            pool.source_port_last)};
       *at = {*slot, 0, std::move(*set)};
     }
     return Ok{};
   }
 
+  // Pools with the same range share a set. With different ranges they cannot; where those overlap,
+  // workers pass over a port that has a flow.
   Result<std::shared_ptr<PortSet>> port_set(const config::Pool& pool,
                                             const config::Backend& backend,
                                             const IpAddress& source) {
-    std::shared_ptr<PortSet>& set = port_sets_[{backend.address, backend.port, source}];
+    auto& sets = port_sets_[{backend.address, backend.port, source}];
     const flow::Reta& reta = in_.ports[backend.reached_by].reta;
     const uint16_t first = pool.source_port_first, last = pool.source_port_last;
-    if (set != nullptr) {
-      if (set->first != first || set->last != last) {
-        const std::string towards = fmt::format("from {} towards {}", source.to_string(),
-                                                endpoint_text(backend.address, backend.port));
-        if (set->pool == pool.name)
-          return Error{fmt::format(
-              "pool \"{}\" runs with source ports {}-{} {}, the file says {}-{}; restart for that",
-              pool.name, set->first, set->last, towards, first, last)};
-        return Error{fmt::format(
-            "pool \"{}\" wants source ports {}-{} {}, where pool \"{}\" uses {}-{}: two ranges "
-            "could hand out one port twice; give both the same range (a pool that was removed "
-            "counts until its last connection has ended)",
-            pool.name, first, last, towards, set->pool, set->first, set->last)};
-      }
-      if (!same(set->reta, reta))
+    for (const auto& known : sets) {
+      if (!same(known->reta, reta))
         return Error{
             fmt::format("backend {} of pool \"{}\" would be reached by port \"{}\", which "
                         "spreads over the workers in another way; restart for that",
                         endpoint_text(backend.address, backend.port), pool.name,
                         in_.ports[backend.reached_by].name)};
-      return set;
+      if (known->first == first && known->last == last) return known;
     }
+    std::shared_ptr<PortSet>& set = sets.emplace_back();
     set = std::make_shared<PortSet>();
-    set->pool = pool.name;
     set->first = first;
     set->last = last;
     set->reta = reta;
@@ -351,7 +348,7 @@ class Builder {
   std::map<BackendId, uint16_t> backend_of_;
   std::map<ServiceId, uint16_t> service_of_;
   std::map<IpAddress, uint16_t> source_of_;
-  std::map<PortSetId, std::shared_ptr<PortSet>> port_sets_;
+  std::map<PortSetId, std::vector<std::shared_ptr<PortSet>>> port_sets_;
   std::vector<bool> was_configured_, service_was_configured_;  // by slot
   std::vector<std::vector<uint16_t>> members_;                 // by pool
   size_t next_backend_ = 0, next_service_ = 0, next_source_ = 0;

@@ -40,8 +40,8 @@ struct Built {
   std::vector<std::string> warnings;   // one sentence each
 };
 
-// An error when slots run out, or when source ports towards one endpoint would come from two
-// different sets.
+// An error when slots run out, or when flows that exist would lose the source ports that they hold
+// (another range, another spreading over the workers).
 Result<Built> build(const Slots& current, const BuildInput& input);
 
 }  // namespace limpet::control

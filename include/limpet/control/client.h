@@ -25,6 +25,6 @@ struct Reply {
 // Sends `request` (one line without newline) and reads to the next newline. `patience` is how long
 // to wait without any progress; replies may have megabytes.
 Reply ask_daemon(const std::string& path, const std::string& request,
-               Duration patience = std::chrono::seconds(5));
+                 Duration patience = std::chrono::seconds(5));
 
 }  // namespace limpet::control

@@ -31,10 +31,9 @@ struct SlotLimits {
 };
 
 // The source ports of all workers towards one endpoint from one source address. Shared by all
-// backend slots with that endpoint, whatever their pools: two sets would hand out the same port
-// twice. The objects are written by their workers only.
+// backend slots with that endpoint and range, whatever their pools: two sets would hand out the
+// same port twice. The objects are written by their workers only.
 struct PortSet {
-  std::string pool;  // that asked first, for messages
   uint16_t first = 0, last = 0;
   flow::Reta reta;
   std::vector<std::unique_ptr<flow::SourcePorts>> by_worker;

@@ -274,17 +274,14 @@ TEST_F(SlotsTest, ports_live_as_long_as_a_slot_or_a_snapshot_uses_them) {
   EXPECT_TRUE(ports.expired());
 }
 
-TEST_F(SlotsTest, two_ranges_of_ports_towards_one_endpoint_are_refused) {
-  const std::string two =
-      with(with(kSample, "{ name = \"e0\"; address = \"10.2.0.10\"; port = 7; }",
-                "{ name = \"e0\"; address = \"10.2.0.10\"; port = 80; }"),
-           "{ name = \"echo\"; health", "{ name = \"echo\"; source_ports = [ 2000, 3000 ]; health");
-  EXPECT_EQ(apply(two),
-            "pool \"echo\" wants source ports 2000-3000 from 10.2.0.254 towards 10.2.0.10:80, "
-            "where pool \"web\" uses 1024-65535: two ranges could hand out one port twice; give "
-            "both the same range (a pool that was removed counts until its last connection has "
-            "ended)");
-  EXPECT_TRUE(slots_.backends.empty()) << "nothing changed";
+TEST_F(SlotsTest, pools_with_other_ranges_towards_one_endpoint_have_sets_of_their_own) {
+  ASSERT_EQ(apply(with(with(kSample, "{ name = \"e0\"; address = \"10.2.0.10\"; port = 7; }",
+                            "{ name = \"e0\"; address = \"10.2.0.10\"; port = 80; }"),
+                       "{ name = \"echo\"; health",
+                       "{ name = \"echo\"; source_ports = [ 2000, 3000 ]; health")),
+            "");
+  EXPECT_EQ(snapshot().backends[0].sources[0].ports[0]->capacity(), 64512u);
+  EXPECT_EQ(snapshot().backends[2].sources[0].ports[0]->capacity(), 1001u);
 }
 
 TEST_F(SlotsTest, the_range_of_a_running_pool_does_not_change) {

@@ -1,0 +1,61 @@
+// Health checks of all configured backends: which, when, and what follows. The parts are elsewhere
+// and pure (schedule.h, health_state.h) or behind a narrow door (prober.h).
+// Owner: the control thread.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+
+#include "limpet/base/time.h"
+#include "limpet/config/document.h"
+#include "limpet/control/health_state.h"
+#include "limpet/control/prober.h"
+#include "limpet/control/schedule.h"
+#include "limpet/dataplane/snapshot.h"
+
+namespace limpet::control {
+
+class HealthChecks {
+ public:
+  // What a backend's stack agrees to is asked again after this long.
+  static constexpr Duration kOptionsAge = std::chrono::minutes(1);
+
+  struct Item {
+    uint16_t generation = 0;
+    Probe probe;
+    HealthState state{1, 1};
+    std::optional<TcpOptions> tcp;
+    std::optional<Instant> tcp_at;  // last asked
+  };
+  using OnChange = std::function<void(uint16_t slot, const HealthState::Transition&)>;
+
+  // At most `parallel` checks at a time, with one descriptor each.
+  HealthChecks(Prober& prober, size_t parallel, OnChange on_change)
+      : prober_(prober), schedule_(parallel), on_change_(std::move(on_change)) {}
+
+  // After the document was published as `snapshot`: begins, ends and changes checks; those of
+  // unchanged backends go on with what they know.
+  void configure(const config::Document& document, const dataplane::Snapshot& snapshot,
+                 Instant now);
+  // Takes results in, starts what is due. A bounded number of each.
+  void turn(Instant now);
+  // How long the next turn may be put off if prober.fd() stays silent.
+  std::optional<Duration> wait(Instant now) const;
+
+  const Item* find(uint16_t slot) const;  // null: not checked
+
+ private:
+  void take(const ProbeResult& result, Instant now);
+  bool ask_options(uint16_t slot, Item& item, Instant now);
+  void remove(uint16_t slot);
+
+  Prober& prober_;
+  Schedule schedule_;
+  OnChange on_change_;
+  std::map<uint16_t, Item> items_;  // by slot
+};
+
+}  // namespace limpet::control

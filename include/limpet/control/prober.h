@@ -1,0 +1,74 @@
+// Runs single checks without blocking: TCP connects and HTTP requests from kernel sockets, each
+// over a connection of its own. The only user of libcurl. Owner: the control thread.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "limpet/base/address.h"
+#include "limpet/base/result.h"
+#include "limpet/base/time.h"
+#include "limpet/config/document.h"
+#include "limpet/control/health_state.h"
+
+namespace limpet::control {
+
+struct Probe {
+  config::HealthType type = config::HealthType::tcp;  // not none
+  IpAddress address;
+  uint16_t port = 0;
+  std::string uri = "/";
+  std::string host;  // Host header and TLS server name; empty: the address
+  std::vector<config::StatusRange> expect = {{200, 399}};
+  bool verify = false;
+  Duration timeout = std::chrono::milliseconds(500);  // rounded up to whole milliseconds
+};
+
+// What the backend's stack agreed to in its SYN-ACK.
+struct TcpOptions {
+  uint32_t mss = 0;
+  uint8_t wscale = 0;
+  bool sack = false;
+  bool timestamps = false;
+};
+
+struct ProbeResult {
+  uint64_t id = 0;
+  CheckResult result;
+  std::optional<TcpOptions> tcp;  // of successful probes of type tcp
+};
+
+class Prober {
+ public:
+  // A body is read up to here, so that a check of a large file ends.
+  static constexpr size_t kMaxBody = 64 * 1024;
+
+  static Result<std::unique_ptr<Prober>> create();
+  ~Prober();
+  Prober(const Prober&) = delete;
+  Prober& operator=(const Prober&) = delete;
+
+  // One result follows by harvest(), unless cancelled. `id` is free to choose, unique while
+  // running.
+  void start(uint64_t id, const Probe& probe);
+  void cancel(uint64_t id);
+  size_t running() const;
+
+  int fd() const;                        // readable: call run()
+  std::optional<Duration> wait() const;  // call run() at the latest after this long
+  void run();
+  std::vector<ProbeResult> harvest();
+
+ private:
+  class Impl;
+  explicit Prober(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+// "connection refused" for ECONNREFUSED; no upper case, so that it fits into a sentence.
+std::string errno_text(int error);
+
+}  // namespace limpet::control

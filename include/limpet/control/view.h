@@ -1,0 +1,63 @@
+// The state of the process as `show` prints it: rows of JSON, one function a table. Field names are
+// a public interface: add, never rename. Reads only; called by the control thread.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <nlohmann/json_fwd.hpp>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "limpet/balance/backend_state.h"
+#include "limpet/base/result.h"
+#include "limpet/base/time.h"
+#include "limpet/config/document.h"
+#include "limpet/control/controller.h"
+#include "limpet/control/health.h"
+#include "limpet/control/notes.h"
+#include "limpet/control/slots.h"
+#include "limpet/dataplane/shared.h"
+#include "limpet/dataplane/snapshot.h"
+
+namespace limpet::control {
+
+struct View {
+  const config::Document& document;  // what the snapshot was built from
+  const dataplane::Snapshot& snapshot;
+  const Slots& slots;
+  const Notes& notes;
+  std::function<balance::BackendStatus(uint16_t slot)> status;
+  std::function<const HealthChecks::Item*(uint16_t slot)> checks;  // null: not checked
+  std::span<const WorkerInfo> workers;
+  uint32_t mbuf_pool_size = 0;
+  uint32_t mbufs_in_use = 0;
+  Instant now;
+};
+
+// Rows of the table, those only that `name` selects ("" selects all): a service; a pool or
+// POOL/NAME; a worker's number (workers and drops). With `removed` also what is no longer
+// configured but still has flows. An error when a name selects nothing that could be there.
+using Rows = std::vector<nlohmann::json>;
+Result<Rows> service_rows(const View& view, std::string_view name, bool removed);
+Result<Rows> backend_rows(const View& view, std::string_view name, bool removed);
+Result<Rows> worker_rows(const View& view, std::string_view name);
+Result<Rows> drop_rows(const View& view, std::string_view name);
+
+// Answers of one worker. What ended meanwhile is left out.
+Rows flow_rows(const View& view, unsigned worker, const dataplane::Query& answer);
+Rows neighbor_rows(const View& view, unsigned worker, const dataplane::Query& answer);
+
+// Where a client would go now, and why: {client, service, backend, address, port, reason, text,
+// first_choice, ...}. `client` is an address with or without a port ("192.0.2.1:4711",
+// "[2001:db8::1]:4711").
+Result<nlohmann::json> explain(const View& view, std::string_view client, std::string_view service);
+
+// {"schema":1,"pid":..,"uptime_s":..,WHAT:[...],"truncated":..}, the first `limit` rows of `rows`
+// (0: all); `more` when there are others that are not in `rows`.
+nlohmann::json envelope(const char* what, Rows rows, uint32_t limit, bool more, Duration uptime);
+
+double seconds(Duration d);  // to the millisecond
+
+}  // namespace limpet::control

@@ -1,0 +1,222 @@
+// What clients of the control socket and of telemetry ask for.
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <charconv>
+#include <nlohmann/json.hpp>
+
+#include "controller_impl.h"
+#include "limpet/base/log.h"
+
+namespace limpet::control {
+
+using dataplane::kNoSlot;
+using nlohmann::json;
+
+namespace {
+
+constexpr uint32_t kDefaultRows = 1000;  // of flows and neighbors
+constexpr uint32_t kMostRows = 65536;    // held for every worker while it answers
+
+std::string to_line(const json& j) {
+  return j.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+// "web/s0" -> slot
+uint16_t backend_slot(const Slots& slots, const std::string& name) {
+  const size_t slash = name.find('/');
+  if (slash == std::string::npos) return kNoSlot;
+  return slots.find_backend(std::string_view(name).substr(0, slash),
+                            std::string_view(name).substr(slash + 1));
+}
+
+}  // namespace
+
+View Controller::Impl::view() const {
+  return {setup_.document,
+          *publisher_->current(),
+          publisher_->slots(),
+          notes_,
+          [this](uint16_t slot) { return publisher_->status(slot); },
+          [this](uint16_t slot) { return checks_->find(slot); },
+          setup_.workers,
+          setup_.mbuf_pool_size,
+          setup_.mbufs_in_use ? setup_.mbufs_in_use() : 0,
+          control_now()};
+}
+
+void Controller::Impl::reply(Server::ClientId client, const json& data) {
+  server_->reply(client, to_line({{"ok", true}, {"data", data}}));
+}
+
+void Controller::Impl::refuse(Server::ClientId client, const std::string& error,
+                              const std::vector<std::string>& problems) {
+  server_->reply(client, error_reply(error, problems));
+}
+
+void Controller::Impl::on_line(Server::ClientId client, const std::string& line) {
+  const Result<Request> request = parse_request(line);
+  if (!request) return refuse(client, request.error());
+  switch (request->command) {
+    case Request::Command::show:
+      return show(client, *request);
+    case Request::Command::backend:
+      return set_backend(client, *request);
+    case Request::Command::reload: {
+      const Reloaded result = reload();
+      if (!result.ok) return refuse(client, result.text, result.problems);
+      return reply(client, {{"file", setup_.config_file},
+                            {"snapshot", publisher_->current()->serial},
+                            {"text", result.text}});
+    }
+    case Request::Command::explain: {
+      const Result<json> answer = explain(view(), request->client, request->service);
+      return answer ? reply(client, *answer) : refuse(client, answer.error());
+    }
+    case Request::Command::log_level:
+      log_set_level(request->level);
+      return reply(client, json::object());
+  }
+}
+
+void Controller::Impl::show(Server::ClientId client, const Request& request) {
+  using What = Request::What;
+  if (request.what == What::flows || request.what == What::neighbors)
+    return show_queried(client, request);
+  const View v = view();
+  Result<Rows> rows = Rows{};
+  switch (request.what) {
+    case What::services:
+      rows = service_rows(v, request.name, request.all);
+      break;
+    case What::backends:
+      rows = backend_rows(v, request.name, request.all);
+      break;
+    case What::workers:
+      rows = worker_rows(v, request.name);
+      break;
+    case What::drops:
+      rows = drop_rows(v, request.name);
+      break;
+    case What::flows:
+    case What::neighbors:
+      break;
+  }
+  if (!rows) return refuse(client, rows.error());
+  reply(client,
+        envelope(name(request.what), std::move(*rows), request.limit, false, v.now - started_));
+}
+
+void Controller::Impl::show_queried(Server::ClientId client, const Request& request) {
+  const bool flows = request.what == Request::What::flows;
+  Queries::Question question;
+  question.kind = flows ? dataplane::QueryKind::flows : dataplane::QueryKind::neighbors;
+  const uint32_t limit = std::min(request.limit == 0 ? kDefaultRows : request.limit, kMostRows);
+  question.limit = limit;
+  const std::string only_port = flows ? std::string() : request.name;
+  if (flows && !request.name.empty()) {
+    question.service = publisher_->slots().find_service(request.name);
+    if (question.service == kNoSlot)
+      return refuse(client, fmt::format("no service \"{}\"", request.name));
+  }
+  const auto& ports = setup_.ports;
+  if (!only_port.empty() &&
+      std::none_of(ports.begin(), ports.end(), [&](const auto& p) { return p.name == only_port; }))
+    return refuse(client, fmt::format("no port \"{}\"", only_port));
+  const auto done = [this, client, flows, limit,
+                     only_port](const std::vector<const dataplane::Query*>& answers) {
+    if (answers.empty())
+      return refuse(client,
+                    "a worker did not answer within 2 seconds; see `limpetctl show workers`");
+    const View v = view();
+    Rows rows;
+    bool more = false;
+    for (unsigned w = 0; w < answers.size(); ++w) {
+      Rows part = flows ? flow_rows(v, w, *answers[w]) : neighbor_rows(v, w, *answers[w]);
+      for (json& row : part)
+        if (only_port.empty() || row["port"] == only_port) rows.push_back(std::move(row));
+      more = more || answers[w]->truncated;
+    }
+    reply(client,
+          envelope(flows ? "flows" : "neighbors", std::move(rows), limit, more, v.now - started_));
+  };
+  if (!queries_->ask(question, control_now(), done))
+    refuse(client, "too many questions to the workers are open; try again");
+}
+
+void Controller::Impl::set_backend(Server::ClientId client, const Request& request) {
+  const uint16_t slot = backend_slot(publisher_->slots(), request.name);
+  if (slot == kNoSlot)
+    return refuse(
+        client, fmt::format("no backend \"{}\"; expected POOL/NAME, see `limpetctl show backends`",
+                            request.name));
+  set_admin(slot, request.admin);
+  const balance::BackendStatus status = publisher_->status(slot);
+  reply(client,
+        {{"backend", request.name},
+         {"admin", balance::name(status.admin)},
+         {"state", balance::name(status.state())},
+         {"text", fmt::format("{}: operator says {}, state {}", request.name,
+                              balance::name(status.admin), balance::name(status.state()))}});
+}
+
+json Controller::Impl::telemetry(const std::string& command, const std::string& parameters) const {
+  if (publisher_->current() == nullptr) return nullptr;
+  const View v = view();
+  const auto one = [](const Result<Rows>& rows) {
+    return rows && rows->size() == 1 ? flatten(rows->front()) : json(nullptr);
+  };
+  const auto names = [&parameters](const Result<Rows>& rows, auto name_of) {
+    size_t offset = 0;
+    std::from_chars(parameters.data(), parameters.data() + parameters.size(), offset);
+    json out = json::array();
+    for (size_t i = offset; i < rows->size() && out.size() < 512; ++i)
+      out.push_back(name_of((*rows)[i]));
+    return out;
+  };
+  if (command == "/limpet/services")
+    return names(service_rows(v, "", false),
+                 [](const json& row) { return row["name"].get<std::string>(); });
+  if (command == "/limpet/backends")
+    return names(backend_rows(v, "", false), [](const json& row) {
+      return row["pool"].get<std::string>() + "/" + row["name"].get<std::string>();
+    });
+  if (command == "/limpet/workers")
+    return names(worker_rows(v, ""),
+                 [](const json& row) { return std::to_string(row["id"].get<unsigned>()); });
+  if (command == "/limpet/drops") {
+    const Result<Rows> rows = drop_rows(v, parameters);
+    if (!rows) return nullptr;
+    json sums = json::object();
+    for (const json& row : *rows) {
+      json& sum = sums[row["reason"].get<std::string>()];
+      sum = (sum.is_null() ? uint64_t{0} : sum.get<uint64_t>()) + row["packets"].get<uint64_t>();
+    }
+    return sums;
+  }
+  if (parameters.empty()) return nullptr;  // a row needs a name
+  if (command == "/limpet/service") return one(service_rows(v, parameters, false));
+  if (command == "/limpet/backend") return one(backend_rows(v, parameters, false));
+  if (command == "/limpet/worker") return one(worker_rows(v, parameters));
+  return nullptr;
+}
+
+std::string Controller::Impl::summary() const {
+  uint64_t rx = 0, forwarded = 0, consumed = 0, punted = 0, drops = 0, created = 0, reset = 0;
+  for (const WorkerInfo& w : setup_.workers) {
+    const dataplane::WorkerCounters& c = w.stats->worker;
+    rx += c.rx.get();
+    forwarded += c.forwarded.get();
+    consumed += c.consumed.get();
+    punted += c.punted.get();
+    drops += w.stats->drops_total();
+    created += c.flows_created.get();
+    reset += c.flows_reset.get();
+  }
+  return fmt::format(
+      "up {:.1f} s; {} frames received, {} forwarded, {} consumed, {} punted, {} dropped; "
+      "{} connections, {} reset",
+      seconds(control_now() - started_), rx, forwarded, consumed, punted, drops, created, reset);
+}
+
+}  // namespace limpet::control

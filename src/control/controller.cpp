@@ -1,0 +1,211 @@
+// The event loop: one turn does a bounded piece of everything that is due, then sleeps until a
+// descriptor speaks or the next thing is due.
+#include "limpet/control/controller.h"
+
+#include <fmt/core.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <cstring>
+#include <nlohmann/json.hpp>
+#include <random>
+#include <utility>
+
+#include "controller_impl.h"
+#include "limpet/base/log.h"
+
+namespace limpet::control {
+namespace {
+
+constexpr Duration kLongest = std::chrono::seconds(60);
+constexpr rlim_t kWantedFiles = 4096;
+constexpr size_t kMaxChecks = 1024;
+
+sigset_t our_signals() {
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int s : {SIGHUP, SIGINT, SIGTERM}) sigaddset(&set, s);
+  return set;
+}
+
+// Checks may use half of the descriptors; the rest is for ports, clients and libraries.
+size_t parallel_checks() {
+  rlimit files{};
+  if (getrlimit(RLIMIT_NOFILE, &files) != 0) return 64;
+  if (files.rlim_cur < kWantedFiles) {
+    rlimit more = files;
+    more.rlim_cur = std::min(kWantedFiles, files.rlim_max);
+    if (setrlimit(RLIMIT_NOFILE, &more) == 0) files = more;
+  }
+  return std::clamp<size_t>(files.rlim_cur / 2, 16, kMaxChecks);
+}
+
+uint64_t random_seed() {
+  std::random_device device;
+  return uint64_t{device()} << 32 | device();
+}
+
+AllStats stats_of(const std::vector<WorkerInfo>& workers) {
+  AllStats stats;
+  for (const WorkerInfo& w : workers) stats.push_back(w.stats);
+  return stats;
+}
+
+}  // namespace
+
+Instant control_now() {
+  const auto now = std::chrono::steady_clock::now().time_since_epoch();
+  return {static_cast<uint64_t>(std::chrono::duration_cast<Duration>(now).count())};
+}
+
+void block_signals() {
+  const sigset_t set = our_signals();
+  pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  std::signal(SIGPIPE, SIG_IGN);
+}
+
+Controller::Impl::Impl(Setup s)
+    : setup_(std::move(s)), started_(control_now()), notes_(stats_of(setup_.workers)) {}
+
+// Parts go in the reverse order of their making; the loop goes last.
+Controller::Impl::~Impl() {
+  telemetry_.reset();
+  server_.reset();
+  for (const int fd : {signal_fd_, wake_fd_})
+    if (fd >= 0) {
+      loop_->forget(fd);
+      close(fd);
+    }
+}
+
+Status Controller::Impl::open() {
+  auto loop = Loop::create();
+  if (!loop) return Error{loop.error()};
+  loop_ = std::move(*loop);
+
+  Publisher::Setup publishing;
+  publishing.shared = setup_.shared;
+  publishing.ports = setup_.ports;
+  publishing.stats = stats_of(setup_.workers);
+  publishing.toeplitz = setup_.toeplitz;
+  publishing.random = random_seed();
+  publisher_ = std::make_unique<Publisher>(std::move(publishing));
+
+  auto prober = Prober::create();
+  if (!prober) return Error{prober.error()};
+  prober_ = std::move(*prober);
+  checks_ = std::make_unique<HealthChecks>(
+      *prober_, parallel_checks(),
+      [this](uint16_t slot, const HealthState::Transition& t) { on_health(slot, t); });
+  loop_->watch(prober_->fd(), EPOLLIN, [](uint32_t) {});  // every turn runs it
+
+  queries_ = std::make_unique<Queries>(
+      setup_.shared->workers(),
+      [this](unsigned worker, dataplane::Query* query) { publisher_->ask(worker, query); });
+
+  wake_fd_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  block_signals();
+  const sigset_t set = our_signals();
+  signal_fd_ = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+  if (wake_fd_ < 0 || signal_fd_ < 0)
+    return Error{fmt::format("no descriptor for signals: {}", errno_text(errno))};
+  loop_->watch(signal_fd_, EPOLLIN, [this](uint32_t) { on_signal(); });
+  loop_->watch(wake_fd_, EPOLLIN, [this](uint32_t) {
+    uint64_t count = 0;
+    [[maybe_unused]] const ssize_t n = read(wake_fd_, &count, sizeof count);
+  });
+
+  auto server = Server::create(
+      *loop_, setup_.runtime_dir + "/limpet.sock",
+      [this](Server::ClientId client, const std::string& line) { on_line(client, line); });
+  if (!server) return Error{server.error()};
+  server_ = std::move(*server);
+  telemetry_ = std::make_unique<Telemetry>(
+      [this](const std::string& command, const std::string& parameters) {
+        return telemetry(command, parameters);
+      },
+      [this] { wake(); });
+  return Ok{};
+}
+
+void Controller::Impl::wake() {
+  const uint64_t one = 1;
+  [[maybe_unused]] const ssize_t n = write(wake_fd_, &one, sizeof one);
+}
+
+void Controller::Impl::stop(int status) {
+  status_.store(status, std::memory_order_relaxed);
+  stop_asked_.store(true, std::memory_order_release);
+  wake();
+}
+
+void Controller::Impl::on_signal() {
+  signalfd_siginfo info{};
+  while (read(signal_fd_, &info, sizeof info) == static_cast<ssize_t>(sizeof info)) {
+    if (info.ssi_signo == SIGHUP) {
+      reload();
+      continue;
+    }
+    log(LogLevel::notice, "control", "stopping: {}", strsignal(static_cast<int>(info.ssi_signo)));
+    stopping_ = true;
+  }
+}
+
+Duration Controller::Impl::turn() {
+  const Instant now = control_now();
+  Duration wait = std::min(kLongest, publisher_->turn(now));
+  const auto sooner = [&wait](std::optional<Duration> d) {
+    if (d) wait = std::min(wait, *d);
+  };
+  checks_->turn(now);
+  queries_->turn(now);
+  server_->turn(now);
+  telemetry_->run();
+  sooner(checks_->wait(now));
+  sooner(queries_->wait());
+  sooner(server_->wait());
+  if (publisher_->pending() != 0) sooner(std::chrono::milliseconds(1));
+  return wait;
+}
+
+int Controller::Impl::run() {
+  for (;;) {
+    if (stop_asked_.load(std::memory_order_acquire)) stopping_ = true;
+    if (stopping_) return status_.load(std::memory_order_relaxed);
+    loop_->wait(turn());
+  }
+}
+
+Controller::Controller(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Controller::~Controller() = default;
+
+Result<std::unique_ptr<Controller>> Controller::create(Setup setup) {
+  auto impl = std::make_unique<Impl>(std::move(setup));
+  if (Status s = impl->open(); !s) return Error{s.error()};
+  return std::unique_ptr<Controller>(new Controller(std::move(impl)));
+}
+
+Status Controller::publish_first() {
+  return impl_->publish_first();
+}
+
+int Controller::run() {
+  return impl_->run();
+}
+
+void Controller::stop(int status) {
+  impl_->stop(status);
+}
+
+std::string Controller::summary() const {
+  return impl_->summary();
+}
+
+}  // namespace limpet::control

@@ -1,0 +1,88 @@
+// The parts of the control thread put together. controller.cpp runs the loop, commands.cpp answers
+// clients, reload.cpp changes the configuration, states.cpp is told of backends.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "limpet/control/controller.h"
+#include "limpet/control/health.h"
+#include "limpet/control/notes.h"
+#include "limpet/control/prober.h"
+#include "limpet/control/publisher.h"
+#include "limpet/control/request.h"
+#include "limpet/control/view.h"
+#include "loop.h"
+#include "queries.h"
+#include "server.h"
+#include "telemetry.h"
+
+namespace limpet::control {
+
+// The clock of the control thread; monotonic, unrelated to the workers'.
+Instant control_now();
+
+class Controller::Impl {
+ public:
+  explicit Impl(Setup s);
+  ~Impl();
+
+  Status open();           // everything that can fail: descriptors, socket
+  Status publish_first();  // reload.cpp
+  int run();
+  void stop(int status);
+  std::string summary() const;
+
+ private:
+  // controller.cpp
+  void on_signal();
+  void wake();
+  Duration turn();
+
+  // reload.cpp
+  struct Reloaded {
+    bool ok = false;
+    std::string text;                   // one sentence
+    std::vector<std::string> problems;  // why not, one sentence each
+  };
+  Reloaded reload();
+  Status apply(const config::Document& document);
+
+  // states.cpp
+  void on_health(uint16_t slot, const HealthState::Transition& transition);
+  void set_admin(uint16_t slot, balance::Admin admin);
+  void log_state(uint16_t slot, balance::BackendStatus before, const std::string& reason);
+
+  // commands.cpp
+  void on_line(Server::ClientId client, const std::string& line);
+  void show(Server::ClientId client, const Request& request);
+  void show_queried(Server::ClientId client, const Request& request);
+  void set_backend(Server::ClientId client, const Request& request);
+  void reply(Server::ClientId client, const nlohmann::json& data);
+  void refuse(Server::ClientId client, const std::string& error,
+              const std::vector<std::string>& problems = {});
+  nlohmann::json telemetry(const std::string& command, const std::string& parameters) const;
+  View view() const;
+
+  Setup setup_;
+  Instant started_;
+  std::unique_ptr<Loop> loop_;
+  std::unique_ptr<Publisher> publisher_;
+  std::unique_ptr<Prober> prober_;
+  std::unique_ptr<HealthChecks> checks_;
+  std::unique_ptr<Queries> queries_;
+  Notes notes_;
+  std::unique_ptr<Server> server_;
+  std::unique_ptr<Telemetry> telemetry_;
+  int signal_fd_ = -1;
+  int wake_fd_ = -1;
+  bool stopping_ = false;                // control thread
+  std::atomic<bool> stop_asked_{false};  // any thread
+  std::atomic<int> status_{0};           // any thread
+};
+
+}  // namespace limpet::control

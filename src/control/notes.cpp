@@ -1,0 +1,91 @@
+// Sums over the workers, less what they were.
+#include "limpet/control/notes.h"
+
+#include <utility>
+
+namespace limpet::control {
+
+void Notes::new_backend(uint16_t slot, const BackendSlot& backend, std::string reason,
+                        Instant now) {
+  if (backends_.size() <= slot) backends_.resize(slot + size_t{1});
+  Backend& b = backends_[slot];
+  if (b.generation != backend.generation) b.start = sum_backend(slot);
+  b.generation = backend.generation;
+  b.reason = std::move(reason);
+  b.since = now;
+}
+
+void Notes::new_service(uint16_t slot, const dataplane::ServiceEntry& entry) {
+  if (services_.size() <= slot) services_.resize(slot + size_t{1});
+  Service& s = services_[slot];
+  if (s.protocol != entry.protocol || s.vip != entry.vip || !(s.port == entry.port))
+    s.start = sum_service(slot);
+  s.vip = entry.vip;
+  s.port = entry.port;
+  s.protocol = entry.protocol;
+}
+
+void Notes::set_reason(uint16_t slot, std::string reason, Instant now) {
+  backends_[slot].reason = std::move(reason);
+  backends_[slot].since = now;
+}
+
+BackendTotals Notes::sum_backend(uint16_t slot) const {
+  BackendTotals t;
+  for (const dataplane::WorkerStats* stats : stats_) {
+    const dataplane::BackendCounters& c = stats->backends[slot];
+    t.connections_active += c.connections_active.get();
+    t.connections_total += c.connections_total.get();
+    t.packets_in += c.packets_in.get();
+    t.packets_out += c.packets_out.get();
+    t.bytes_in += c.bytes_in.get();
+    t.bytes_out += c.bytes_out.get();
+    t.connect_failures += c.connect_failures.get();
+    t.redispatched += c.redispatched.get();
+  }
+  return t;
+}
+
+ServiceTotals Notes::sum_service(uint16_t slot) const {
+  ServiceTotals t;
+  for (const dataplane::WorkerStats* stats : stats_) {
+    const dataplane::ServiceCounters& c = stats->services[slot];
+    t.connections_active += c.connections_active.get();
+    t.connections_total += c.connections_total.get();
+    t.packets_in += c.packets_in.get();
+    t.packets_out += c.packets_out.get();
+    t.bytes_in += c.bytes_in.get();
+    t.bytes_out += c.bytes_out.get();
+    t.no_backend += c.no_backend.get();
+  }
+  return t;
+}
+
+BackendTotals Notes::backend_totals(uint16_t slot) const {
+  BackendTotals t = sum_backend(slot);
+  if (slot >= backends_.size()) return t;
+  const BackendTotals& s = backends_[slot].start;
+  t.connections_total -= s.connections_total;
+  t.packets_in -= s.packets_in;
+  t.packets_out -= s.packets_out;
+  t.bytes_in -= s.bytes_in;
+  t.bytes_out -= s.bytes_out;
+  t.connect_failures -= s.connect_failures;
+  t.redispatched -= s.redispatched;
+  return t;
+}
+
+ServiceTotals Notes::service_totals(uint16_t slot) const {
+  ServiceTotals t = sum_service(slot);
+  if (slot >= services_.size()) return t;
+  const ServiceTotals& s = services_[slot].start;
+  t.connections_total -= s.connections_total;
+  t.packets_in -= s.packets_in;
+  t.packets_out -= s.packets_out;
+  t.bytes_in -= s.bytes_in;
+  t.bytes_out -= s.bytes_out;
+  t.no_backend -= s.no_backend;
+  return t;
+}
+
+}  // namespace limpet::control

@@ -1,0 +1,345 @@
+// Checks over libcurl's multi interface, driven by its sockets: an epoll instance of its own holds
+// them, so that the event loop watches one descriptor whatever is under way.
+#include "limpet/control/prober.h"
+
+#include <curl/curl.h>
+#include <fmt/core.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
+#include <cctype>
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+#include <map>
+#include <utility>
+
+#include "limpet/base/units.h"
+
+namespace limpet::control {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+struct EasyCleanup {
+  void operator()(CURL* easy) const { curl_easy_cleanup(easy); }
+};
+using Easy = std::unique_ptr<CURL, EasyCleanup>;
+
+struct ListFree {
+  void operator()(curl_slist* list) const { curl_slist_free_all(list); }
+};
+using List = std::unique_ptr<curl_slist, ListFree>;
+
+struct Transfer {
+  uint64_t id = 0;
+  Probe probe;
+  Easy easy;
+  List headers, connect_to;
+  size_t body = 0;
+  bool cut = false;  // enough of the body was read
+  std::array<char, CURL_ERROR_SIZE> error{};
+};
+
+std::string host_text(const IpAddress& address) {
+  return address.is_v4() ? address.to_string() : fmt::format("[{}]", address.to_string());
+}
+
+// "example.org:8443" -> "example.org"; a bracketed IPv6 address keeps its colons.
+std::string without_port(const std::string& host) {
+  const size_t colon = host.rfind(':');
+  if (colon == std::string::npos || host.find(']', colon) != std::string::npos) return host;
+  if (host.find(':') != colon && host.front() != '[') return host;
+  return host.substr(0, colon);
+}
+
+std::string ranges_text(const std::vector<config::StatusRange>& ranges) {
+  std::string text;
+  for (const config::StatusRange& r : ranges) {
+    if (!text.empty()) text += ",";
+    text += r.first == r.last ? fmt::format("{}", r.first) : fmt::format("{}-{}", r.first, r.last);
+  }
+  return text;
+}
+
+std::string lower_first(std::string text) {
+  // "SSL ..." keeps its case.
+  if (text.size() > 1 && std::isupper(static_cast<unsigned char>(text[1])) == 0)
+    text[0] = static_cast<char>(std::tolower(static_cast<unsigned char>(text[0])));
+  return text;
+}
+
+size_t count_body(char*, size_t size, size_t n, void* user) {
+  auto& t = *static_cast<Transfer*>(user);
+  t.body += size * n;
+  if (t.body <= Prober::kMaxBody) return size * n;
+  t.cut = true;
+  return 0;
+}
+
+std::optional<TcpOptions> tcp_options(CURL* easy) {
+  curl_socket_t fd = CURL_SOCKET_BAD;
+  if (curl_easy_getinfo(easy, CURLINFO_ACTIVESOCKET, &fd) != CURLE_OK || fd == CURL_SOCKET_BAD)
+    return std::nullopt;
+  tcp_info info{};
+  socklen_t length = sizeof info;
+  if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length) != 0) return std::nullopt;
+  TcpOptions o;
+  o.mss = info.tcpi_snd_mss;
+  o.wscale =
+      (info.tcpi_options & TCPI_OPT_WSCALE) != 0 ? uint8_t{info.tcpi_snd_wscale} : uint8_t{0};
+  o.sack = (info.tcpi_options & TCPI_OPT_SACK) != 0;
+  o.timestamps = (info.tcpi_options & TCPI_OPT_TIMESTAMPS) != 0;
+  // tcpi_snd_mss is what fits into a segment: timestamps take 12 bytes of what was announced.
+  if (o.timestamps) o.mss += 12;
+  return o;
+}
+
+std::string timeout_text(const Transfer& t) {
+  curl_off_t connected = 0;
+  curl_easy_getinfo(t.easy.get(), CURLINFO_CONNECT_TIME_T, &connected);
+  const std::string limit = format_duration(t.probe.timeout);
+  if (connected == 0) return fmt::format("no connection within {}", limit);
+  return fmt::format("no complete answer within {}", limit);
+}
+
+std::string error_text(const Transfer& t, CURLcode code) {
+  if (code == CURLE_OPERATION_TIMEDOUT) return timeout_text(t);
+  if (code == CURLE_GOT_NOTHING) return "connection closed without an answer";
+  long os_error = 0;
+  const bool transport =
+      code == CURLE_COULDNT_CONNECT || code == CURLE_RECV_ERROR || code == CURLE_SEND_ERROR;
+  if (transport && curl_easy_getinfo(t.easy.get(), CURLINFO_OS_ERRNO, &os_error) == CURLE_OK &&
+      os_error != 0)
+    return errno_text(static_cast<int>(os_error));
+  return lower_first(t.error[0] != 0 ? t.error.data() : curl_easy_strerror(code));
+}
+
+CheckResult judge(const Transfer& t, CURLcode code) {
+  if (t.probe.type == config::HealthType::tcp)
+    return code == CURLE_OK ? CheckResult{true, ""} : CheckResult{false, error_text(t, code)};
+  if (code != CURLE_OK && !t.cut) return {false, error_text(t, code)};
+  long status = 0;
+  curl_easy_getinfo(t.easy.get(), CURLINFO_RESPONSE_CODE, &status);
+  for (const config::StatusRange& r : t.probe.expect)
+    if (status >= r.first && status <= r.last) return {true, ""};
+  return {false, fmt::format("status {}, expected {}", status, ranges_text(t.probe.expect))};
+}
+
+}  // namespace
+
+std::string errno_text(int error) {
+  return lower_first(strerror(error));
+}
+
+class Prober::Impl {
+ public:
+  Impl(CURLM* m, int epoll_fd) : multi(m), epoll(epoll_fd) {
+    curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, &Impl::on_socket);
+    curl_multi_setopt(multi, CURLMOPT_SOCKETDATA, this);
+    curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, &Impl::on_timer);
+    curl_multi_setopt(multi, CURLMOPT_TIMERDATA, this);
+    curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, 1L);  // none is used twice
+  }
+  ~Impl() {
+    while (!transfers.empty()) remove(transfers.begin()->first);
+    idle.clear();
+    curl_multi_cleanup(multi);
+    close(epoll);
+  }
+  Impl(const Impl&) = delete;
+  Impl& operator=(const Impl&) = delete;
+
+  void start(uint64_t id, const Probe& probe) {
+    auto t = std::make_unique<Transfer>();
+    t->id = id;
+    t->probe = probe;
+    if (idle.empty()) {
+      t->easy.reset(curl_easy_init());
+    } else {
+      t->easy = std::move(idle.back());
+      idle.pop_back();
+    }
+    Transfer& transfer = *t;
+    transfers[id] = std::move(t);
+    if (transfer.easy == nullptr || !configure(transfer) ||
+        curl_multi_add_handle(multi, transfer.easy.get()) != CURLM_OK) {
+      transfers.erase(id);
+      results.push_back({id, {false, "cannot start the check: out of memory"}, std::nullopt});
+    }
+  }
+
+  bool configure(Transfer& t) {
+    CURL* e = t.easy.get();
+    const Probe& p = t.probe;
+    const bool tls = p.type == config::HealthType::https;
+    const std::string address = host_text(p.address);
+    std::string url_host = address;
+    if (p.type != config::HealthType::tcp && !p.host.empty()) {
+      t.headers.reset(curl_slist_append(nullptr, ("Host: " + p.host).c_str()));
+      curl_easy_setopt(e, CURLOPT_HTTPHEADER, t.headers.get());
+      if (tls) {
+        // The name in the URL becomes the TLS server name; the connection goes to the backend.
+        url_host = without_port(p.host);
+        t.connect_to.reset(
+            curl_slist_append(nullptr, fmt::format("::{}:{}", address, p.port).c_str()));
+        curl_easy_setopt(e, CURLOPT_CONNECT_TO, t.connect_to.get());
+      }
+    }
+    const std::string url = fmt::format("{}://{}:{}{}", tls ? "https" : "http", url_host, p.port,
+                                        p.type == config::HealthType::tcp ? "/" : p.uri);
+    const auto ms = std::max<long>(
+        1, static_cast<long>(std::chrono::ceil<std::chrono::milliseconds>(p.timeout).count()));
+    bool ok = curl_easy_setopt(e, CURLOPT_URL, url.c_str()) == CURLE_OK;
+    curl_easy_setopt(e, CURLOPT_PRIVATE, &t);
+    curl_easy_setopt(e, CURLOPT_ERRORBUFFER, t.error.data());
+    curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(e, CURLOPT_PROXY, "");  // whatever the environment says
+    curl_easy_setopt(e, CURLOPT_TIMEOUT_MS, ms);
+    curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, ms);
+    curl_easy_setopt(e, CURLOPT_FRESH_CONNECT, 1L);
+    curl_easy_setopt(e, CURLOPT_FORBID_REUSE, 1L);
+    if (p.type == config::HealthType::tcp) {
+      curl_easy_setopt(e, CURLOPT_CONNECT_ONLY, 1L);
+      return ok;
+    }
+    ok = ok && curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK;
+    curl_easy_setopt(e, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
+    curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L);
+    curl_easy_setopt(e, CURLOPT_PATH_AS_IS, 1L);
+    curl_easy_setopt(e, CURLOPT_USERAGENT, "limpet/" LIMPET_VERSION " health check");
+    curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, &count_body);
+    curl_easy_setopt(e, CURLOPT_WRITEDATA, &t);
+    curl_easy_setopt(e, CURLOPT_SSL_VERIFYPEER, p.verify ? 1L : 0L);
+    curl_easy_setopt(e, CURLOPT_SSL_VERIFYHOST, p.verify ? 2L : 0L);
+    if (!p.verify) {  // else the system's certificates are read for nothing
+      curl_easy_setopt(e, CURLOPT_CAINFO, nullptr);
+      curl_easy_setopt(e, CURLOPT_CAPATH, nullptr);
+    }
+    return ok;
+  }
+
+  void remove(uint64_t id) {
+    const auto at = transfers.find(id);
+    if (at == transfers.end()) return;
+    Easy easy = std::move(at->second->easy);
+    curl_multi_remove_handle(multi, easy.get());
+    curl_easy_reset(easy.get());
+    transfers.erase(at);
+    if (idle.size() < kIdle) idle.push_back(std::move(easy));
+  }
+
+  void run() {
+    std::array<epoll_event, 64> events;
+    int still = 0;
+    const int n = epoll_wait(epoll, events.data(), static_cast<int>(events.size()), 0);
+    for (int i = 0; i < n; ++i) {
+      const epoll_event& event = events[static_cast<size_t>(i)];
+      int what = 0;
+      if ((event.events & (EPOLLIN | EPOLLHUP)) != 0) what |= CURL_CSELECT_IN;
+      if ((event.events & EPOLLOUT) != 0) what |= CURL_CSELECT_OUT;
+      if ((event.events & EPOLLERR) != 0) what |= CURL_CSELECT_ERR;
+      curl_multi_socket_action(multi, event.data.fd, what, &still);
+    }
+    if (due && *due <= Clock::now()) {
+      due.reset();
+      curl_multi_socket_action(multi, CURL_SOCKET_TIMEOUT, 0, &still);
+    }
+    int left = 0;
+    while (const CURLMsg* message = curl_multi_info_read(multi, &left)) {
+      if (message->msg != CURLMSG_DONE) continue;
+      void* user = nullptr;
+      curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &user);
+      const Transfer& t = *static_cast<Transfer*>(user);
+      ProbeResult r{t.id, judge(t, message->data.result), std::nullopt};
+      if (r.result.ok && t.probe.type == config::HealthType::tcp) r.tcp = tcp_options(t.easy.get());
+      results.push_back(std::move(r));
+      remove(t.id);
+    }
+  }
+
+  static int on_socket(CURL*, curl_socket_t fd, int what, void* user, void* known) {
+    auto& self = *static_cast<Impl*>(user);
+    if (what == CURL_POLL_REMOVE) {
+      epoll_ctl(self.epoll, EPOLL_CTL_DEL, fd, nullptr);
+      curl_multi_assign(self.multi, fd, nullptr);
+      return 0;
+    }
+    epoll_event event{};
+    event.data.fd = fd;
+    if ((what & CURL_POLL_IN) != 0) event.events |= EPOLLIN;
+    if ((what & CURL_POLL_OUT) != 0) event.events |= EPOLLOUT;
+    epoll_ctl(self.epoll, known != nullptr ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &event);
+    curl_multi_assign(self.multi, fd, &self);  // any pointer: known from now on
+    return 0;
+  }
+
+  static int on_timer(CURLM*, long timeout_ms, void* user) {
+    auto& self = *static_cast<Impl*>(user);
+    if (timeout_ms < 0)
+      self.due.reset();
+    else
+      self.due = Clock::now() + std::chrono::milliseconds(timeout_ms);
+    return 0;
+  }
+
+  static constexpr size_t kIdle = 64;
+  CURLM* multi;
+  int epoll;
+  std::optional<Clock::time_point> due;
+  std::map<uint64_t, std::unique_ptr<Transfer>> transfers;
+  std::vector<Easy> idle;
+  std::vector<ProbeResult> results;
+};
+
+Prober::Prober(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Prober::~Prober() = default;
+
+Result<std::unique_ptr<Prober>> Prober::create() {
+  if (curl_global_init(CURL_GLOBAL_DEFAULT) != 0) return Error{"libcurl cannot be initialised"};
+  const int epoll = epoll_create1(EPOLL_CLOEXEC);
+  if (epoll < 0) return Error{"no file descriptor for health checks: " + errno_text(errno)};
+  CURLM* multi = curl_multi_init();
+  if (multi == nullptr) {
+    close(epoll);
+    return Error{"libcurl cannot be initialised: out of memory"};
+  }
+  return std::unique_ptr<Prober>(new Prober(std::make_unique<Impl>(multi, epoll)));
+}
+
+void Prober::start(uint64_t id, const Probe& probe) {
+  impl_->start(id, probe);
+}
+
+void Prober::cancel(uint64_t id) {
+  impl_->remove(id);
+  std::erase_if(impl_->results, [id](const ProbeResult& r) { return r.id == id; });
+}
+
+size_t Prober::running() const {
+  return impl_->transfers.size();
+}
+
+int Prober::fd() const {
+  return impl_->epoll;
+}
+
+std::optional<Duration> Prober::wait() const {
+  if (!impl_->results.empty()) return Duration::zero();
+  if (!impl_->due) return std::nullopt;
+  return std::max<Duration>(Duration::zero(), *impl_->due - Clock::now());
+}
+
+void Prober::run() {
+  impl_->run();
+}
+
+std::vector<ProbeResult> Prober::harvest() {
+  return std::exchange(impl_->results, {});
+}
+
+}  // namespace limpet::control

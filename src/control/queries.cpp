@@ -1,0 +1,55 @@
+// Asking and gathering.
+#include "queries.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace limpet::control {
+
+bool Queries::ask(const Question& question, Instant now, Done done) {
+  if (open_.size() >= kMaxOpen) return false;
+  Open& open = open_.emplace_back();
+  open.deadline = now + kDeadline;
+  open.done = std::move(done);
+  for (unsigned w = 0; w < workers_; ++w) {
+    auto query = std::make_unique<dataplane::Query>();
+    query->kind = question.kind;
+    query->service = question.service;
+    if (question.kind == dataplane::QueryKind::flows)
+      query->flows.resize(question.limit);
+    else
+      query->neighbors.resize(question.limit);
+    open.by_worker.push_back(std::move(query));
+  }
+  for (unsigned w = 0; w < workers_; ++w) send_(w, open.by_worker[w].get());
+  return true;
+}
+
+void Queries::turn(Instant now) {
+  for (auto at = open_.begin(); at != open_.end();) {
+    const bool complete =
+        std::all_of(at->by_worker.begin(), at->by_worker.end(),
+                    [](const auto& query) { return query->done.load(std::memory_order_acquire); });
+    if (!complete && now < at->deadline) {
+      ++at;
+      continue;
+    }
+    std::vector<const dataplane::Query*> answers;
+    if (complete)
+      for (const auto& query : at->by_worker) answers.push_back(query.get());
+    if (const Done done = std::exchange(at->done, nullptr)) done(answers);
+    at = complete ? open_.erase(at) : std::next(at);
+  }
+}
+
+std::optional<Duration> Queries::wait() const {
+  std::optional<Duration> wait;
+  for (const Open& open : open_) {
+    const Duration w =
+        open.done ? Duration(std::chrono::milliseconds(1)) : Duration(std::chrono::seconds(1));
+    wait = wait ? std::min(*wait, w) : w;
+  }
+  return wait;
+}
+
+}  // namespace limpet::control

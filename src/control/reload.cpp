@@ -1,0 +1,74 @@
+// The configuration, first and again: all or nothing.
+#include <fmt/core.h>
+
+#include <utility>
+
+#include "controller_impl.h"
+#include "limpet/base/log.h"
+#include "limpet/config/load.h"
+
+namespace limpet::control {
+namespace {
+
+std::string plural(size_t n, const char* what) {
+  return fmt::format("{} {}{}", n, what, n == 1 ? "" : "s");
+}
+
+std::string extent(const config::Document& d) {
+  size_t backends = 0;
+  for (const config::Pool& p : d.pools) backends += p.backends.size();
+  return fmt::format("{}, {}, {}", plural(d.services.size(), "service"),
+                     plural(d.pools.size(), "pool"), plural(backends, "backend"));
+}
+
+}  // namespace
+
+Status Controller::Impl::apply(const config::Document& document) {
+  const Instant now = control_now();
+  Result<Publisher::Applied> applied = publisher_->apply(document, now);
+  if (!applied) return Error{applied.error()};
+  setup_.document = document;
+  const Slots& slots = publisher_->slots();
+  for (const uint16_t slot : applied->new_backends)
+    notes_.new_backend(
+        slot, slots.backends[slot],
+        publisher_->status(slot).health == balance::Health::up ? "not checked" : "not checked yet",
+        now);
+  for (const uint16_t slot : applied->new_services)
+    notes_.new_service(slot, slots.services[slot].entry);
+  checks_->configure(document, *publisher_->current(), now);
+  for (const std::string& warning : applied->warnings)
+    log(LogLevel::warning, "control", "{}", warning);
+  return Ok{};
+}
+
+Status Controller::Impl::publish_first() {
+  if (Status s = apply(setup_.document); !s) return s;
+  log(LogLevel::info, "control", "configuration {}: {}", setup_.config_file,
+      extent(setup_.document));
+  return Ok{};
+}
+
+Controller::Impl::Reloaded Controller::Impl::reload() {
+  const auto refused = [](std::string why, std::vector<std::string> problems) {
+    log(LogLevel::error, "control", "reload refused, nothing changed: {}", why);
+    for (const std::string& p : problems) log(LogLevel::error, "control", "reload: {}", p);
+    return Reloaded{false, "nothing changed: " + why, std::move(problems)};
+  };
+  config::Loaded loaded = config::load_file(setup_.config_file);
+  if (!loaded.ok()) {
+    std::vector<std::string> problems;
+    for (const config::Problem& p : loaded.problems) problems.push_back(p.to_string());
+    return refused(plural(problems.size(), "problem") + " in the configuration",
+                   std::move(problems));
+  }
+  std::vector<std::string> restart = config::restart_needed(setup_.document, loaded.document);
+  if (!restart.empty()) return refused("the changes need a restart", std::move(restart));
+  if (Status s = apply(loaded.document); !s) return refused(s.error(), {});
+  const std::string done = fmt::format("reloaded {}: {}; snapshot {}", setup_.config_file,
+                                       extent(setup_.document), publisher_->current()->serial);
+  log(LogLevel::notice, "control", "{}", done);
+  return {true, done, {}};
+}
+
+}  // namespace limpet::control

@@ -1,0 +1,65 @@
+// Backends change state: workers are told, and the operator by one line.
+#include <fmt/core.h>
+
+#include "controller_impl.h"
+#include "limpet/base/log.h"
+
+namespace limpet::control {
+
+using balance::BackendStatus;
+
+namespace {
+
+const char* shout(balance::State state) {
+  switch (state) {
+    case balance::State::up:
+      return "UP";
+    case balance::State::down:
+      return "DOWN";
+    case balance::State::drain:
+      return "DRAINING";
+    case balance::State::unknown:
+      return "UNKNOWN";
+  }
+  return "?";
+}
+
+}  // namespace
+
+void Controller::Impl::on_health(uint16_t slot, const HealthState::Transition& transition) {
+  const BackendStatus before = publisher_->status(slot);
+  BackendStatus after = before;
+  after.health = transition.to;
+  publisher_->set_status(slot, after);
+  log_state(slot, before, transition.reason);
+}
+
+void Controller::Impl::set_admin(uint16_t slot, balance::Admin admin) {
+  const BackendStatus before = publisher_->status(slot);
+  BackendStatus after = before;
+  after.admin = admin;
+  publisher_->set_status(slot, after);
+  log_state(slot, before, fmt::format("operator: {}", balance::name(admin)));
+}
+
+void Controller::Impl::log_state(uint16_t slot, BackendStatus before, const std::string& reason) {
+  const BackendStatus after = publisher_->status(slot);
+  if (after == before) return;
+  // Behind the operator's "down" the checks go on, but say nothing new.
+  if (after.state() == before.state() && after.admin == before.admin) return;
+  notes_.set_reason(slot, reason, control_now());
+  const BackendSlot& b = publisher_->slots().backends[slot];
+  size_t left = 0, all = 0;
+  for (const dataplane::PoolEntry& pool : publisher_->current()->pools) {
+    if (pool.name != b.pool) continue;
+    all = pool.members.size();
+    for (const uint16_t member : pool.members)
+      left += publisher_->status(member).accepts_new() ? 1 : 0;
+  }
+  const bool worse = !after.accepts_new();
+  const LogLevel level = left == 0 ? LogLevel::error : worse ? LogLevel::warning : LogLevel::notice;
+  log(level, "control", "pool {} backend {} is {} ({}), {} of {} left", b.pool, b.name,
+      shout(after.state()), reason, left, all);
+}
+
+}  // namespace limpet::control

@@ -1,0 +1,187 @@
+// Services, backends and the envelope around all tables.
+#include "limpet/control/view.h"
+
+#include <fmt/core.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+namespace limpet::control {
+
+using balance::BackendStatus;
+using dataplane::kNoSlot;
+using nlohmann::json;
+
+namespace {
+
+const char* protocol_name(uint8_t protocol) {
+  return protocol == 6 ? "tcp" : "udp";
+}
+
+const char* check_name(config::HealthType type) {
+  switch (type) {
+    case config::HealthType::none:
+      return "none";
+    case config::HealthType::tcp:
+      return "tcp";
+    case config::HealthType::http:
+      return "http";
+    case config::HealthType::https:
+      return "https";
+  }
+  return "?";
+}
+
+struct PoolPlace {  // of a configured backend
+  size_t pool = 0;
+  size_t member = 0;
+};
+
+json check_json(const View& v, uint16_t slot, config::HealthType type) {
+  json check = {{"type", check_name(type)},
+                {"last_ok_s", nullptr},
+                {"last_error", nullptr},
+                {"tcp", nullptr}};
+  const HealthChecks::Item* item = v.checks ? v.checks(slot) : nullptr;
+  if (item == nullptr) return check;
+  if (const auto at = item->state.last_ok()) check["last_ok_s"] = seconds(v.now - *at);
+  if (!item->state.last_error().empty()) check["last_error"] = item->state.last_error();
+  if (item->tcp)
+    check["tcp"] = {{"mss", item->tcp->mss},
+                    {"wscale", item->tcp->wscale},
+                    {"sack", item->tcp->sack},
+                    {"timestamps", item->tcp->timestamps}};
+  return check;
+}
+
+// `place` is null for a backend that is no longer configured.
+json backend_json(const View& v, uint16_t slot, const PoolPlace* place) {
+  const BackendSlot& b = v.slots.backends[slot];
+  const BackendStatus status = v.status(slot);
+  const BackendTotals t = v.notes.backend_totals(slot);
+  const Notes::Backend& note = v.notes.backend(slot);
+  uint32_t weight = 0, entries = 0;
+  auto type = config::HealthType::none;
+  if (place != nullptr) {
+    weight = v.document.pools[place->pool].backends[place->member].weight;
+    type = v.document.pools[place->pool].health.type;
+    entries = v.snapshot.pools[place->pool].maglev.entries(static_cast<uint16_t>(place->member));
+  }
+  return {{"pool", b.pool},
+          {"name", b.name},
+          {"address", b.endpoint.address.to_string()},
+          {"port", b.endpoint.port.host()},
+          {"state", balance::name(status.state())},
+          {"admin", balance::name(status.admin)},
+          {"configured", place != nullptr},
+          {"since_s", seconds(v.now - note.since)},
+          {"reason", note.reason},
+          {"check", check_json(v, slot, type)},
+          {"weight", weight},
+          {"effective_weight", status.accepts_new() ? weight : 0},
+          {"maglev_entries", entries},
+          {"connections_active", t.connections_active},
+          {"connections_total", t.connections_total},
+          {"connect_failures", t.connect_failures},
+          {"redispatched_total", t.redispatched},
+          {"packets_in", t.packets_in},
+          {"packets_out", t.packets_out},
+          {"bytes_in", t.bytes_in},
+          {"bytes_out", t.bytes_out}};
+}
+
+json service_json(const View& v, uint16_t slot) {
+  const dataplane::ServiceEntry& s = v.slots.services[slot].entry;
+  const ServiceTotals t = v.notes.service_totals(slot);
+  size_t up = 0, total = 0;
+  std::string pool;
+  if (s.configured) {
+    const dataplane::PoolEntry& entry = v.snapshot.pools[s.pool];
+    pool = entry.name;
+    total = entry.members.size();
+    for (const uint16_t backend : entry.members) up += v.status(backend).accepts_new() ? 1 : 0;
+  }
+  return {{"name", s.name},
+          {"vip", s.vip.to_string()},
+          {"port", s.port.host()},
+          {"protocol", protocol_name(s.protocol)},
+          {"mode", "nat"},
+          {"pool", pool},
+          {"state", up != 0 ? "up" : "down"},
+          {"configured", s.configured},
+          {"backends_up", up},
+          {"backends_total", total},
+          {"connections_active", t.connections_active},
+          {"connections_total", t.connections_total},
+          {"packets_in", t.packets_in},
+          {"packets_out", t.packets_out},
+          {"bytes_in", t.bytes_in},
+          {"bytes_out", t.bytes_out},
+          {"no_backend_total", t.no_backend}};
+}
+
+}  // namespace
+
+double seconds(Duration d) {
+  return std::round(static_cast<double>(d.count()) / 1e6) / 1e3;
+}
+
+Result<Rows> service_rows(const View& v, std::string_view name, bool removed) {
+  Rows rows;
+  bool found = false;
+  // In the order of the file, then what was removed from it.
+  for (const config::Service& service : v.document.services) {
+    if (!name.empty() && name != service.name) continue;
+    found = true;
+    const uint16_t slot = v.slots.find_service(service.name);
+    if (slot != kNoSlot) rows.push_back(service_json(v, slot));
+  }
+  for (size_t i = 0; removed && i < v.slots.services.size(); ++i) {
+    const dataplane::ServiceEntry& s = v.slots.services[i].entry;
+    if (!s.used || s.configured || (!name.empty() && name != s.name)) continue;
+    found = true;
+    rows.push_back(service_json(v, static_cast<uint16_t>(i)));
+  }
+  if (!found && !name.empty()) return Error{fmt::format("no service \"{}\"", name)};
+  return rows;
+}
+
+Result<Rows> backend_rows(const View& v, std::string_view name, bool removed) {
+  Rows rows;
+  const size_t slash = name.find('/');
+  const std::string_view pool_name = name.substr(0, slash);
+  const std::string_view backend_name =
+      slash == std::string_view::npos ? std::string_view() : name.substr(slash + 1);
+  const auto selected = [&](const std::string& pool, const std::string& backend) {
+    return (name.empty() || pool == pool_name) && (backend_name.empty() || backend == backend_name);
+  };
+  for (size_t p = 0; p < v.snapshot.pools.size(); ++p)
+    for (size_t m = 0; m < v.snapshot.pools[p].members.size(); ++m) {
+      const uint16_t slot = v.snapshot.pools[p].members[m];
+      if (!selected(v.slots.backends[slot].pool, v.slots.backends[slot].name)) continue;
+      const PoolPlace place{p, m};
+      rows.push_back(backend_json(v, slot, &place));
+    }
+  for (size_t i = 0; removed && i < v.slots.backends.size(); ++i) {
+    const BackendSlot& b = v.slots.backends[i];
+    if (b.used && !b.configured && selected(b.pool, b.name))
+      rows.push_back(backend_json(v, static_cast<uint16_t>(i), nullptr));
+  }
+  if (rows.empty() && !name.empty())
+    return Error{fmt::format("no pool or backend \"{}\"; expected POOL or POOL/NAME", name)};
+  return rows;
+}
+
+json envelope(const char* what, Rows rows, uint32_t limit, bool more, Duration uptime) {
+  if (limit != 0 && rows.size() > limit) {
+    rows.resize(limit);
+    more = true;
+  }
+  json e = {{"schema", 1}, {"pid", getpid()}, {"uptime_s", seconds(uptime)}, {"truncated", more}};
+  e[what] = std::move(rows);
+  return e;
+}
+
+}  // namespace limpet::control

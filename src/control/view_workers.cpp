@@ -1,0 +1,98 @@
+// Workers and drops: counters as they are.
+#include <fmt/core.h>
+
+#include <charconv>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "limpet/base/drop.h"
+#include "limpet/control/view.h"
+
+namespace limpet::control {
+
+using nlohmann::json;
+
+namespace {
+
+// The workers that `name` selects; an error when it is no number of one.
+Result<std::span<const WorkerInfo>> selected(const View& v, std::string_view name) {
+  if (name.empty()) return v.workers;
+  size_t n = 0;
+  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), n);
+  if (error != std::errc() || end != name.data() + name.size() || n >= v.workers.size())
+    return Error{fmt::format("no worker \"{}\"; expected 0 to {}", name, v.workers.size() - 1)};
+  return v.workers.subspan(n, 1);
+}
+
+json worker_json(const View& v, const WorkerInfo& w) {
+  const dataplane::WorkerCounters& c = w.stats->worker;
+  return {
+      {"id", w.id},
+      {"lcore", w.lcore},
+      {"poll", w.poll},
+      {"iterations", c.iterations.get()},
+      {"empty_polls", c.empty_polls.get()},
+      {"busy_cycles", c.busy_cycles.get()},
+      {"total_cycles", c.total_cycles.get()},
+      {"rx", c.rx.get()},
+      {"handed_in", c.handed_in.get()},
+      {"forwarded", c.forwarded.get()},
+      {"consumed", c.consumed.get()},
+      {"handed_out", c.handed_out.get()},
+      {"punted", c.punted.get()},
+      {"drops_total", w.stats->drops_total()},
+      {"originated", c.originated.get()},
+      {"originated_lost", c.originated_lost.get()},
+      {"tx_failed", c.tx_failed.get()},
+      {"tx", c.tx.get()},
+      {"held",
+       {{"packets", c.held_packets.get()}, {"bytes", c.held_bytes.get()}, {"limit", w.held_limit}}},
+      {"flows",
+       {{"used", c.flows_used.get()},
+        {"capacity", w.flow_capacity},
+        {"bytes_each", w.flow_bytes_each}}},
+      {"spliced", {{"used", 0}, {"capacity", 0}, {"bytes_each", 0}}},
+      {"rings",
+       {{"in_dropped", c.ring_in_dropped.get()}, {"out_dropped", c.ring_out_dropped.get()}}},
+      {"snapshot", c.snapshot.get()},
+      {"mbufs", {{"pool", v.mbuf_pool_size}, {"in_use", v.mbufs_in_use}}},
+      {"flows_created", c.flows_created.get()},
+      {"flows_expired", c.flows_expired.get()},
+      {"flows_evicted", c.flows_evicted.get()},
+      {"flows_reset", c.flows_reset.get()},
+      {"port_early_reuse", c.port_early_reuse.get()},
+      {"stale_answered", c.stale_answered.get()},
+      {"resets_sent", c.resets_sent.get()},
+      {"icmp_sent", c.icmp_sent.get()},
+      {"icmp_translated", c.icmp_translated.get()}};
+}
+
+}  // namespace
+
+Result<Rows> worker_rows(const View& v, std::string_view name) {
+  const Result<std::span<const WorkerInfo>> workers = selected(v, name);
+  if (!workers) return Error{workers.error()};
+  Rows rows;
+  for (const WorkerInfo& w : *workers) rows.push_back(worker_json(v, w));
+  return rows;
+}
+
+Result<Rows> drop_rows(const View& v, std::string_view name) {
+  const Result<std::span<const WorkerInfo>> workers = selected(v, name);
+  if (!workers) return Error{workers.error()};
+  Rows rows;
+  for (size_t reason = 1; reason < kDropCount; ++reason)  // 0 is "not dropped"
+    for (const WorkerInfo& w : *workers)
+      for (size_t port = 0; port < w.stats->drops.size() && port < v.snapshot.ports.size();
+           ++port) {
+        const dataplane::DropCounter& count = w.stats->drops[port][reason];
+        rows.push_back({{"reason", drop_name(static_cast<Drop>(reason))},
+                        {"worker", w.id},
+                        {"port", v.snapshot.ports[port].name},
+                        {"packets", count.packets.get()},
+                        {"bytes", count.bytes.get()}});
+      }
+  return rows;
+}
+
+}  // namespace limpet::control
