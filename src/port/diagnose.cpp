@@ -3,10 +3,11 @@
 #include <fcntl.h>
 #include <fmt/core.h>
 #include <net/if.h>
+#include <sched.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <cctype>
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -139,6 +140,16 @@ std::string hugetlbfs_mount(const Host& host) {
   return {};
 }
 
+std::string usable_cpus() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (sched_getaffinity(0, sizeof set, &set) != 0) return "unknown";
+  std::vector<std::string> cpus;
+  for (unsigned cpu = 0; cpu < CPU_SETSIZE; ++cpu)
+    if (CPU_ISSET(cpu, &set)) cpus.push_back(std::to_string(cpu));
+  return joined(cpus, ",");
+}
+
 constexpr const char* kOrWithout =
     ", or run without them (slower, for tests): add \"--no-huge\", \"-m\", \"512\" to `eal`";
 
@@ -179,25 +190,39 @@ std::string explain_missing_device(const Host& host, const std::string& port_nam
 }
 
 std::string explain_eal_failure(const Host& host, const std::vector<std::string>& eal_arguments,
-                                const std::string& runtime_dir, const std::string& reason,
+                                const std::string& runtime_dir, int error,
                                 const std::vector<std::string>& said) {
   if (const pid_t pid = holder_of(runtime_dir); pid != 0)
     return fmt::format(
         "another DPDK process (pid {}) uses the file prefix {}: stop it, or give each its own with "
         "--file-prefix",
         pid, file_prefix(eal_arguments));
-  if (!has_option(eal_arguments, "no-huge"))
+  const bool hugepages_wanted = !has_option(eal_arguments, "no-huge");
+  if (hugepages_wanted && (error == EACCES || error == ENOMEM))
     if (const std::string why = explain_hugepages(host); !why.empty()) return why;
-  return fmt::format("DPDK's EAL does not start ({}): {}", reason,
-                     said.empty() ? "it does not say why" : joined(said, "; "));
+  std::string cure;
+  const bool about_cores = std::any_of(said.begin(), said.end(), [](const std::string& line) {
+    return line.find("core") != std::string::npos;
+  });
+  if (error == EINVAL && about_cores)
+    cure = fmt::format(". CPUs that limpet may use here: {}; correct --lcores (or -l, -c) in `eal`",
+                       usable_cpus());
+  else if (error == ENOMEM && has_option(eal_arguments, "m"))
+    cure = ". Lower \"-m\" (MB) in `eal`";
+  return fmt::format("DPDK's EAL does not start ({}): {}{}", strerror(error),
+                     said.empty() ? "it does not say why" : joined(said, "; "), cure);
 }
 
 std::string explain_memory(const std::vector<std::string>& eal_arguments, const std::string& what,
                            uint64_t bytes) {
+  std::string cure = "allocate more hugepages";
+  if (has_option(eal_arguments, "no-huge")) {
+    const auto given = option_values(eal_arguments, "m");
+    cure =
+        fmt::format("raise \"-m\" in `eal` (it is {} MB now)", given.empty() ? "64" : given.back());
+  }
   return fmt::format("not enough EAL memory for {} ({} MB): {}, or lower capacity.held_packets",
-                     what, (bytes + (1 << 20) - 1) >> 20,
-                     has_option(eal_arguments, "no-huge") ? "raise \"-m\" (MB) in `eal`"
-                                                          : "allocate more hugepages");
+                     what, (bytes + (1 << 20) - 1) >> 20, cure);
 }
 
 }  // namespace limpet::port

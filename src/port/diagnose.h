@@ -20,9 +20,10 @@ std::string explain_missing_device(const Host& host, const std::string& port_nam
                                    const std::vector<std::string>& eal_arguments,
                                    const std::vector<std::string>& present);
 
-// rte_eal_init failed. `said` are the EAL's own errors, oldest first; `runtime_dir` its directory.
+// rte_eal_init failed with `error` (rte_errno). `said` are the EAL's own errors, oldest first;
+// `runtime_dir` its directory.
 std::string explain_eal_failure(const Host& host, const std::vector<std::string>& eal_arguments,
-                                const std::string& runtime_dir, const std::string& reason,
+                                const std::string& runtime_dir, int error,
                                 const std::vector<std::string>& said);
 
 // Not enough EAL memory for `bytes`.

@@ -1,15 +1,46 @@
 #include "limpet/port/eal.h"
 
+#include <fcntl.h>
 #include <rte_eal.h>
 #include <rte_errno.h>
 #include <rte_ethdev.h>
 #include <rte_lcore.h>
 #include <rte_version.h>
+#include <unistd.h>
+
+#include <cstdio>
 
 #include "diagnose.h"
 #include "eal_log.h"
+#include "limpet/port/eal_args.h"
 
 namespace limpet::port {
+namespace {
+
+// While it lives, what is printed on stdout goes nowhere.
+class QuietStdout {
+ public:
+  QuietStdout() {
+    std::fflush(stdout);
+    saved_ = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
+    const int nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    if (saved_ >= 0 && nowhere >= 0) dup2(nowhere, STDOUT_FILENO);
+    if (nowhere >= 0) close(nowhere);
+  }
+  ~QuietStdout() {
+    std::fflush(stdout);
+    if (saved_ < 0) return;
+    dup2(saved_, STDOUT_FILENO);
+    close(saved_);
+  }
+  QuietStdout(const QuietStdout&) = delete;
+  QuietStdout& operator=(const QuietStdout&) = delete;
+
+ private:
+  int saved_ = -1;
+};
+
+}  // namespace
 
 Result<std::unique_ptr<Eal>> Eal::start(const std::vector<std::string>& arguments) {
   capture_eal_log();
@@ -22,13 +53,19 @@ Result<std::unique_ptr<Eal>> Eal::start(const std::vector<std::string>& argument
   for (std::string& w : words) argv.push_back(w.data());
   argv.push_back(nullptr);
 
-  std::unique_ptr<Eal> eal(new Eal(arguments));
-  if (rte_eal_init(static_cast<int>(words.size()), argv.data()) < 0) {
-    const std::string reason = rte_strerror(rte_errno);
-    const std::string directory = rte_eal_get_runtime_dir();
-    (void)eal.release();  // nothing to clean up that the end of the process does not
-    return Error{explain_eal_failure({}, arguments, directory, reason, recent_eal_errors())};
+  int result = 0;
+  if (has_option(arguments, "h")) {
+    result = rte_eal_init(static_cast<int>(words.size()), argv.data());
+  } else {
+    // The EAL answers a wrong argument with a hundred lines of help that bury the reason.
+    const QuietStdout quiet;
+    result = rte_eal_init(static_cast<int>(words.size()), argv.data());
   }
+  // Nothing to clean up after a failure that the end of the process does not.
+  if (result < 0)
+    return Error{explain_eal_failure({}, arguments, rte_eal_get_runtime_dir(), rte_errno,
+                                     recent_eal_errors())};
+  std::unique_ptr<Eal> eal(new Eal(arguments));
   if (rte_eal_process_type() != RTE_PROC_PRIMARY)
     return Error{"limpet is a primary process of DPDK: remove --proc-type from the EAL arguments"};
   return eal;

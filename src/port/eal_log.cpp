@@ -17,7 +17,9 @@ constexpr size_t kKept = 4;
 std::mutex g_mutex;
 std::deque<std::string> g_errors;
 
-LogLevel translate(unsigned level) {
+LogLevel translate(unsigned level, std::string_view line) {
+  // At every start, and means nothing to anybody.
+  if (line.starts_with("TELEMETRY: No legacy callbacks")) return LogLevel::debug;
   if (level <= RTE_LOG_ERR) return LogLevel::error;
   if (level == RTE_LOG_WARNING) return LogLevel::warning;
   if (level == RTE_LOG_NOTICE) return LogLevel::info;
@@ -28,7 +30,7 @@ ssize_t take_line(void*, const char* text, size_t size) {
   std::string_view line(text, size);
   while (!line.empty() && (line.back() == '\n' || line.back() == '\r')) line.remove_suffix(1);
   if (line.empty()) return static_cast<ssize_t>(size);
-  const LogLevel level = translate(static_cast<unsigned>(rte_log_cur_msg_loglevel()));
+  const LogLevel level = translate(static_cast<unsigned>(rte_log_cur_msg_loglevel()), line);
   if (log_enabled(level)) log_line(level, "dpdk", line);
   if (level == LogLevel::error) {
     const std::lock_guard hold(g_mutex);

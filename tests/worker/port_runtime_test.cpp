@@ -146,7 +146,7 @@ TEST(Runtime, SaysHowMuchMemoryPacketsNeed) {
     ASSERT_NE(eal, nullptr);
     const std::string text = refused(*eal, {{port_on("front", "net_null0")}, 1000000});
     EXPECT_TRUE(has(text, "not enough EAL memory")) << text;
-    EXPECT_TRUE(has(text, "raise \"-m\" (MB)")) << text;
+    EXPECT_TRUE(has(text, "it is 256 MB now")) << text;
   });
 }
 

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cerrno>
 #include <filesystem>
 #include <fstream>
 
@@ -44,8 +45,8 @@ class Diagnose : public testing::Test {
                       const Words& present = {}) {
     return explain_missing_device(host_, "front", device, arguments, present);
   }
-  std::string failed(const Words& arguments, const Words& said = {}) {
-    return explain_eal_failure(host_, arguments, root_ / "runtime", "Permission denied", said);
+  std::string failed(const Words& arguments, int error, const Words& said = {}) {
+    return explain_eal_failure(host_, arguments, root_ / "runtime", error, said);
   }
   static bool has(const std::string& text, const std::string& part) {
     return text.find(part) != std::string::npos;
@@ -92,7 +93,7 @@ TEST_F(Diagnose, SaysThatAPciDeviceIsNotAllowed) {
 
 TEST_F(Diagnose, SaysThatThereAreNoHugepages) {
   hugepages(0, 0);
-  const std::string text = failed({"-m", "512"});
+  const std::string text = failed({"-m", "512"}, EACCES);
   EXPECT_TRUE(has(text, "there are no hugepages")) << text;
   EXPECT_TRUE(has(text, "nr_hugepages")) << text;
   EXPECT_TRUE(has(text, "--no-huge")) << text;
@@ -100,29 +101,42 @@ TEST_F(Diagnose, SaysThatThereAreNoHugepages) {
 
 TEST_F(Diagnose, SaysThatHugepagesAreInUse) {
   hugepages(64, 0);
-  EXPECT_TRUE(has(failed({}), "all 64 hugepages are in use"));
+  EXPECT_TRUE(has(failed({}, EACCES), "all 64 hugepages are in use"));
 }
 
 TEST_F(Diagnose, SaysThatHugepagesAreNotMounted) {
   hugepages(64, 64);
   mounts("proc /proc proc rw 0 0\n");
-  EXPECT_TRUE(has(failed({}), "mount -t hugetlbfs"));
+  EXPECT_TRUE(has(failed({}, EACCES), "mount -t hugetlbfs"));
 }
 
 TEST_F(Diagnose, QuotesTheEalWhenNothingElseIsWrong) {
   hugepages(64, 64);
   mounts("nodev " + host_.proc + " hugetlbfs rw 0 0\n");
-  EXPECT_EQ(failed({}, {"EAL: a", "EAL: b"}),
+  EXPECT_EQ(failed({}, EACCES, {"EAL: a", "EAL: b"}),
             "DPDK's EAL does not start (Permission denied): EAL: a; EAL: b");
   hugepages(0, 0);
-  EXPECT_EQ(failed({"--no-huge"}, {"EAL: a"}),
+  EXPECT_EQ(failed({"--no-huge"}, EACCES, {"EAL: a"}),
             "DPDK's EAL does not start (Permission denied): EAL: a");
 }
 
+TEST_F(Diagnose, BlamesHugepagesOnlyForWhatTheyCause) {
+  hugepages(0, 0);
+  const std::string text = failed({}, EINVAL, {"EAL: core 9 unavailable"});
+  EXPECT_FALSE(has(text, "hugepages")) << text;
+  EXPECT_TRUE(has(text, "EAL: core 9 unavailable. CPUs that limpet may use here: ")) << text;
+  EXPECT_TRUE(has(text, "correct --lcores")) << text;
+}
+
+TEST_F(Diagnose, SaysThatTheMemoryAskedForIsTooMuch) {
+  EXPECT_TRUE(has(failed({"--no-huge", "-m", "9999999"}, ENOMEM, {"EAL: a"}), "Lower \"-m\""));
+}
+
 TEST_F(Diagnose, SaysHowToGetMoreMemory) {
-  EXPECT_EQ(explain_memory({"--no-huge"}, "7 packet buffers", (3 << 20) + 1),
-            "not enough EAL memory for 7 packet buffers (4 MB): raise \"-m\" (MB) in `eal`, or "
-            "lower capacity.held_packets");
+  EXPECT_EQ(explain_memory({"--no-huge", "-m", "70"}, "7 packet buffers", (3 << 20) + 1),
+            "not enough EAL memory for 7 packet buffers (4 MB): raise \"-m\" in `eal` (it is 70 MB "
+            "now), or lower capacity.held_packets");
+  EXPECT_TRUE(has(explain_memory({"--no-huge"}, "x", 1), "it is 64 MB now"));
   EXPECT_TRUE(has(explain_memory({}, "x", 1), "allocate more hugepages"));
 }
 

@@ -1,0 +1,225 @@
+// limpet: the load balancer. Reads the configuration, starts ports, workers and the control thread
+// in that order, and takes them down in the reverse one.
+#include <fmt/core.h>
+
+#include <CLI/CLI.hpp>
+#include <chrono>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "limpet/base/log.h"
+#include "limpet/config/check.h"
+#include "limpet/config/load.h"
+#include "limpet/control/controller.h"
+#include "limpet/port/eal.h"
+#include "limpet/port/eal_args.h"
+#include "limpet/port/runtime.h"
+#include "limpet/port/workers.h"
+#include "summary.h"
+
+namespace {
+
+using namespace limpet;
+
+constexpr int kOk = 0, kFailed = 1, kUsage = 2;
+
+constexpr const char* kHelp =
+    R"(limpet - a packet-level load balancer that brings every client back to its backend
+
+Usage
+  limpet --config FILE                      run; every setting is in FILE
+  limpet EAL-OPTIONS -- --config FILE       run; these replace EAL options of FILE
+  limpet --check FILE                       is FILE right? Needs no root, touches nothing
+
+Options
+  -c, --config FILE    configuration to run (config/limpet.cfg explains every setting)
+      --check FILE     print every problem in FILE with line and cure, and exit
+      --log-level L    debug, info, notice, warning or error; default info
+      --version        versions of limpet and DPDK
+  -h, --help           this text; `limpet --help --` prints DPDK's EAL options
+
+Examples
+  limpet --check /etc/limpet/limpet.cfg && limpet --config /etc/limpet/limpet.cfg
+  limpet --lcores 0@0,1@2,2@3 -- --config /etc/limpet/limpet.cfg
+                       two workers on CPUs 2 and 3, whatever FILE says
+  limpet --file-prefix blue -- --config blue.cfg
+                       one of several on this machine; limpetctl --file-prefix blue ...
+
+While it runs
+  limpetctl show backends        who is up, since when, and why not
+  limpetctl show services        what is balanced, and how many connections
+  limpetctl show drops           what is thrown away, and why
+  limpetctl reload (or SIGHUP)   apply the changed FILE: all of it or, with an error, nothing
+  SIGTERM or SIGINT              stop; prints what the run came to
+
+When it does not start
+  The last line says what is missing and what to do about it. Most often:
+  no hugepages         echo 512 > /sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages
+                       or, for tests, in FILE: eal = [ "--no-huge", "-m", "512", ... ];
+  a NIC is missing     modprobe vfio-pci && dpdk-devbind.py --bind=vfio-pci 0000:03:00.0
+  no worker            eal = [ "--lcores", "0@0,1@1", ... ];  lcore 0 controls, the others work
+
+Exit status: 0 stopped as asked, 1 could not run, 2 wrong usage or configuration
+)";
+
+struct Options {
+  std::string config, check, log_level = "info";
+  bool version = false, help = false;
+};
+
+const std::map<std::string, LogLevel> kLevels = {{"debug", LogLevel::debug},
+                                                 {"info", LogLevel::info},
+                                                 {"notice", LogLevel::notice},
+                                                 {"warning", LogLevel::warning},
+                                                 {"error", LogLevel::error}};
+
+int complain(int status, const std::string& what) {
+  fmt::print(stderr, "limpet: {}\n", what);
+  return status;
+}
+
+bool is_eal_option(const std::string& word) {
+  return port::merge_eal_arguments({}, {word}).ok() ||
+         port::merge_eal_arguments({}, {word, "value"}).ok();
+}
+
+// Status kOk: `options` is filled.
+int parse_own(const port::CommandLine& line, Options& options) {
+  CLI::App app;
+  app.set_help_flag();
+  app.add_flag("-h,--help", options.help);
+  app.add_flag("--version", options.version);
+  app.add_option("-c,--config", options.config)->type_name("FILE");
+  app.add_option("--check", options.check)->type_name("FILE");
+  app.add_option("--log-level", options.log_level)->check([](const std::string& level) {
+    return kLevels.contains(level)
+               ? std::string()
+               : fmt::format("'{}' is no log level: debug, info, notice, warning or error", level);
+  });
+  try {
+    // CLI11 takes the words from the back.
+    app.parse(std::vector<std::string>(line.own.rbegin(), line.own.rend()));
+  } catch (const CLI::ExtrasError& e) {
+    for (const std::string& word : line.own)
+      if (!line.separated && is_eal_option(word))
+        return complain(kUsage, fmt::format("{} is an option of DPDK's EAL; those stand before --: "
+                                            "limpet {} ... -- --config FILE",
+                                            word, word));
+    return complain(kUsage, fmt::format("{} (limpet --help)", e.what()));
+  } catch (const CLI::ParseError& e) {
+    return complain(kUsage, fmt::format("{} (limpet --help)", e.what()));
+  }
+  return kOk;
+}
+
+port::RuntimeSetup runtime_setup(const config::Document& document) {
+  port::RuntimeSetup setup;
+  for (const config::Port& p : document.ports)
+    setup.ports.push_back({p.name, p.device, p.addresses, p.mtu});
+  setup.held_packets = document.capacity.held_packets;
+  return setup;
+}
+
+control::Setup control_setup(const config::Document& document, const port::Eal& eal,
+                             port::Runtime& runtime, const port::Workers& workers) {
+  control::Setup setup;
+  setup.document = document;
+  setup.config_file = document.file;
+  setup.shared = &runtime.shared();
+  setup.ports = runtime.ports();
+  for (unsigned i = 0; i < runtime.workers(); ++i)
+    setup.workers.push_back({.id = i,
+                             .lcore = runtime.lcores()[i],
+                             .poll = document.poll == config::Poll::adaptive ? "adaptive" : "spin",
+                             .flow_capacity = workers.flow_capacity(i),
+                             .flow_bytes_each = workers.flow_bytes_each(i),
+                             .held_limit = workers.held_limit(),
+                             .stats = &runtime.stats(i)});
+  setup.toeplitz = &runtime.toeplitz();
+  setup.runtime_dir = eal.runtime_dir();
+  setup.mbufs_in_use = [&runtime] { return runtime.mbufs_in_use(); };
+  setup.mbuf_pool_size = runtime.mbuf_pool_size();
+  return setup;
+}
+
+int run(const config::Document& document, const std::vector<std::string>& eal_arguments) {
+  const auto started = std::chrono::steady_clock::now();
+  auto eal = port::Eal::start(eal_arguments);
+  if (!eal.ok()) return complain(kFailed, eal.error());
+  auto runtime = port::Runtime::start(**eal, runtime_setup(document));
+  if (!runtime.ok()) return complain(kFailed, runtime.error());
+  // Destroyed in the reverse order: workers before the snapshots that they read.
+  std::unique_ptr<control::Controller> controller;
+  auto workers =
+      port::Workers::create(**runtime, {.flows = document.capacity.flows,
+                                        .held_packets = document.capacity.held_packets,
+                                        .adaptive = document.poll == config::Poll::adaptive});
+  if (!workers.ok()) return complain(kFailed, workers.error());
+  auto created = control::Controller::create(control_setup(document, **eal, **runtime, **workers));
+  if (!created.ok()) return complain(kFailed, created.error());
+  controller = std::move(*created);
+  if (auto published = controller->publish_first(); !published.ok())
+    return complain(kFailed, published.error());
+  if (auto launched = (*workers)->launch(); !launched.ok())
+    return complain(kFailed, launched.error());
+  log(LogLevel::notice, "limpet", "running with {} worker{}, {}", (*runtime)->workers(),
+      (*runtime)->workers() == 1 ? "" : "s", document.file);
+
+  const int status = controller->run();
+
+  (*workers)->stop();
+  workers->reset();
+  controller.reset();
+  std::vector<const dataplane::WorkerStats*> stats;
+  for (unsigned i = 0; i < (*runtime)->workers(); ++i) stats.push_back(&(*runtime)->stats(i));
+  const uint32_t leaked = (*runtime)->stop_ports();
+  fmt::print(stderr, "{}",
+             apps::summarize({.uptime = std::chrono::steady_clock::now() - started,
+                              .workers = stats,
+                              .leaked_mbufs = leaked}));
+  return status;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const std::vector<std::string> words(argv + 1, argv + argc);
+  const port::CommandLine line = port::split_command_line(words);
+
+  for (const std::string& word : line.eal)
+    if (word.starts_with("--config") || word.starts_with("--check"))
+      return complain(kUsage, fmt::format("{} is limpet's own option: it stands after --", word));
+  Options options;
+  if (const int status = parse_own(line, options); status != kOk) return status;
+
+  const auto given = port::merge_eal_arguments({}, line.eal);
+  if (!given.ok()) return complain(kUsage, given.error());
+  if (port::has_option(line.eal, "h")) {
+    (void)port::Eal::start(line.eal);  // prints DPDK's options and ends the process
+    return kOk;
+  }
+  if (options.help) {
+    fmt::print("{}", kHelp);
+    return kOk;
+  }
+  if (options.version) {
+    fmt::print("limpet {}, {}\n", LIMPET_VERSION, port::Eal::dpdk_version());
+    return kOk;
+  }
+  if (!options.check.empty()) return config::check_file(options.check, stdout, stderr);
+  if (options.config.empty())
+    return complain(kUsage, "no configuration: limpet --config FILE, or limpet --help for more");
+
+  log_set_level(kLevels.at(options.log_level));
+  config::Loaded loaded = config::load_file(options.config);
+  for (const config::Problem& problem : loaded.problems)
+    fmt::print(stderr, "{}\n", problem.to_string());
+  if (!loaded.ok()) return kUsage;
+  const auto merged = port::merge_eal_arguments(loaded.document.eal, line.eal);
+  if (!merged.ok()) return complain(kUsage, merged.error());
+
+  control::block_signals();  // before the EAL makes threads
+  return run(loaded.document, *merged);
+}
