@@ -201,22 +201,4 @@ json Controller::Impl::telemetry(const std::string& command, const std::string& 
   return nullptr;
 }
 
-std::string Controller::Impl::summary() const {
-  uint64_t rx = 0, forwarded = 0, consumed = 0, punted = 0, drops = 0, created = 0, reset = 0;
-  for (const WorkerInfo& w : setup_.workers) {
-    const dataplane::WorkerCounters& c = w.stats->worker;
-    rx += c.rx.get();
-    forwarded += c.forwarded.get();
-    consumed += c.consumed.get();
-    punted += c.punted.get();
-    drops += w.stats->drops_total();
-    created += c.flows_created.get();
-    reset += c.flows_reset.get();
-  }
-  return fmt::format(
-      "up {:.1f} s; {} frames received, {} forwarded, {} consumed, {} punted, {} dropped; "
-      "{} connections, {} reset",
-      seconds(control_now() - started_), rx, forwarded, consumed, punted, drops, created, reset);
-}
-
 }  // namespace limpet::control

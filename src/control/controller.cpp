@@ -204,8 +204,4 @@ void Controller::stop(int status) {
   impl_->stop(status);
 }
 
-std::string Controller::summary() const {
-  return impl_->summary();
-}
-
 }  // namespace limpet::control

@@ -35,7 +35,6 @@ class Controller::Impl {
   Status publish_first();  // reload.cpp
   int run();
   void stop(int status);
-  std::string summary() const;
 
  private:
   // controller.cpp

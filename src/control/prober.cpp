@@ -143,7 +143,8 @@ class Prober::Impl {
     curl_multi_setopt(multi, CURLMOPT_SOCKETDATA, this);
     curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, &Impl::on_timer);
     curl_multi_setopt(multi, CURLMOPT_TIMERDATA, this);
-    curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, 1L);  // none is used twice
+    // None is used twice; a smaller cache would close bare connections before they are looked at.
+    curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, 65536L);
   }
   ~Impl() {
     while (!transfers.empty()) remove(transfers.begin()->first);
@@ -202,11 +203,12 @@ class Prober::Impl {
     curl_easy_setopt(e, CURLOPT_TIMEOUT_MS, ms);
     curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, ms);
     curl_easy_setopt(e, CURLOPT_FRESH_CONNECT, 1L);
-    curl_easy_setopt(e, CURLOPT_FORBID_REUSE, 1L);
     if (p.type == config::HealthType::tcp) {
+      // Open until the handle is removed, so that its options can be read.
       curl_easy_setopt(e, CURLOPT_CONNECT_ONLY, 1L);
       return ok;
     }
+    curl_easy_setopt(e, CURLOPT_FORBID_REUSE, 1L);
     ok = ok && curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK;
     curl_easy_setopt(e, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
     curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L);

@@ -65,8 +65,6 @@ class Controller {
   int run();
   // From any thread: run() returns `status` soon.
   void stop(int status = 0);
-  // One line about the whole run: frames by their ends, connections. Any time.
-  std::string summary() const;
 
  private:
   class Impl;

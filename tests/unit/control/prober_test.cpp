@@ -1,0 +1,381 @@
+// Checks against real sockets of this machine.
+#include "limpet/control/prober.h"
+
+#include <arpa/inet.h>
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <thread>
+
+#include "limpet/control/builder.h"
+#include "limpet/control/health.h"
+#include "sample.h"
+
+namespace limpet::control {
+namespace {
+
+using namespace std::chrono_literals;
+
+// A TCP server on 127.0.0.1 that handles one connection after the other as `behaviour` says.
+class Server {
+ public:
+  explicit Server(std::function<void(int fd, const std::string& request)> behaviour,
+                  bool reads = true)
+      : behaviour_(std::move(behaviour)), reads_(reads) {
+    listener_ = socket(AF_INET, SOCK_STREAM, 0);
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t length = sizeof address;
+    EXPECT_EQ(bind(listener_, reinterpret_cast<sockaddr*>(&address), length), 0);
+    EXPECT_EQ(listen(listener_, 64), 0);
+    EXPECT_EQ(getsockname(listener_, reinterpret_cast<sockaddr*>(&address), &length), 0);
+    port = ntohs(address.sin_port);
+    thread_ = std::thread([this] { run(); });
+  }
+  ~Server() {
+    stop_ = true;
+    thread_.join();
+    close(listener_);
+  }
+  uint16_t port = 0;
+  std::atomic<int> connections{0};
+
+ private:
+  void run() {
+    while (!stop_) {
+      pollfd p{listener_, POLLIN, 0};
+      if (poll(&p, 1, 20) <= 0) continue;
+      const int fd = accept(listener_, nullptr, nullptr);
+      ++connections;
+      std::string request;
+      char buffer[4096];
+      while (reads_ && request.find("\r\n\r\n") == std::string::npos) {
+        const ssize_t n = read(fd, buffer, sizeof buffer);
+        if (n <= 0) break;
+        request.append(buffer, static_cast<size_t>(n));
+      }
+      if (!request.empty() || !reads_) behaviour_(fd, request);
+      close(fd);
+    }
+  }
+  std::function<void(int, const std::string&)> behaviour_;
+  bool reads_;
+  int listener_ = -1;
+  std::atomic<bool> stop_{false};
+  std::thread thread_;
+};
+
+void say(int fd, const std::string& text) {
+  size_t sent = 0;
+  while (sent < text.size()) {
+    const ssize_t n = send(fd, text.data() + sent, text.size() - sent, MSG_NOSIGNAL);
+    if (n <= 0) return;
+    sent += static_cast<size_t>(n);
+  }
+}
+
+std::function<void(int, const std::string&)> answers(const std::string& status) {
+  return [status](int fd, const std::string&) {
+    say(fd, "HTTP/1.1 " + status + "\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi");
+  };
+}
+
+// A port of 127.0.0.1 where nobody listens.
+uint16_t closed_port() {
+  const int fd = socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t length = sizeof address;
+  EXPECT_EQ(bind(fd, reinterpret_cast<sockaddr*>(&address), length), 0);
+  EXPECT_EQ(getsockname(fd, reinterpret_cast<sockaddr*>(&address), &length), 0);
+  close(fd);
+  return ntohs(address.sin_port);
+}
+
+size_t open_descriptors() {
+  size_t n = 0;
+  for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator("/proc/self/fd"))
+    ++n;
+  return n;
+}
+
+class ProberTest : public ::testing::Test {
+ protected:
+  void SetUp() override { prober_ = Prober::create().value(); }
+
+  Probe probe(config::HealthType type, uint16_t port, Duration timeout = 5s) {
+    Probe p;
+    p.type = type;
+    p.address = ip("127.0.0.1");
+    p.port = port;
+    p.timeout = timeout;
+    return p;
+  }
+  // Waits as the event loop does.
+  std::vector<ProbeResult> wait_for(size_t count) {
+    std::vector<ProbeResult> all;
+    const auto deadline = std::chrono::steady_clock::now() + 20s;
+    while (all.size() < count && std::chrono::steady_clock::now() < deadline) {
+      const auto wait = prober_->wait().value_or(1s);
+      pollfd p{prober_->fd(), POLLIN, 0};
+      poll(&p, 1, static_cast<int>(std::chrono::ceil<std::chrono::milliseconds>(wait).count()));
+      prober_->run();
+      for (ProbeResult& r : prober_->harvest()) all.push_back(std::move(r));
+    }
+    EXPECT_EQ(all.size(), count);
+    return all;
+  }
+  CheckResult check(const Probe& p) {
+    prober_->start(1, p);
+    const auto results = wait_for(1);
+    return results.empty() ? CheckResult{} : results[0].result;
+  }
+  std::unique_ptr<Prober> prober_;
+};
+
+TEST_F(ProberTest, http_200_passes) {
+  Server server(answers("200 OK"));
+  const CheckResult r = check(probe(config::HealthType::http, server.port));
+  EXPECT_TRUE(r.ok) << r.error;
+}
+
+TEST_F(ProberTest, http_500_fails_and_says_so) {
+  Server server(answers("500 Oops"));
+  const CheckResult r = check(probe(config::HealthType::http, server.port));
+  EXPECT_FALSE(r.ok);
+  EXPECT_EQ(r.error, "status 500, expected 200-399");
+}
+
+TEST_F(ProberTest, the_expected_status_is_configured) {
+  Server server(answers("503 Maintenance"));
+  Probe p = probe(config::HealthType::http, server.port);
+  p.expect = {{200, 204}, {503, 503}};
+  EXPECT_TRUE(check(p).ok);
+  p.expect = {{200, 204}, {404, 404}};
+  EXPECT_EQ(check(p).error, "status 503, expected 200-204,404");
+}
+
+TEST_F(ProberTest, redirects_are_a_status_and_not_followed) {
+  Server server([](int fd, const std::string&) {
+    say(fd, "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n");
+  });
+  EXPECT_TRUE(check(probe(config::HealthType::http, server.port)).ok);
+  EXPECT_EQ(server.connections, 1);
+}
+
+TEST_F(ProberTest, the_request_has_uri_and_host) {
+  std::string seen;
+  {
+    Server server([&](int fd, const std::string& request) {
+      seen = request;
+      say(fd, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    });
+    Probe p = probe(config::HealthType::http, server.port);
+    p.uri = "/health/../x?deep=1";
+    p.host = "www.example.org";
+    EXPECT_TRUE(check(p).ok);
+  }
+  EXPECT_EQ(seen.substr(0, seen.find('\r')), "GET /health/../x?deep=1 HTTP/1.1");
+  EXPECT_NE(seen.find("\r\nHost: www.example.org\r\n"), std::string::npos) << seen;
+  EXPECT_EQ(seen.find("127.0.0.1"), std::string::npos) << "one Host header only";
+}
+
+TEST_F(ProberTest, a_proxy_in_the_environment_means_nothing) {
+  setenv("http_proxy", "http://127.0.0.1:1", 1);
+  Server server(answers("200 OK"));
+  EXPECT_TRUE(check(probe(config::HealthType::http, server.port)).ok);
+  unsetenv("http_proxy");
+}
+
+TEST_F(ProberTest, a_closed_port_is_refused) {
+  for (const auto type : {config::HealthType::tcp, config::HealthType::http}) {
+    const CheckResult r = check(probe(type, closed_port()));
+    EXPECT_FALSE(r.ok);
+    EXPECT_EQ(r.error, "connection refused");
+  }
+}
+
+TEST_F(ProberTest, a_silent_server_times_out) {
+  Server server([](int, const std::string&) { std::this_thread::sleep_for(400ms); });
+  const auto start = std::chrono::steady_clock::now();
+  const CheckResult r = check(probe(config::HealthType::http, server.port, 150ms));
+  EXPECT_LT(std::chrono::steady_clock::now() - start, 390ms);
+  EXPECT_FALSE(r.ok);
+  EXPECT_EQ(r.error, "no complete answer within 150ms");
+}
+
+TEST_F(ProberTest, a_server_that_never_ends_its_answer_times_out) {
+  Server server([](int fd, const std::string&) {
+    say(fd, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf");
+    std::this_thread::sleep_for(400ms);
+  });
+  EXPECT_EQ(check(probe(config::HealthType::http, server.port, 150ms)).error,
+            "no complete answer within 150ms");
+}
+
+TEST_F(ProberTest, an_answer_cut_short_fails) {
+  Server server([](int fd, const std::string&) {
+    say(fd, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf");
+  });
+  const CheckResult r = check(probe(config::HealthType::http, server.port));
+  EXPECT_FALSE(r.ok);
+  EXPECT_NE(r.error, "");
+}
+
+TEST_F(ProberTest, an_endless_body_passes_by_its_status) {
+  Server server([](int fd, const std::string&) {
+    say(fd, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n");
+    say(fd, std::string(8 * Prober::kMaxBody, 'x'));
+  });
+  const CheckResult r = check(probe(config::HealthType::http, server.port));
+  EXPECT_TRUE(r.ok) << r.error;
+}
+
+TEST_F(ProberTest, closing_without_an_answer_fails) {
+  Server server([](int, const std::string&) {});
+  EXPECT_EQ(check(probe(config::HealthType::http, server.port)).error,
+            "connection closed without an answer");
+}
+
+TEST_F(ProberTest, what_is_not_http_fails) {
+  Server server([](int fd, const std::string&) { say(fd, "SSH-2.0-OpenSSH_9.2\r\n"); });
+  const CheckResult r = check(probe(config::HealthType::http, server.port));
+  EXPECT_FALSE(r.ok);
+  EXPECT_NE(r.error, "");
+}
+
+TEST_F(ProberTest, https_to_a_plain_server_fails) {
+  Server server([](int fd, const std::string&) { say(fd, "HTTP/1.1 400 Bad\r\n\r\n"); }, false);
+  const CheckResult r = check(probe(config::HealthType::https, server.port));
+  EXPECT_FALSE(r.ok);
+  EXPECT_NE(r.error, "");
+}
+
+TEST_F(ProberTest, a_tcp_check_learns_what_the_stack_offers) {
+  Server server([](int, const std::string&) { std::this_thread::sleep_for(10ms); }, false);
+  prober_->start(7, probe(config::HealthType::tcp, server.port));
+  const auto results = wait_for(1);
+  ASSERT_EQ(results.size(), 1u);
+  EXPECT_EQ(results[0].id, 7u);
+  EXPECT_TRUE(results[0].result.ok) << results[0].result.error;
+  ASSERT_TRUE(results[0].tcp);
+  EXPECT_GT(results[0].tcp->mss, 500u);
+  EXPECT_LE(results[0].tcp->wscale, 14);
+  EXPECT_TRUE(results[0].tcp->sack);
+}
+
+TEST_F(ProberTest, every_check_has_a_connection_of_its_own_and_closes_it) {
+  Server server(answers("200 OK"));
+  check(probe(config::HealthType::http, server.port));
+  const size_t before = open_descriptors();
+  for (int i = 0; i < 20; ++i) {
+    EXPECT_TRUE(check(probe(config::HealthType::http, server.port)).ok);
+    EXPECT_TRUE(check(probe(config::HealthType::tcp, server.port)).ok);
+    EXPECT_FALSE(check(probe(config::HealthType::tcp, closed_port())).ok);
+  }
+  EXPECT_EQ(open_descriptors(), before);
+  while (server.connections < 41) std::this_thread::sleep_for(1ms);
+  EXPECT_EQ(server.connections, 41);
+}
+
+TEST_F(ProberTest, many_run_at_a_time) {
+  Server server(answers("200 OK"));
+  for (uint64_t i = 0; i < 40; ++i) prober_->start(i, probe(config::HealthType::http, server.port));
+  EXPECT_EQ(prober_->running(), 40u);
+  size_t passed = 0;
+  for (const ProbeResult& r : wait_for(40)) passed += r.result.ok ? 1 : 0;
+  EXPECT_EQ(passed, 40u);
+  EXPECT_EQ(prober_->running(), 0u);
+}
+
+TEST_F(ProberTest, a_cancelled_check_gives_no_result) {
+  Server server([](int, const std::string&) { std::this_thread::sleep_for(100ms); });
+  const size_t before = open_descriptors();
+  prober_->start(1, probe(config::HealthType::http, server.port));
+  prober_->run();
+  prober_->cancel(1);
+  prober_->cancel(2);  // never started
+  EXPECT_EQ(prober_->running(), 0u);
+  prober_->start(3, probe(config::HealthType::tcp, closed_port()));
+  const auto results = wait_for(1);
+  ASSERT_EQ(results.size(), 1u);
+  EXPECT_EQ(results[0].id, 3u);
+  EXPECT_LE(open_descriptors(), before + 1);  // the server's end may still be open
+}
+
+// The whole of it: two backends of which one dies and returns, and one that nobody runs.
+TEST_F(ProberTest, backends_go_down_and_come_back_by_their_checks) {
+  std::atomic<bool> broken{false};
+  Server a([&](int fd, const std::string& request) {
+    answers(broken ? "500 Oops" : "200 OK")(fd, request);
+  });
+  Server b(answers("200 OK"));
+  const std::string pool =
+      "{ name = \"web\"; source_addresses = [ \"10.2.0.254\" ]; health = { type = "
+      "\"http\"; interval = \"40ms\"; timeout = \"30ms\"; rise = 2; fall = 3; };";
+  config::Document d = document(with(kSample, "{ name = \"web\";\n", pool));
+  const auto ports = ports_of(d, 1);
+  BuildInput input;
+  input.document = &d;
+  input.ports = ports;
+  Result<Built> built = build(Slots(), input);
+  ASSERT_TRUE(built) << built.error();
+  // The validator refuses loopback backends, so they move there behind its back.
+  for (config::Backend& backend : d.pools[0].backends) backend.address = ip("127.0.0.1");
+  d.pools[0].backends[0].port = a.port;
+  d.pools[0].backends[1].port = b.port;
+
+  std::map<uint16_t, std::vector<std::string>> seen;
+  HealthChecks checks(*prober_, 16, [&](uint16_t slot, const HealthState::Transition& t) {
+    seen[slot].push_back(t.reason);
+  });
+  const auto now = [] {
+    return Instant{static_cast<uint64_t>(std::chrono::steady_clock::now().time_since_epoch() /
+                                         std::chrono::nanoseconds(1))};
+  };
+  const auto run_until = [&](const std::function<bool()>& done) {
+    const Instant deadline = now() + 10s;
+    while (!done() && now() < deadline) {
+      checks.turn(now());
+      const auto wait = std::min<Duration>(checks.wait(now()).value_or(10ms), 10ms);
+      pollfd p{prober_->fd(), POLLIN, 0};
+      poll(&p, 1, static_cast<int>(std::chrono::ceil<std::chrono::milliseconds>(wait).count()));
+    }
+    EXPECT_TRUE(done());
+  };
+  checks.configure(d, *built->owned.snapshot, now());
+  run_until([&] { return seen.size() == 2; });
+  EXPECT_EQ(seen[0], std::vector<std::string>{"health check: passed"});
+  EXPECT_EQ(checks.find(2), nullptr) << "health none";
+
+  // A reload that changes nothing for them starts nothing anew.
+  checks.configure(d, *built->owned.snapshot, now());
+  EXPECT_EQ(checks.find(0)->state.health(), balance::Health::up);
+
+  broken = true;
+  run_until([&] { return seen[0].size() == 2; });
+  EXPECT_EQ(seen[0][1], "health check: status 500, expected 200-399; 3 failed");
+  broken = false;
+  run_until([&] { return seen[0].size() == 3; });
+  EXPECT_EQ(seen[0][2], "health check: passed 2 in a row");
+  EXPECT_EQ(seen[1].size(), 1u) << "the other was never touched";
+  run_until([&] { return checks.find(0)->tcp.has_value(); });
+  EXPECT_GT(checks.find(0)->tcp->mss, 500u) << "learnt by a bare connection";
+
+  config::Document without = d;
+  without.pools[0].health.type = config::HealthType::none;
+  checks.configure(without, *built->owned.snapshot, now());
+  EXPECT_EQ(checks.find(0), nullptr);
+  EXPECT_EQ(prober_->running(), 0u);
+}
+
+}  // namespace
+}  // namespace limpet::control

@@ -1,0 +1,495 @@
+// The JSON of `show`: the fields that users rely on are the oracle, written out by hand.
+#include "limpet/control/view.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <map>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "limpet/control/builder.h"
+#include "limpet/dataplane/neighbors.h"
+#include "sample.h"
+#include "telemetry.h"
+
+namespace limpet::control {
+namespace {
+
+using balance::Admin;
+using balance::BackendStatus;
+using balance::Health;
+using nlohmann::json;
+using std::chrono::seconds;
+
+constexpr Instant kNow{5'000'000'000'000};
+
+class ViewTest : public ::testing::Test {
+ protected:
+  void SetUp() override { build_from(kSample); }
+
+  void build_from(const std::string& text) {
+    document_ = document(text);
+    ports_ = ports_of(document_, 2);
+    BuildInput input;
+    input.document = &document_;
+    input.ports = ports_;
+    input.workers = 2;
+    input.toeplitz = &toeplitz_;
+    input.serial = ++serial_;
+    input.previous = built_.owned.snapshot.get();
+    Result<Built> built = build(built_.slots, input);
+    ASSERT_TRUE(built) << built.error();
+    built_ = std::move(*built);
+    for (const uint16_t slot : built_.new_backends)
+      notes_.new_backend(slot, built_.slots.backends[slot], "not checked yet",
+                         {kNow.ns - 90'000'000'000});
+    for (const uint16_t slot : built_.new_services)
+      notes_.new_service(slot, built_.slots.services[slot].entry);
+  }
+
+  View view() {
+    return {document_,
+            *built_.owned.snapshot,
+            built_.slots,
+            notes_,
+            [this](uint16_t slot) { return status_[slot]; },
+            [this](uint16_t slot) {
+              const auto at = items_.find(slot);
+              return at == items_.end() ? nullptr : &at->second;
+            },
+            workers_,
+            4096,
+            17,
+            kNow};
+  }
+
+  config::Document document_;
+  std::vector<dataplane::PortEntry> ports_;
+  flow::Toeplitz toeplitz_{flow::kDefaultRssKey};
+  uint64_t serial_ = 0;
+  Built built_;
+  dataplane::WorkerStats stats_[2] = {{2, 16, 16}, {2, 16, 16}};
+  std::vector<WorkerInfo> workers_ = {{0, 1, "adaptive", 1000, 81, 512, &stats_[0]},
+                                      {1, 2, "adaptive", 1000, 81, 512, &stats_[1]}};
+  Notes notes_{{&stats_[0], &stats_[1]}};
+  std::map<uint16_t, BackendStatus> status_;
+  std::map<uint16_t, HealthChecks::Item> items_;
+};
+
+std::set<std::string> keys(const json& object) {
+  std::set<std::string> names;
+  for (const auto& [key, value] : object.items()) names.insert(key);
+  return names;
+}
+
+// Every promised field is there; more may be.
+void expect_fields(const json& row, const std::set<std::string>& promised) {
+  const std::set<std::string> have = keys(row);
+  for (const std::string& field : promised) EXPECT_TRUE(have.contains(field)) << field;
+}
+
+TEST_F(ViewTest, services_have_the_promised_fields) {
+  const Rows rows = *service_rows(view(), "", false);
+  ASSERT_EQ(rows.size(), 2u);
+  expect_fields(rows[0], {"name", "vip", "port", "protocol", "mode", "pool", "state", "backends_up",
+                          "backends_total", "connections_active", "connections_total", "packets_in",
+                          "packets_out", "bytes_in", "bytes_out", "no_backend_total"});
+  EXPECT_EQ(rows[0]["name"], "web");
+  EXPECT_EQ(rows[0]["vip"], "10.1.0.100");
+  EXPECT_EQ(rows[0]["port"], 80);
+  EXPECT_EQ(rows[0]["protocol"], "tcp");
+  EXPECT_EQ(rows[1]["protocol"], "udp");
+  EXPECT_EQ(rows[0]["mode"], "nat");
+  EXPECT_EQ(rows[0]["pool"], "web");
+  EXPECT_EQ(rows[0]["backends_total"], 2);
+}
+
+TEST_F(ViewTest, a_service_is_up_while_one_backend_takes_new_clients) {
+  EXPECT_EQ((*service_rows(view(), "web", false))[0]["state"], "up") << "unknown counts as up";
+  status_[0] = {Admin::drain, Health::up};
+  EXPECT_EQ((*service_rows(view(), "web", false))[0]["backends_up"], 1);
+  status_[1] = {Admin::up, Health::down};
+  const json row = (*service_rows(view(), "web", false))[0];
+  EXPECT_EQ(row["backends_up"], 0);
+  EXPECT_EQ(row["state"], "down");
+}
+
+TEST_F(ViewTest, counters_are_summed_over_the_workers) {
+  stats_[0].services[0].packets_in.add(3);
+  stats_[1].services[0].packets_in.add(4);
+  stats_[1].services[0].no_backend.add(2);
+  stats_[0].backends[1].bytes_out.add(100);
+  stats_[1].backends[1].bytes_out.add(11);
+  stats_[0].backends[1].connections_active.add(2);
+  EXPECT_EQ((*service_rows(view(), "web", false))[0]["packets_in"], 7);
+  EXPECT_EQ((*service_rows(view(), "web", false))[0]["no_backend_total"], 2);
+  const json s1 = (*backend_rows(view(), "web/s1", false))[0];
+  EXPECT_EQ(s1["bytes_out"], 111);
+  EXPECT_EQ(s1["connections_active"], 2);
+}
+
+TEST_F(ViewTest, backends_have_the_promised_fields) {
+  const Rows rows = *backend_rows(view(), "", false);
+  ASSERT_EQ(rows.size(), 3u);
+  for (const json& row : rows) {
+    expect_fields(row, {"pool",
+                        "name",
+                        "address",
+                        "port",
+                        "state",
+                        "admin",
+                        "since_s",
+                        "reason",
+                        "check",
+                        "weight",
+                        "effective_weight",
+                        "maglev_entries",
+                        "connections_active",
+                        "connections_total",
+                        "connect_failures",
+                        "redispatched_total",
+                        "packets_in",
+                        "packets_out",
+                        "bytes_in",
+                        "bytes_out"});
+    expect_fields(row["check"], {"type", "last_ok_s", "last_error", "tcp"});
+  }
+  EXPECT_EQ(rows[1]["pool"], "web");
+  EXPECT_EQ(rows[1]["name"], "s1");
+  EXPECT_EQ(rows[1]["address"], "10.2.0.11");
+  EXPECT_EQ(rows[1]["port"], 80);
+  EXPECT_EQ(rows[1]["state"], "unknown");
+  EXPECT_EQ(rows[1]["admin"], "up");
+  EXPECT_EQ(rows[1]["since_s"], 90.0);
+  EXPECT_EQ(rows[1]["weight"], 2);
+  EXPECT_EQ(rows[1]["effective_weight"], 2);
+  EXPECT_NEAR(rows[1]["maglev_entries"].get<double>(), 65537 * 2 / 3.0, 2);
+  EXPECT_EQ(rows[1]["check"]["type"], "tcp");
+  EXPECT_EQ(rows[2]["check"]["type"], "none");
+  EXPECT_TRUE(rows[2]["check"]["tcp"].is_null());
+}
+
+TEST_F(ViewTest, a_check_says_what_it_knows) {
+  HealthChecks::Item& item = items_[1];
+  item.state = HealthState(1, 1);
+  item.state.feed({true, ""}, {kNow.ns - 2'500'000'000});
+  item.state.feed({false, "connection refused"}, {kNow.ns - 500'000'000});
+  item.tcp = TcpOptions{1460, 7, true, false};
+  const json check = (*backend_rows(view(), "web/s1", false))[0]["check"];
+  EXPECT_EQ(check["last_ok_s"], 2.5);
+  EXPECT_EQ(check["last_error"], "connection refused");
+  EXPECT_EQ(check["tcp"],
+            (json{{"mss", 1460}, {"wscale", 7}, {"sack", true}, {"timestamps", false}}));
+}
+
+TEST_F(ViewTest, what_takes_no_new_client_has_no_effective_weight) {
+  for (const BackendStatus s :
+       {BackendStatus{Admin::drain, Health::up}, BackendStatus{Admin::down, Health::up},
+        BackendStatus{Admin::up, Health::down}}) {
+    status_[1] = s;
+    const json row = (*backend_rows(view(), "web/s1", false))[0];
+    EXPECT_EQ(row["effective_weight"], 0);
+    EXPECT_EQ(row["weight"], 2);
+  }
+}
+
+TEST_F(ViewTest, names_select_and_unknown_ones_are_errors) {
+  EXPECT_EQ(backend_rows(view(), "web", false)->size(), 2u);
+  EXPECT_EQ(backend_rows(view(), "web/s0", false)->size(), 1u);
+  EXPECT_EQ(backend_rows(view(), "web/s7", false).error(),
+            "no pool or backend \"web/s7\"; expected POOL or POOL/NAME");
+  EXPECT_FALSE(backend_rows(view(), "s0", false));
+  EXPECT_EQ(service_rows(view(), "nope", false).error(), "no service \"nope\"");
+  EXPECT_EQ(worker_rows(view(), "1")->size(), 1u);
+  for (const char* none : {"2", "-1", "x", "1x", "99999999999999999999"})
+    EXPECT_EQ(worker_rows(view(), none).error(),
+              std::string("no worker \"") + none + "\"; expected 0 to 1");
+}
+
+TEST_F(ViewTest, removed_backends_show_only_when_asked_for) {
+  build_from(with(kSample, "10.2.0.11", "10.2.0.12"));
+  EXPECT_EQ(backend_rows(view(), "", false)->size(), 3u);
+  const Rows all = *backend_rows(view(), "", true);
+  ASSERT_EQ(all.size(), 4u);
+  EXPECT_EQ(all[3]["address"], "10.2.0.11");
+  EXPECT_EQ(all[3]["configured"], false);
+  EXPECT_EQ(all[3]["weight"], 0);
+  EXPECT_EQ(all[3]["maglev_entries"], 0);
+}
+
+TEST_F(ViewTest, a_slot_with_a_new_meaning_counts_from_zero) {
+  stats_[0].backends[1].packets_in.add(500);
+  stats_[0].backends[1].connections_total.add(5);
+  build_from(with(kSample, R"({ name = "s1"; address = "10.2.0.11"; port = 80; weight = 2; })",
+                  R"({ name = "s5"; address = "10.2.0.15"; port = 80; })"));
+  ASSERT_TRUE(built_.slots.reclaim(
+      2, [](uint16_t) { return 0; }, [](uint16_t) { return 0; }));
+  build_from(kSample);
+  ASSERT_EQ(built_.slots.find_backend("web", "s1"), 1) << "the reused slot";
+  stats_[0].backends[1].packets_in.add(3);
+  const json row = (*backend_rows(view(), "web/s1", false))[0];
+  EXPECT_EQ(row["packets_in"], 3);
+  EXPECT_EQ(row["connections_total"], 0);
+}
+
+TEST_F(ViewTest, a_backend_that_came_back_in_time_counts_on) {
+  stats_[0].backends[1].packets_in.add(500);
+  build_from(with(kSample, "name = \"s1\"", "name = \"other\""));
+  build_from(kSample);
+  EXPECT_EQ((*backend_rows(view(), "web/s1", false))[0]["packets_in"], 500);
+}
+
+TEST_F(ViewTest, a_service_slot_with_a_new_meaning_counts_from_zero) {
+  stats_[0].services[1].packets_in.add(500);
+  const std::string moved =
+      with(kSample, "vip = \"10.1.0.100\"; port = 7", "vip = \"10.1.0.101\"; port = 7");
+  build_from(moved);
+  ASSERT_TRUE(built_.slots.reclaim(
+      2, [](uint16_t) { return 0; }, [](uint16_t) { return 0; }));
+  build_from(with(kSample, "vip = \"10.1.0.100\"; port = 7", "vip = \"10.1.0.102\"; port = 7"));
+  ASSERT_EQ(built_.slots.find_service("echo"), 1);
+  EXPECT_EQ((*service_rows(view(), "echo", false))[0]["packets_in"], 0);
+}
+
+TEST_F(ViewTest, workers_have_the_promised_fields) {
+  stats_[1].worker.rx.add(10);
+  stats_[1].worker.held_packets.add(2);
+  stats_[1].worker.flows_used.add(7);
+  stats_[1].drops[0][static_cast<size_t>(Drop::no_route)].packets.add(3);
+  stats_[1].drops[1][static_cast<size_t>(Drop::no_flow)].packets.add(4);
+  const Rows rows = *worker_rows(view(), "");
+  ASSERT_EQ(rows.size(), 2u);
+  const json& w = rows[1];
+  expect_fields(w, {"id",
+                    "lcore",
+                    "poll",
+                    "iterations",
+                    "empty_polls",
+                    "busy_cycles",
+                    "total_cycles",
+                    "rx",
+                    "handed_in",
+                    "forwarded",
+                    "consumed",
+                    "handed_out",
+                    "punted",
+                    "drops_total",
+                    "originated",
+                    "tx_failed",
+                    "tx",
+                    "held",
+                    "flows",
+                    "spliced",
+                    "rings",
+                    "snapshot",
+                    "mbufs",
+                    "flows_created",
+                    "flows_expired",
+                    "flows_evicted",
+                    "flows_reset",
+                    "port_early_reuse",
+                    "stale_answered",
+                    "resets_sent",
+                    "icmp_sent",
+                    "icmp_translated",
+                    "originated_lost"});
+  expect_fields(w["held"], {"packets", "bytes", "limit"});
+  expect_fields(w["flows"], {"used", "capacity", "bytes_each"});
+  expect_fields(w["spliced"], {"used", "capacity", "bytes_each"});
+  expect_fields(w["rings"], {"in_dropped", "out_dropped"});
+  expect_fields(w["mbufs"], {"pool", "in_use"});
+  EXPECT_EQ(w["id"], 1);
+  EXPECT_EQ(w["lcore"], 2);
+  EXPECT_EQ(w["rx"], 10);
+  EXPECT_EQ(w["held"]["packets"], 2);
+  EXPECT_EQ(w["held"]["limit"], 512);
+  EXPECT_EQ(w["flows"], (json{{"used", 7}, {"capacity", 1000}, {"bytes_each", 81}}));
+  EXPECT_EQ(w["drops_total"], 7);
+  EXPECT_EQ(w["mbufs"], (json{{"pool", 4096}, {"in_use", 17}}));
+}
+
+TEST_F(ViewTest, there_is_a_row_for_every_reason_worker_and_port) {
+  stats_[1].drops[0][static_cast<size_t>(Drop::ip_checksum_bad)].packets.add(3);
+  stats_[1].drops[0][static_cast<size_t>(Drop::ip_checksum_bad)].bytes.add(180);
+  const Rows rows = *drop_rows(view(), "");
+  EXPECT_EQ(rows.size(), (kDropCount - 1) * 2 * 2);
+  size_t found = 0;
+  for (const json& row : rows) {
+    EXPECT_EQ(keys(row), (std::set<std::string>{"reason", "worker", "port", "packets", "bytes"}));
+    if (row["packets"] == 0) continue;
+    ++found;
+    EXPECT_EQ(row, (json{{"reason", "ip_checksum_bad"},
+                         {"worker", 1},
+                         {"port", "front"},
+                         {"packets", 3},
+                         {"bytes", 180}}));
+  }
+  EXPECT_EQ(found, 1u);
+  EXPECT_EQ(drop_rows(view(), "0")->size(), (kDropCount - 1) * 2);
+}
+
+TEST_F(ViewTest, flows_have_the_promised_fields) {
+  dataplane::Query q;
+  q.flows.resize(2);
+  q.filled = 1;
+  q.now = to_tick(kNow);
+  flow::Record& r = q.flows[0];
+  r.client = ip("198.51.100.7");
+  r.client_port = be16::from(4711);
+  r.source_port = be16::from(1024);
+  r.service = 0;
+  r.source = 0;
+  r.backend = 1;
+  r.backend_generation = 1;
+  r.protocol = 6;
+  r.state = tcp::Track::established;
+  r.reason = static_cast<uint8_t>(affinity::Reason::source);
+  r.created = q.now - to_ticks(seconds(60));
+  r.last_seen = q.now - to_ticks(seconds(4));
+  const Rows rows = flow_rows(view(), 1, q);
+  ASSERT_EQ(rows.size(), 1u);
+  expect_fields(rows[0],
+                {"worker", "service", "protocol", "client", "client_port", "vip", "vip_port",
+                 "source", "source_port", "backend", "backend_port", "state", "spliced", "reason",
+                 "age_s", "idle_s", "expires_s", "edits_in", "edits_out"});
+  EXPECT_EQ(rows[0]["worker"], 1);
+  EXPECT_EQ(rows[0]["service"], "web");
+  EXPECT_EQ(rows[0]["client"], "198.51.100.7");
+  EXPECT_EQ(rows[0]["client_port"], 4711);
+  EXPECT_EQ(rows[0]["vip"], "10.1.0.100");
+  EXPECT_EQ(rows[0]["vip_port"], 80);
+  EXPECT_EQ(rows[0]["source"], "10.2.0.254");
+  EXPECT_EQ(rows[0]["source_port"], 1024);
+  EXPECT_EQ(rows[0]["backend"], "10.2.0.11");
+  EXPECT_EQ(rows[0]["backend_port"], 80);
+  EXPECT_EQ(rows[0]["pool"], "web");
+  EXPECT_EQ(rows[0]["name"], "s1");
+  EXPECT_EQ(rows[0]["state"], "established");
+  EXPECT_EQ(rows[0]["reason"], "source");
+  EXPECT_EQ(rows[0]["spliced"], false);
+  EXPECT_NEAR(rows[0]["age_s"].get<double>(), 60, 0.01);
+  EXPECT_NEAR(rows[0]["idle_s"].get<double>(), 4, 0.01);
+  EXPECT_NEAR(rows[0]["expires_s"].get<double>(), 6, 0.01) << "idle = 10s";
+}
+
+TEST_F(ViewTest, flows_whose_slots_changed_meanwhile_are_left_out) {
+  dataplane::Query q;
+  q.flows.resize(4);
+  q.filled = 4;
+  for (flow::Record& r : q.flows) {
+    r.protocol = 6;
+    r.backend_generation = 1;
+  }
+  q.flows[1].backend_generation = 2;
+  q.flows[2].service = 99;
+  q.flows[3].source = 99;
+  EXPECT_EQ(flow_rows(view(), 0, q).size(), 1u);
+}
+
+TEST_F(ViewTest, neighbors_have_the_promised_fields) {
+  dataplane::Query q;
+  q.kind = dataplane::QueryKind::neighbors;
+  q.neighbors.resize(3);
+  q.filled = 2;
+  q.neighbors[0].port = 1;
+  q.neighbors[0].address = ip("10.2.0.10");
+  q.neighbors[0].mac = {{2, 0, 0, 0, 0, 9}};
+  q.neighbors[0].state = static_cast<uint8_t>(dataplane::NeighborState::reachable);
+  q.neighbors[0].age = to_ticks(seconds(3));
+  q.neighbors[0].waiting = 0;
+  q.neighbors[1].port = 0;
+  q.neighbors[1].state = static_cast<uint8_t>(dataplane::NeighborState::incomplete);
+  q.neighbors[1].waiting = 5;
+  const Rows rows = neighbor_rows(view(), 0, q);
+  ASSERT_EQ(rows.size(), 2u);
+  expect_fields(rows[0], {"port", "address", "mac", "state", "age_s", "waiting"});
+  EXPECT_EQ(rows[0]["port"], "back");
+  EXPECT_EQ(rows[0]["address"], "10.2.0.10");
+  EXPECT_EQ(rows[0]["mac"], "02:00:00:00:00:09");
+  EXPECT_EQ(rows[0]["state"], "reachable");
+  EXPECT_NEAR(rows[0]["age_s"].get<double>(), 3, 0.01);
+  EXPECT_TRUE(rows[1]["mac"].is_null()) << "nobody knows it yet";
+  EXPECT_EQ(rows[1]["waiting"], 5);
+}
+
+TEST_F(ViewTest, the_envelope_is_the_promised_one) {
+  Rows rows = {json(1), json(2), json(3)};
+  const json all = envelope("flows", rows, 0, false, std::chrono::milliseconds(1500));
+  EXPECT_EQ(all, (json{{"schema", 1},
+                       {"pid", getpid()},
+                       {"uptime_s", 1.5},
+                       {"flows", {1, 2, 3}},
+                       {"truncated", false}}));
+  const json two = envelope("flows", rows, 2, false, seconds(1));
+  EXPECT_EQ(two["flows"].size(), 2u);
+  EXPECT_EQ(two["truncated"], true);
+  EXPECT_EQ(envelope("flows", rows, 3, false, seconds(1))["truncated"], false);
+  EXPECT_EQ(envelope("flows", rows, 5, true, seconds(1))["truncated"], true);
+  EXPECT_EQ(envelope("flows", {}, 5, false, seconds(1))["flows"], json::array());
+}
+
+TEST_F(ViewTest, explain_says_where_a_client_goes_and_why) {
+  const json a = *explain(view(), "198.51.100.7", "web");
+  EXPECT_EQ(a["reason"], "source");
+  EXPECT_EQ(a["backend"], a["first_choice"]);
+  EXPECT_EQ(a["backend"].get<std::string>().substr(0, 5), "web/s");
+  EXPECT_EQ(*explain(view(), "198.51.100.8:99", "web")->find("backend"), a["backend"])
+      << "prefix4 = 24: a neighbor goes the same way";
+
+  const uint16_t slot = a["backend"] == "web/s0" ? 0 : 1;
+  status_[slot] = {Admin::up, Health::down};
+  const json b = *explain(view(), "198.51.100.7", "web");
+  EXPECT_EQ(b["reason"], "source_redirected");
+  EXPECT_NE(b["backend"], a["backend"]);
+  EXPECT_EQ(b["first_choice"], a["backend"]);
+  EXPECT_EQ(b["first_choice_state"], "down");
+  EXPECT_NE(b["text"].get<std::string>().find(" is down"), std::string::npos) << b["text"];
+
+  status_[1 - slot] = {Admin::drain, Health::up};
+  const json none = *explain(view(), "198.51.100.7", "web");
+  EXPECT_EQ(none["reason"], "no_backend");
+  EXPECT_TRUE(none["backend"].is_null());
+}
+
+TEST_F(ViewTest, explain_asks_for_the_port_where_it_counts) {
+  EXPECT_NE(
+      (*explain(view(), "198.51.100.7", "echo"))["text"].get<std::string>().find("ADDRESS:PORT"),
+      std::string::npos);
+  const json with_port = *explain(view(), "198.51.100.7:5000", "echo");
+  EXPECT_EQ(with_port["reason"], "connection");
+  EXPECT_EQ(with_port["client_port"], 5000);
+  EXPECT_EQ(with_port["text"].get<std::string>().find("ADDRESS:PORT"), std::string::npos);
+}
+
+TEST_F(ViewTest, explain_refuses_what_it_cannot_read) {
+  for (const char* bad : {"", "x", "1.2.3", "1.2.3.4:99999", "1.2.3.4:x", "[", "[]:1"}) {
+    EXPECT_FALSE(explain(view(), bad, "web")) << bad;
+  }
+  EXPECT_FALSE(explain(view(), "1.2.3.4", "nope"));
+  EXPECT_FALSE(explain(view(), "2001:db8::1", "web")) << "other family";
+  EXPECT_FALSE(explain(view(), "[2001:db8::1]:80", "web"));
+}
+
+TEST_F(ViewTest, telemetry_rows_are_flat_and_plain) {
+  const json flat = flatten((*backend_rows(view(), "web/s1", false))[0]);
+  EXPECT_EQ(flat["name"], "s1");
+  EXPECT_EQ(flat["check_type"], "tcp");
+  EXPECT_EQ(flat["check_tcp"], "") << "nothing known";
+  EXPECT_EQ(flat["since_s"], 90u);
+  EXPECT_TRUE(flat["since_s"].is_number_unsigned());
+  EXPECT_EQ(flat["configured"], 1u);
+  const json worker = flatten((*worker_rows(view(), "0"))[0]);
+  EXPECT_EQ(worker["flows_capacity"], 1000u);
+  EXPECT_LE(worker.size(), 256u);
+  for (const auto& [key, value] : worker.items()) {
+    EXPECT_EQ(
+        key.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_/"),
+        std::string::npos)
+        << key;
+    EXPECT_TRUE(value.is_number_unsigned() || value.is_string()) << key;
+  }
+}
+
+}  // namespace
+}  // namespace limpet::control
