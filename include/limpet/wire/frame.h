@@ -56,6 +56,11 @@ struct Verified {
 };
 
 // `bytes` is one whole contiguous frame from the destination MAC on, at most 65535 bytes.
+//
+// Lengths are judged before checksums and checksums before what they cover, so that a damaged
+// packet is counted as damaged, not by the field that the damage made odd. Multicast and broadcast
+// are no errors as destinations; loopback, 0.0.0.0/8, "::" and IPv4-mapped addresses are, in either
+// place, but for a solicitation of a neighbor or router from "::".
 Frame parse_frame(std::span<const uint8_t> bytes, Verified verified);
 
 }  // namespace limpet::wire

@@ -9,8 +9,6 @@
 namespace limpet::wire {
 namespace {
 
-using test::operator+;
-
 using test::Bytes;
 
 const Bytes* const kAll[] = {
@@ -94,7 +92,7 @@ TEST(DamagedFrame, with_any_byte_set_to_any_value_stays_inside_itself) {
 // it.
 TEST(DamagedFrame, with_one_bit_flipped_is_refused_where_checksums_reach) {
   for (const Bytes* whole : {&test::kTcp4Syn, &test::kTcp4Data, &test::kEcho4})
-    for (size_t bit = 14 * 8; bit < whole->size() * 8; ++bit) {
+    for (size_t bit = size_t{14} * 8; bit < whole->size() * 8; ++bit) {
       Bytes b = *whole;
       b[bit / 8] = static_cast<uint8_t>(b[bit / 8] ^ (1u << bit % 8));
       ASSERT_EQ(test::parse(b).kind, FrameKind::bad) << "bit " << bit;

@@ -9,8 +9,6 @@
 namespace limpet::wire {
 namespace {
 
-using test::operator+;
-
 using test::Bytes;
 using test::Edit;
 using test::edited;
@@ -234,32 +232,32 @@ TEST(ParseFrame, walks_ip6_extension_headers) {
 TEST(ParseFrame, refuses_bad_ip6_extension_headers) {
   struct {
     const char* what;
-    uint8_t first;
     const char* headers;
+    uint8_t first;
     Drop drop;
   } const cases[] = {
-      {"hop-by-hop behind another header", 60, "0000 0104 0000 0000 1100 0104 0000 0000",
+      {"hop-by-hop behind another header", "0000 0104 0000 0000 1100 0104 0000 0000", 60,
        Drop::ip_options_bad},
-      {"two hop-by-hop headers", 0, "0000 0104 0000 0000 1100 0104 0000 0000",
+      {"two hop-by-hop headers", "0000 0104 0000 0000 1100 0104 0000 0000", 0,
        Drop::ip_options_bad},
-      {"source route of type 0", 43, "1102 0001 0000 0000 fd00 0001 0000 0000 0000 0000 0000 0064",
+      {"source route of type 0", "1102 0001 0000 0000 fd00 0001 0000 0000 0000 0000 0000 0064", 43,
        Drop::ip_options_bad},
-      {"segment routing that goes on", 43,
-       "1102 0401 0000 0000 fd00 0001 0000 0000 0000 0000 0000 0064", Drop::ip_options_bad},
-      {"jumbo payload", 0, "1100 c204 0001 0000", Drop::ip_options_bad},
-      {"home address", 60, "1102 0102 0000 c910 fd00 0001 0000 0000 0000 0000 0000 0064",
+      {"segment routing that goes on",
+       "1102 0401 0000 0000 fd00 0001 0000 0000 0000 0000 0000 0064", 43, Drop::ip_options_bad},
+      {"jumbo payload", "1100 c204 0001 0000", 0, Drop::ip_options_bad},
+      {"home address", "1102 0102 0000 c910 fd00 0001 0000 0000 0000 0000 0000 0064", 60,
        Drop::ip_options_bad},
-      {"unknown option that asks to discard", 60, "1100 4104 0000 0000", Drop::ip_options_bad},
-      {"option beyond its header", 60, "1100 0105 0000 0000", Drop::ip_options_bad},
-      {"option cut behind its kind", 60, "1100 0103 0000 0001", Drop::ip_options_bad},
-      {"too many options", 60, "1102 0000 0000 0000 0000 0000 0000 0000 0000 0000 0000 0000",
+      {"unknown option that asks to discard", "1100 4104 0000 0000", 60, Drop::ip_options_bad},
+      {"option beyond its header", "1100 0105 0000 0000", 60, Drop::ip_options_bad},
+      {"option cut behind its kind", "1100 0103 0000 0001", 60, Drop::ip_options_bad},
+      {"too many options", "1102 0000 0000 0000 0000 0000 0000 0000 0000 0000 0000 0000", 60,
        Drop::ip_options_bad},
-      {"nine headers", 60,
+      {"nine headers",
        "3c00 0104 0000 0000 3c00 0104 0000 0000 3c00 0104 0000 0000 3c00 0104 0000 0000 "
        "3c00 0104 0000 0000 3c00 0104 0000 0000 3c00 0104 0000 0000 3c00 0104 0000 0000 "
        "1100 0104 0000 0000",
-       Drop::ip_options_bad},
-      {"header beyond the packet", 60, "11ff 0104 0000 0000", Drop::ip_length_bad},
+       60, Drop::ip_options_bad},
+      {"header beyond the packet", "11ff 0104 0000 0000", 60, Drop::ip_length_bad},
   };
   for (const auto& c : cases) {
     const Frame f = parse(with_ip6_headers(c.first, hex(c.headers)));

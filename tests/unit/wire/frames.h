@@ -14,7 +14,10 @@
 
 namespace limpet::wire::test {
 
-using Bytes = std::vector<uint8_t>;
+// A type of this namespace, so that its operators are found from any other.
+struct Bytes : std::vector<uint8_t> {
+  using std::vector<uint8_t>::vector;
+};
 
 inline int hex_digit(char c) {
   if (c >= '0' && c <= '9') return c - '0';

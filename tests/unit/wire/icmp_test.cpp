@@ -13,8 +13,6 @@ using test::hex;
 using test::parse;
 using test::repaired;
 using test::slice;
-using test::operator+;
-
 IpAddress ip(const char* text) {
   return *IpAddress::parse(text);
 }

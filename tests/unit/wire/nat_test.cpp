@@ -8,8 +8,6 @@
 namespace limpet::wire {
 namespace {
 
-using test::operator+;
-
 using test::Bytes;
 
 TEST(Rewrite, turns_client_to_vip_into_source_to_backend) {

@@ -13,8 +13,6 @@ using test::edited;
 using test::hex;
 using test::parse;
 using test::repaired;
-using test::operator+;
-
 const MacAddress kOurs = *MacAddress::parse("02:00:00:00:00:64");
 const MacAddress kTheirs = *MacAddress::parse("02:00:00:00:00:01");
 IpAddress ip(const char* text) {

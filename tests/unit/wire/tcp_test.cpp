@@ -7,8 +7,6 @@
 namespace limpet::wire {
 namespace {
 
-using test::operator+;
-
 using test::Bytes;
 using test::hex;
 

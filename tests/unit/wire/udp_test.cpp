@@ -8,8 +8,6 @@ namespace limpet::wire {
 namespace {
 
 using test::Bytes;
-using test::operator+;
-
 std::string text(std::span<const uint8_t> data) {
   return {data.begin(), data.end()};
 }
