@@ -193,7 +193,9 @@ void Server::reply(ClientId id, const std::string& line) {
     client.out = "{\"ok\":false,\"error\":\"the answer is too long; use a limit\"}\n";
     client.sent = 0;
   }
-  if (pumping_ != id) pump(id);
+  if (pumping_ == id) return;  // pump() goes on by itself
+  write_to(client);
+  pump(id);
 }
 
 void Server::write_to(Client& client) {
