@@ -82,7 +82,8 @@ class Rig {
     inject(port, std::move(frame));
     return run();
   }
-  void poll();                  // one iteration of every worker
+  void poll();  // one iteration of every worker
+  void poll_worker(unsigned worker);
   void pass(Duration d);        // lets time go by, polling on the way
   std::vector<Left> take();     // what left and was not taken yet
   std::vector<Left> asked;      // ARP requests and solicitations, answered by the hosts or not
@@ -133,7 +134,9 @@ class Rig {
   unsigned free_mbufs() const;
   std::vector<std::unique_ptr<dataplane::Query>> keep;  // queries that workers may still write to
 
+  void note_received(uint64_t frames) { received_ += frames; }  // given to a worker by hand
   void check_identity(const char* when);
+  void finish_with_rings_full();  // without polling once more
   void finish();  // identities, then everything is destroyed and every buffer must be back
 
   Instant now;
@@ -164,6 +167,7 @@ class Rig {
   std::vector<Left> left_;
   uint64_t received_ = 0, sent_ = 0;
   bool finished_ = false;
+  bool poll_at_end_ = true;
 };
 
 // `got` is exactly these frames, in this order.

@@ -1,0 +1,277 @@
+// Limits: the flow table, source ports, and ports that come back before the backend has forgotten
+// their last connection.
+#include "session.h"
+
+namespace limpet::worker_test {
+namespace {
+
+using dataplane::WorkerCounters;
+using tcp::Track;
+
+// One backend, four source ports.
+const std::string kFourPorts =
+    with(with(kTwoArms, "source_ports = [ 1024, 65535 ]", "source_ports = [ 2000, 2003 ]"),
+         R"({ name = "s1"; address = "10.2.0.11"; port = 8080; },
+                 { name = "s2"; address = "10.2.0.12"; port = 8080; },
+                 { name = "s3"; address = "10.2.0.13"; port = 8080; })",
+         R"({ name = "s1"; address = "10.2.0.11"; port = 8080; weight = 0; })");
+
+IpAddress client(unsigned n) {
+  return IpAddress::v4(198, 51, static_cast<uint8_t>(n >> 8), static_cast<uint8_t>(n));
+}
+
+std::map<Track, unsigned> states(Rig& rig) {
+  std::map<Track, unsigned> r;
+  const flow::Table& t = rig.worker().flows();
+  for (flow::FlowId id = 0; id < t.capacity(); ++id)
+    if (t.live(id)) ++r[t.at(id).state];
+  return r;
+}
+
+void finish(Session& s) {
+  s.client_says("client's FIN", {.flags = kFin | kAck, .seq = 1001, .ack = 5001});
+  s.backend_says("backend's FIN", {.flags = kFin | kAck, .seq = 5001, .ack = 1002});
+}
+
+TEST(FlowTable, FullOfHalfOpenFlowsMakesRoomForNewOnes) {
+  Rig rig({.flows = 64});
+  for (unsigned i = 0; i < 200; ++i) Session(rig, client(i), 40000, kVip4, 80).open();
+  EXPECT_EQ(rig.flows(), 64u);
+  EXPECT_EQ(rig.sum(&WorkerCounters::flows_evicted), 136u);
+  EXPECT_EQ(rig.sum(&WorkerCounters::flows_created), 200u);
+  EXPECT_EQ(rig.drops(), 0u);
+}
+
+TEST(FlowTable, EstablishedFlowsAreNeverEvicted) {
+  Rig rig({.flows = 64});
+  std::vector<Session> all;
+  for (unsigned i = 0; i < 64; ++i) all.emplace_back(rig, client(i), 40000, kVip4, 80).establish();
+  const Bytes syn =
+      tcp_frame(rig.to_us(client(99)), {.from = client(99), .to = kVip4}, 1, 80, {.flags = kSyn});
+  for (int i = 0; i < 50; ++i) EXPECT_TRUE(nothing(rig.send(kFront, syn)));
+  EXPECT_EQ(rig.drops(Drop::flow_table_full), 50u);
+  EXPECT_EQ(rig.sum(&WorkerCounters::flows_evicted), 0u);
+  for (Session& s : all) s.client_says("still there", {.flags = kAck, .seq = 1001, .ack = 5001});
+  EXPECT_EQ(rig.stats().services[rig.service("web")].connections_total.get(), 64u);
+  // Datagram flows are in use like established ones.
+  Session u(rig, client(5), 5353, kVip4, 7, kUdp);
+  EXPECT_TRUE(nothing(rig.send(kFront, u.from_client({.data = pattern(3)}))));
+  EXPECT_EQ(rig.drops(Drop::flow_table_full), 51u);
+}
+
+TEST(FlowTable, EndedFlowsGoBeforeHalfOpenOnes) {
+  Rig rig({.flows = 64});
+  std::vector<Session> half;
+  for (unsigned i = 0; i < 32; ++i) {
+    Session s(rig, client(i), 40000, kVip4, 80);
+    s.establish();
+    s.client_says("reset", {.flags = kRst, .seq = 1001, .window = 0});
+    half.emplace_back(rig, client(100 + i), 40000, kVip4, 80).open();
+  }
+  ASSERT_EQ(states(rig), (std::map<Track, unsigned>{{Track::closed, 32}, {Track::syn_sent, 32}}));
+  for (unsigned i = 0; i < 20; ++i) Session(rig, client(200 + i), 40000, kVip4, 80).open();
+  EXPECT_EQ(states(rig), (std::map<Track, unsigned>{{Track::closed, 12}, {Track::syn_sent, 52}}));
+}
+
+TEST(SourcePorts, UsedUpIsANamedDropUntilOneIsFree) {
+  Rig rig({.config = kFourPorts});
+  std::vector<Session> all;
+  std::set<uint16_t> ports;
+  for (unsigned i = 0; i < 4; ++i) {
+    all.emplace_back(rig, client(i), 40000, kVip4, 80).establish();
+    ports.insert(all.back().source_port);
+  }
+  EXPECT_EQ(ports, (std::set<uint16_t>{2000, 2001, 2002, 2003}));
+  Session fifth(rig, client(9), 40000, kVip4, 80);
+  EXPECT_TRUE(nothing(rig.send(kFront, fifth.from_client({.flags = kSyn, .seq = 1000}))));
+  EXPECT_EQ(rig.drops(Drop::source_ports_exhausted), 1u);
+  EXPECT_EQ(rig.flows(), 4u) << "and no record is lost";
+  finish(all[2]);
+  rig.pass(2200ms);
+  fifth.open();
+  EXPECT_EQ(fifth.source_port, all[2].source_port);
+  EXPECT_EQ(rig.sum(&WorkerCounters::port_early_reuse), 1u);
+}
+
+TEST(SourcePorts, OldestComesFirst) {
+  Rig rig({.config = kFourPorts});
+  std::vector<uint16_t> freed;
+  for (unsigned i = 0; i < 12; ++i) {
+    Session s(rig, client(i), 40000, kVip4, 80);
+    s.establish();
+    if (i >= 4) {
+      EXPECT_EQ(s.source_port, freed[i - 4]);
+    }
+    freed.push_back(s.source_port);
+    finish(s);
+    rig.pass(2200ms);
+  }
+  EXPECT_EQ(rig.sum(&WorkerCounters::port_early_reuse), 8u);
+  rig.pass(61s);
+  Session s(rig, client(50), 40000, kVip4, 80);
+  s.establish();
+  EXPECT_EQ(rig.sum(&WorkerCounters::port_early_reuse), 8u) << "rested for a minute";
+}
+
+TEST(SourcePorts, MoreAddressesMeanMorePorts) {
+  Rig rig({.config = with(kFourPorts, "source_ports = [ 2000, 2003 ]",
+                          "source_addresses = [ \"10.2.0.254\", \"10.2.0.200\" ]; source_ports = [ "
+                          "2000, 2003 ]")});
+  std::set<std::pair<std::string, uint16_t>> seen;
+  for (unsigned i = 0; i < 8; ++i) {
+    Session s(rig, client(i), 40000, kVip4, 80);
+    s.establish();
+    seen.emplace(s.source.to_string(), s.source_port);
+  }
+  EXPECT_EQ(seen.size(), 8u);
+  EXPECT_EQ(rig.drops(), 0u) << rig.drop_list();
+  // Where backends are, limpet answers for the address that no port has.
+  EXPECT_EQ(rig.send(kBack, arp_request(ip("10.2.0.10"), ip("10.2.0.200"))).size(), 1u);
+}
+
+TEST(SourcePorts, PoolsWithTheSameBackendShareItsPorts) {
+  // Otherwise two flows could get one tuple towards the backend.
+  std::string config = kTwoArms;
+  config = with(config,
+                "{ name = \"e0\"; address = \"10.2.0.10\"; port = 7; },\n"
+                "                 { name = \"e1\"; address = \"10.2.0.11\"; port = 7; }",
+                "{ name = \"e0\"; address = \"10.2.0.10\"; port = 8080; }");
+  config = with(
+      config,
+      "name = \"echo\"; vip = \"10.1.0.100\"; port = 7; protocol = \"udp\"; pool = \"echo\";\n"
+      "    persistence = ( { type = \"source\"; } ); timeouts = { idle = \"10s\"; };",
+      "name = \"echo\"; vip = \"10.1.0.101\"; port = 81; protocol = \"tcp\"; pool = \"echo\";");
+  Rig rig({.config = config});
+  std::set<uint16_t> ports;
+  unsigned there = 0;
+  for (unsigned i = 0; i < 40; ++i) {
+    Session a(rig, client(i), 40000, kVip4, 80), b(rig, client(i), 40000, ip("10.1.0.101"), 81);
+    a.establish();
+    b.establish();
+    for (const Session* s : {&a, &b})
+      if (s->backend == ip("10.2.0.10")) {
+        ports.insert(s->source_port);
+        ++there;
+      }
+  }
+  EXPECT_GT(there, 40u);
+  EXPECT_EQ(ports.size(), there);
+}
+
+// ---- early reuse
+
+class StaleBackend : public testing::Test {
+ protected:
+  Rig rig{{.config = kFourPorts}};
+  Tcp syn{.flags = kSyn, .seq = 70000, .options = Session::syn_options()};
+
+  // All ports were used a moment ago; the next connection reuses one.
+  Session reuse() {
+    for (unsigned i = 0; i < 4; ++i) {
+      Session s(rig, client(i), 40000, kVip4, 80);
+      s.establish();
+      finish(s);
+    }
+    rig.pass(2200ms);
+    EXPECT_EQ(rig.flows(), 0u);
+    Session s(rig, client(7), 41000, kVip4, 80);
+    s.open(syn);
+    EXPECT_EQ(rig.sum(&WorkerCounters::port_early_reuse), 1u);
+    return s;
+  }
+};
+
+TEST_F(StaleBackend, AnswersFromTimeWaitAndIsResetAndAskedAgain) {
+  Session s = reuse();
+  const unsigned before = rig.free_mbufs();
+  // The old connection's ACK: RFC 9293, 3.10.7.4 from TIME_WAIT, or a challenge (RFC 5961).
+  const Tcp stale{.flags = kAck, .seq = 5002, .ack = 1002};
+  EXPECT_TRUE(are(rig.send(kBack, s.from_backend(stale)),
+                  {{kBack, s.reset_at_backend(1002)}, {kBack, s.at_backend(syn)}}));
+  EXPECT_EQ(rig.sum(&WorkerCounters::stale_answered), 1u);
+  EXPECT_EQ(rig.sum(&WorkerCounters::consumed), rig.asked.size() + 1)
+      << "ARP answers, and the stale ACK";
+  EXPECT_EQ(rig.only_flow().state, Track::syn_sent);
+  s.backend_says("now it accepts", {.flags = kSyn | kAck, .seq = 9000, .ack = 70001});
+  EXPECT_EQ(rig.free_mbufs(), before + 1) << "the SYN is kept no longer";
+  s.client_says("ACK", {.flags = kAck, .seq = 70001, .ack = 9001});
+  EXPECT_EQ(rig.only_flow().state, Track::established);
+}
+
+TEST_F(StaleBackend, FromAStillOpenConnectionToo) {
+  Session s = reuse();
+  const Tcp stale{.flags = kAck | kPsh, .seq = 5002, .ack = 1002, .data = pattern(20)};
+  EXPECT_EQ(rig.send(kBack, s.from_backend(stale)).size(), 2u);
+  const Tcp fin{.flags = kAck | kFin, .seq = 5002, .ack = 1002};
+  EXPECT_EQ(rig.send(kBack, s.from_backend(fin)).size(), 2u);
+  EXPECT_EQ(rig.sum(&WorkerCounters::stale_answered), 2u);
+}
+
+TEST_F(StaleBackend, KeptSynGoesWithItsFlow) {
+  rig.run();
+  const unsigned before = rig.free_mbufs();
+  reuse();
+  EXPECT_EQ(rig.free_mbufs(), before - 1);
+  EXPECT_NE(rig.only_flow().flags & flow::syn_held, 0);
+  rig.pass(6s);
+  EXPECT_EQ(rig.flows(), 0u);
+  EXPECT_EQ(rig.free_mbufs(), before);
+}
+
+TEST_F(StaleBackend, KeptSynGoesWhenTheClientGivesUp) {
+  rig.run();
+  const unsigned before = rig.free_mbufs();
+  Session s = reuse();
+  rig.down(s.slot());
+  rig.run();
+  EXPECT_EQ(rig.flows(), 0u);
+  EXPECT_EQ(rig.free_mbufs(), before);
+}
+
+TEST_F(StaleBackend, RefusalIsARefusalThoughThePortWasReused) {
+  Session s = reuse();
+  s.backend_says("refusal", {.flags = kRst | kAck, .seq = 0, .ack = 70001, .window = 0});
+  EXPECT_EQ(rig.only_flow().state, Track::closed);
+  EXPECT_EQ(rig.sum(&WorkerCounters::stale_answered), 0u);
+}
+
+TEST(FirstMinute, EverySynIsKeptAsThePastIsUnknownAndLaterNone) {
+  Rig rig({.hold_syns = 60s});
+  Session a(rig, client(1), 40000, kVip4, 80), b(rig, client(2), 40000, kVip4, 80);
+  a.open();
+  EXPECT_TRUE(are(
+      rig.send(kBack, a.from_backend({.flags = kAck, .seq = 1, .ack = 2})),
+      {{kBack, a.reset_at_backend(2)},
+       {kBack, a.at_backend({.flags = kSyn, .seq = 1000, .options = Session::syn_options()})}}));
+  rig.pass(61s);
+  b.open();
+  EXPECT_TRUE(is(rig.send(kBack, b.from_backend({.flags = kAck, .seq = 1, .ack = 2})), kBack,
+                 b.reset_at_backend(2)))
+      << "the client will send its SYN again";
+  // Ticks wrap after 52 days: the minute is over for good.
+  for (int day = 0; day < 30; ++day) {
+    rig.now = rig.now + 24h;
+    rig.poll();
+  }
+  Session c(rig, client(3), 40000, kVip4, 80);
+  c.open();
+  EXPECT_EQ(rig.only_flow().flags & flow::syn_held, 0);
+}
+
+TEST(FirstMinute, KeptSynsAreBoundedAndDisplacedOnesLeaveNothingBehind) {
+  Rig rig({.flows = 8192, .hold_syns = 60s, .mbufs = 8191});
+  rig.run();
+  const unsigned before = rig.free_mbufs();
+  for (unsigned i = 0; i < 5000; ++i) Session(rig, client(i), 40000, kVip4, 80).open();
+  EXPECT_EQ(before - rig.free_mbufs(), 4096u);
+  unsigned kept = 0;
+  for (flow::FlowId id = 0; id < 5000; ++id)
+    kept += (rig.worker().flows().at(id).flags & flow::syn_held) ? 1 : 0;
+  EXPECT_EQ(kept, 4096u);
+  rig.pass(6s);
+  EXPECT_EQ(rig.flows(), 0u);
+  EXPECT_EQ(rig.free_mbufs(), before);
+}
+
+}  // namespace
+}  // namespace limpet::worker_test

@@ -1,0 +1,151 @@
+// ICMP errors about our flows: translated, so that either end hears of the packet that it sent.
+#include "session.h"
+
+namespace limpet::worker_test {
+namespace {
+
+using dataplane::WorkerCounters;
+
+struct World {
+  const char* name;
+  IpAddress client, vip;
+  IpAddress front_router, back_router;
+};
+
+class Icmp4And6 : public testing::TestWithParam<World> {
+ protected:
+  Rig rig;
+  const World& w = GetParam();
+
+  // `about` is a frame as limpet sent it; the router quotes `most` bytes of its packet, one hop on.
+  Bytes error(const IpAddress& router, const IpAddress& to, uint8_t type, uint8_t code,
+              uint32_t rest, Bytes about, size_t most, uint8_t ttl = 64) {
+    return icmp_frame(rig.to_us(router), {.from = router, .to = to, .ttl = ttl}, type, code, rest,
+                      hop(std::move(about), most));
+  }
+  // The packet one hop later, cut.
+  static Bytes hop(Bytes about, size_t most) {
+    about[about[12] == 8 ? 22 : 21]--;
+    fix_checksums(about);
+    return packet_of(about, most);
+  }
+  uint8_t unreachable() const { return w.vip.is_v4() ? 3 : 1; }
+};
+
+INSTANTIATE_TEST_SUITE_P(
+    Families, Icmp4And6,
+    testing::Values(World{"v4", ip("198.51.100.7"), kVip4, ip("10.1.0.1"), ip("10.2.0.1")},
+                    World{"v6", ip("2001:db8::7"), kVip6, ip("fd00:1::1"), ip("fd00:2::1")}),
+    [](const auto& w) { return std::string(w.param.name); });
+
+TEST_P(Icmp4And6, FragmentationNeededTowardsTheClientReachesTheBackend) {
+  Session s(rig, w.client, 40000, w.vip, 80);
+  s.establish();
+  const Tcp data{.flags = kAck, .seq = 5001, .ack = 1001, .data = pattern(1300)};
+  s.backend_says("a large segment", data);
+  const bool v4 = w.vip.is_v4();
+  for (const size_t most : {v4 ? 28u : 48u, v4 ? 40u : 60u, v4 ? 520u : 1200u}) {
+    const Bytes in =
+        error(w.front_router, w.vip, v4 ? 3 : 2, v4 ? 4 : 0, 1280, s.at_client(data), most);
+    // The backend reads about the very packet that it sent, less two hops, in a message from its
+    // peer.
+    Bytes sent = s.from_backend(data);
+    sent[v4 ? 22 : 21]--;
+    const Bytes wanted =
+        icmp_frame(rig.from_us(s.backend), {.from = s.source, .to = s.backend, .ttl = 63},
+                   v4 ? 3 : 2, v4 ? 4 : 0, 1280, hop(sent, most));
+    EXPECT_TRUE(is(rig.send(kFront, in), kBack, wanted)) << most;
+  }
+  EXPECT_EQ(rig.sum(&WorkerCounters::icmp_translated), 3u);
+}
+
+TEST_P(Icmp4And6, UnreachableBackendReachesTheClient) {
+  Session s(rig, w.client, 40000, w.vip, 80);
+  s.open();
+  const Tcp syn{.flags = kSyn, .seq = 1000, .options = Session::syn_options()};
+  for (const uint8_t code : {uint8_t{0}, uint8_t{1}, uint8_t{3}}) {
+    const Bytes in = error(w.back_router, s.source, unreachable(), code, 0, s.at_backend(syn), 100);
+    Bytes sent = s.from_client(syn);
+    sent[w.vip.is_v4() ? 22 : 21]--;
+    const Bytes wanted =
+        icmp_frame(rig.from_us(s.client), {.from = s.vip, .to = s.client, .ttl = 63}, unreachable(),
+                   code, 0, hop(sent, 100));
+    EXPECT_TRUE(is(rig.send(kBack, in), kFront, wanted)) << unsigned{code};
+  }
+}
+
+TEST_P(Icmp4And6, PortUnreachableOfADatagramReachesTheClient) {
+  Session s(rig, w.client, 5353, w.vip, 7, kUdp);
+  s.open();
+  const Tcp datagram{.data = bytes_of("hello")};
+  // From the backend itself, quoting all; the padding of the frame goes.
+  const Bytes in = error(s.backend, s.source, unreachable(), w.vip.is_v4() ? 3 : 4, 0,
+                         s.at_backend(datagram), 1000) +
+                   Bytes(9, 0);
+  Bytes sent = s.from_client(datagram);
+  sent[w.vip.is_v4() ? 22 : 21]--;
+  const Bytes wanted = icmp_frame(rig.from_us(s.client), {.from = s.vip, .to = s.client, .ttl = 63},
+                                  unreachable(), w.vip.is_v4() ? 3 : 4, 0, hop(sent, 1000));
+  EXPECT_TRUE(is(rig.send(kBack, in), kFront, wanted));
+}
+
+TEST_P(Icmp4And6, TimeExceededOnTheWayPasses) {
+  Session s(rig, w.client, 40000, w.vip, 80);
+  s.establish();
+  const Tcp t{.flags = kAck, .seq = 5001, .ack = 1001};
+  const uint8_t type = w.vip.is_v4() ? 11 : 3;
+  const auto out = rig.send(kFront, error(w.front_router, w.vip, type, 0, 0, s.at_client(t), 60));
+  ASSERT_EQ(out.size(), 1u);
+  EXPECT_EQ(out[0].port, kBack);
+  EXPECT_EQ(look(out[0].frame).icmp_type, type);
+  EXPECT_TRUE(look(out[0].frame).sums_right);
+}
+
+TEST_P(Icmp4And6, ErrorsAboutNothingOfOursAreNamed) {
+  Session s(rig, w.client, 40000, w.vip, 80);
+  s.establish();
+  const Tcp t{.flags = kAck, .seq = 5001, .ack = 1001};
+  Session stranger(rig, w.client, 40001, w.vip, 80);
+  EXPECT_TRUE(nothing(rig.send(
+      kFront, error(w.front_router, w.vip, unreachable(), 1, 0, stranger.at_client(t), 60))))
+      << "no such flow";
+  EXPECT_TRUE(nothing(
+      rig.send(kFront, error(w.front_router, w.vip, unreachable(), 1, 0, s.from_client(t), 60))))
+      << "a packet that we did not send";
+  EXPECT_TRUE(nothing(rig.send(kFront, error(w.front_router, w.vip, unreachable(), 1, 0,
+                                             s.at_client(t), w.vip.is_v4() ? 27 : 47))))
+      << "quote too short for ports";
+  const Ip back{.from = w.vip, .to = w.client};
+  EXPECT_TRUE(nothing(rig.send(
+      kFront, error(w.front_router, w.vip, unreachable(), 1, 0,
+                    echo_frame(rig.from_us(w.client), back, false, 1, 1, pattern(20)), 60))))
+      << "about our echo reply";
+  EXPECT_EQ(rig.drops(Drop::icmp_unrelated), 4u) << rig.drop_list();
+  EXPECT_EQ(rig.sum(&WorkerCounters::icmp_translated), 0u);
+}
+
+TEST_P(Icmp4And6, HopLimitCountsForErrorsToo) {
+  Session s(rig, w.client, 40000, w.vip, 80);
+  s.establish();
+  const Tcp t{.flags = kAck, .seq = 5001, .ack = 1001};
+  EXPECT_TRUE(nothing(
+      rig.send(kFront, error(w.front_router, w.vip, unreachable(), 1, 0, s.at_client(t), 60, 1))));
+  EXPECT_EQ(rig.drops(Drop::ip_ttl_expired), 1u);
+}
+
+TEST_P(Icmp4And6, OtherMessagesToUsAreNamed) {
+  const bool v4 = w.vip.is_v4();
+  const Link link = rig.to_us(w.client);
+  const Ip to_vip{.from = w.client, .to = w.vip};
+  rig.send(kFront, echo_frame(link, to_vip, false, 1, 1, pattern(8)));
+  rig.send(kFront, icmp_frame(link, to_vip, v4 ? 13 : 139, 0, 0, pattern(12)));
+  EXPECT_EQ(rig.drops(Drop::icmp_unsupported), 2u) << rig.drop_list();
+  // A redirect would tell us our own routes.
+  rig.send(kFront,
+           icmp_frame(rig.to_us(w.front_router), {.from = w.front_router, .to = w.vip, .ttl = 255},
+                      v4 ? 5 : 137, 1, 0, pattern(40)));
+  EXPECT_EQ(rig.drops(Drop::icmp_unrelated), 1u) << rig.drop_list();
+}
+
+}  // namespace
+}  // namespace limpet::worker_test

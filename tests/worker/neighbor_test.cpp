@@ -1,0 +1,446 @@
+// ARP and ND: answering for what is ours, finding next hops, and what waits meanwhile.
+#include "session.h"
+
+namespace limpet::worker_test {
+namespace {
+
+using dataplane::Neighbors;
+using dataplane::NeighborState;
+using dataplane::WorkerCounters;
+
+const IpAddress kClient4 = ip("10.1.0.2");
+const IpAddress kClient6 = ip("fd00:1::2");
+
+// The neighbor that worker 0 knows under this address.
+dataplane::Neighbor neighbor(Rig& rig, const IpAddress& address, unsigned worker = 0) {
+  const Neighbors& all = rig.worker(worker).neighbors();
+  const uint16_t i = all.find(rig.port_towards(address), address);
+  return i == Neighbors::kNone ? dataplane::Neighbor{} : all.at(i);
+}
+
+std::vector<std::pair<uint16_t, Bytes>> questions(Rig& rig) {
+  std::vector<std::pair<uint16_t, Bytes>> r;
+  for (const Left& l : rig.asked) r.emplace_back(l.port, l.frame);
+  rig.asked.clear();
+  return r;
+}
+
+Bytes arp_question(Rig& rig, const IpAddress& target, std::optional<MacAddress> to = {}) {
+  const uint16_t port = rig.port_towards(target);
+  return arp_frame({to.value_or(kBroadcastMac), rig.port_mac(port)}, 1, rig.port_mac(port),
+                   port == kFront ? ip("10.1.0.254") : ip("10.2.0.254"), {}, target);
+}
+
+Bytes nd_question(Rig& rig, const IpAddress& target, std::optional<MacAddress> to = {}) {
+  const uint16_t port = rig.port_towards(target);
+  const IpAddress group = solicited_node(target);
+  return solicitation({to.value_or(group_mac(group)), rig.port_mac(port)},
+                      port == kFront ? ip("fd00:1::254") : ip("fd00:2::254"), to ? target : group,
+                      target, rig.port_mac(port));
+}
+
+Bytes syn_of(Rig& rig, const IpAddress& client, uint16_t port, const IpAddress& vip) {
+  return tcp_frame(rig.to_us(client), {.from = client, .to = vip}, port, 80,
+                   {.flags = kSyn, .seq = 1});
+}
+
+// ---- answering
+
+struct Asked {
+  const char* what;
+  uint16_t port;
+  const char* target;
+  bool answered;
+};
+
+TEST(Arp, AnswersForWhatIsOursOnThatLink) {
+  Rig rig;
+  for (const Asked& a :
+       {Asked{"VIP", kFront, "10.1.0.100", true}, Asked{"own address", kFront, "10.1.0.254", true},
+        Asked{"own address of the other port", kFront, "10.2.0.254", false},
+        Asked{"VIP on the wrong link", kBack, "10.1.0.100", false},
+        Asked{"source address where backends are", kBack, "10.2.0.254", true},
+        Asked{"somebody else", kFront, "10.1.0.77", false}}) {
+    const IpAddress who = a.port == kFront ? kClient4 : ip("10.2.0.10");
+    const auto out = rig.send(a.port, arp_request(who, ip(a.target)));
+    if (a.answered)
+      EXPECT_TRUE(is(out, a.port,
+                     arp_frame({mac_of(who), rig.port_mac(a.port)}, 2, rig.port_mac(a.port),
+                               ip(a.target), mac_of(who), who)))
+          << a.what;
+    else
+      EXPECT_TRUE(nothing(out)) << a.what;
+  }
+  EXPECT_EQ(rig.sum(&WorkerCounters::consumed), 3u);
+  EXPECT_EQ(rig.drops(Drop::not_ours), 3u) << rig.drop_list();
+}
+
+TEST(Arp, AnswersAProbeForAVip) {
+  Rig rig;
+  const Bytes probe =
+      arp_frame({kBroadcastMac, mac_of(kClient4)}, 1, mac_of(kClient4), ip("0.0.0.0"), {}, kVip4);
+  EXPECT_TRUE(is(rig.send(kFront, probe), kFront,
+                 arp_frame({mac_of(kClient4), rig.port_mac(kFront)}, 2, rig.port_mac(kFront), kVip4,
+                           mac_of(kClient4), ip("0.0.0.0"))));
+}
+
+TEST(Arp, WhoAsksForUsIsKnownFromThenOn) {
+  Rig rig;
+  rig.nobody_answers = true;
+  rig.send(kFront, arp_request(kClient4, kVip4));
+  EXPECT_EQ(neighbor(rig, kClient4).state, NeighborState::reachable);
+  EXPECT_EQ(neighbor(rig, kClient4).mac, mac_of(kClient4));
+  // Others' questions to others fill no cache.
+  rig.send(kFront, arp_request(ip("10.1.0.3"), ip("10.1.0.4")));
+  EXPECT_EQ(neighbor(rig, ip("10.1.0.3")).state, NeighborState::free);
+}
+
+TEST(Arp, OffLinkSendersFillNoCache) {
+  Rig rig;
+  rig.send(kFront, arp_request(ip("192.0.2.1"), kVip4));
+  EXPECT_EQ(rig.worker().neighbors().find(kFront, ip("192.0.2.1")), Neighbors::kNone);
+}
+
+TEST(Arp, ClaimsToOurAddressesAreRefused) {
+  Rig rig;
+  EXPECT_TRUE(nothing(rig.send(kFront, arp_frame({kBroadcastMac, mac_of(kClient4)}, 1,
+                                                 mac_of(kClient4), kVip4, {}, kVip4))));
+  EXPECT_EQ(rig.drops(Drop::arp_bad), 1u);
+}
+
+TEST(Arp, GratuitousNewsMoveAKnownNeighbor) {
+  Rig rig;
+  Session s(rig, kClient4, 40000, kVip4, 80);
+  s.establish();
+  const MacAddress moved{{2, 9, 9, 9, 9, 9}};
+  for (const uint16_t operation : {1, 2}) {
+    MacAddress mac = moved;
+    mac.bytes[5] = static_cast<uint8_t>(operation);
+    EXPECT_TRUE(nothing(
+        rig.send(kFront, arp_frame({kBroadcastMac, mac}, operation, mac, kClient4, {}, kClient4))));
+    Bytes wanted = s.at_client({.flags = kAck, .seq = 5001, .ack = 1001});
+    std::copy(mac.bytes.begin(), mac.bytes.end(), wanted.begin());
+    EXPECT_TRUE(is(rig.send(kBack, s.from_backend({.flags = kAck, .seq = 5001, .ack = 1001})),
+                   kFront, wanted));
+  }
+}
+
+TEST(Nd, AnswersForWhatIsOursOnThatLink) {
+  Rig rig;
+  for (const Asked& a : {Asked{"VIP", kFront, "fd00:1::100", true},
+                         Asked{"own address", kFront, "fd00:1::254", true},
+                         Asked{"VIP on the wrong link", kBack, "fd00:1::100", false},
+                         Asked{"source address where backends are", kBack, "fd00:2::254", true},
+                         Asked{"somebody else", kFront, "fd00:1::77", false}}) {
+    const IpAddress who = a.port == kFront ? kClient6 : ip("fd00:2::10");
+    const IpAddress group = solicited_node(ip(a.target));
+    const auto out = rig.send(a.port, solicitation({group_mac(group), mac_of(who)}, who, group,
+                                                   ip(a.target), mac_of(who)));
+    if (a.answered)
+      EXPECT_TRUE(is(out, a.port,
+                     advertisement({mac_of(who), rig.port_mac(a.port)}, ip(a.target), who,
+                                   ip(a.target), 0x60, rig.port_mac(a.port))))
+          << a.what;
+    else
+      EXPECT_TRUE(nothing(out)) << a.what;
+  }
+  EXPECT_EQ(rig.drops(Drop::not_ours), 2u) << rig.drop_list();
+  EXPECT_EQ(neighbor(rig, kClient6).state, NeighborState::reachable);
+}
+
+TEST(Nd, AnswersDuplicateAddressDetectionToAll) {
+  Rig rig;
+  const IpAddress group = solicited_node(kVip6);
+  const IpAddress all = ip("ff02::1");
+  rig.run();
+  rig.announced.clear();
+  rig.send(kFront, solicitation({group_mac(group), mac_of(kClient6)}, ip("::"), group, kVip6, {}));
+  ASSERT_EQ(rig.announced.size(), 1u);
+  EXPECT_EQ(rig.announced[0].frame, advertisement({group_mac(all), rig.port_mac(kFront)}, kVip6,
+                                                  all, kVip6, 0x20, rig.port_mac(kFront)))
+      << describe(rig.announced[0].frame);
+}
+
+TEST(Nd, UnicastProbeIsAnsweredEvenWithoutTheOption) {
+  Rig rig;
+  EXPECT_TRUE(is(rig.send(kFront, solicitation({rig.port_mac(kFront), mac_of(kClient6)}, kClient6,
+                                               kVip6, kVip6, {})),
+                 kFront,
+                 advertisement({mac_of(kClient6), rig.port_mac(kFront)}, kVip6, kClient6, kVip6,
+                               0x60, rig.port_mac(kFront))));
+}
+
+TEST(Nd, AdvertisementMovesAKnownNeighborOnlyWithTheOverrideFlag) {
+  Rig rig;
+  Session s(rig, kClient6, 40000, kVip6, 80);
+  s.establish();
+  const MacAddress moved{{2, 9, 9, 9, 9, 9}};
+  const IpAddress all = ip("ff02::1");
+  rig.send(kFront, advertisement({group_mac(all), moved}, kClient6, all, kClient6, 0, moved));
+  EXPECT_EQ(neighbor(rig, kClient6).mac, mac_of(kClient6));
+  rig.send(kFront, advertisement({group_mac(all), moved}, kClient6, all, kClient6, 0x20, moved));
+  EXPECT_EQ(neighbor(rig, kClient6).mac, moved);
+}
+
+TEST(Nd, ClaimsToOurAddressesAndBadMessagesAreRefused) {
+  Rig rig;
+  const IpAddress all = ip("ff02::1");
+  rig.send(kFront, advertisement({group_mac(all), mac_of(kClient6)}, kVip6, all, kVip6, 0x20,
+                                 mac_of(kClient6)));
+  EXPECT_EQ(rig.drops(Drop::nd_bad), 1u);
+  Bytes routed = solicitation({rig.port_mac(kFront), mac_of(kClient6)}, kClient6, kVip6, kVip6, {});
+  routed[21] = 254;  // hop limit: it came through a router
+  EXPECT_TRUE(nothing(rig.send(kFront, routed)));
+  EXPECT_EQ(rig.drops(Drop::nd_bad), 2u);
+}
+
+TEST(Announcements, TellOnceWhereEachVipIsAndAgainOnlyWhatIsNew) {
+  Rig rig;
+  rig.run();
+  const IpAddress all = ip("ff02::1");
+  const MacAddress mac = rig.port_mac(kFront);
+  EXPECT_TRUE(are(rig.announced,
+                  {{kFront, arp_frame({kBroadcastMac, mac}, 1, mac, kVip4, {}, kVip4)},
+                   {kFront, advertisement({group_mac(all), mac}, kVip6, all, kVip6, 0x20, mac)}}));
+  rig.announced.clear();
+  rig.reload(with(kTwoArms, "name = \"echo6\"; vip = \"fd00:1::100\"",
+                  "name = \"echo6\"; vip = \"fd00:1::101\""));
+  rig.run();
+  const IpAddress added = ip("fd00:1::101");
+  EXPECT_TRUE(are(rig.announced,
+                  {{kFront, advertisement({group_mac(all), mac}, added, all, added, 0x20, mac)}}));
+}
+
+TEST(Announcements, ComeFromOneWorkerOnly) {
+  Rig rig({.workers = 3});
+  rig.run();
+  EXPECT_EQ(rig.announced.size(), 2u);
+}
+
+// ---- resolving
+
+TEST(Resolving, PacketsWaitAndThenLeaveInOrder) {
+  Rig rig;
+  const IpAddress backends[] = {ip("10.2.0.10"), ip("10.2.0.11"), ip("10.2.0.12"), ip("10.2.0.13")};
+  for (const IpAddress& b : backends) rig.silent.insert(b);
+  for (uint16_t i = 0; i < 10; ++i)
+    EXPECT_TRUE(
+        nothing(rig.send(kFront, syn_of(rig, kClient4, static_cast<uint16_t>(40000 + i), kVip4))));
+  EXPECT_EQ(rig.sum(&WorkerCounters::held_packets), 10u);
+  EXPECT_EQ(rig.sum(&WorkerCounters::held_bytes), 10u * 54);
+  ASSERT_EQ(rig.asked.size(), 1u) << "one question, however many wait";
+  const IpAddress backend = look(rig.asked[0].frame).to;
+  EXPECT_EQ(rig.asked[0].frame, arp_question(rig, backend));
+  rig.check_identity("while packets wait");
+
+  rig.inject(kBack, arp_reply(backend, rig.port_mac(kBack), kSource4));
+  const auto out = rig.run();
+  ASSERT_EQ(out.size(), 10u);
+  for (uint16_t i = 0; i < 10; ++i) {
+    const Seen s = look(out[i].frame);
+    EXPECT_EQ(s.to_mac, mac_of(backend));
+    EXPECT_EQ(s.from_mac, rig.port_mac(kBack));
+    EXPECT_EQ(s.from_port, static_cast<uint16_t>(look(out[0].frame).from_port + i));
+    EXPECT_TRUE(s.sums_right);
+  }
+  EXPECT_EQ(rig.sum(&WorkerCounters::held_packets), 0u);
+  EXPECT_EQ(rig.sum(&WorkerCounters::held_bytes), 0u);
+}
+
+TEST(Resolving, Ipv6AsksTheSolicitedNodeGroup) {
+  Rig rig;
+  rig.silent = {ip("fd00:2::10"), ip("fd00:2::11")};
+  EXPECT_TRUE(nothing(rig.send(kFront, syn_of(rig, kClient6, 40000, kVip6))));
+  ASSERT_EQ(rig.asked.size(), 1u);
+  const IpAddress backend = IpAddress::v6(rig.asked[0].frame.data() + 62);
+  EXPECT_EQ(rig.asked[0].frame, nd_question(rig, backend));
+  // The answer may leave out its MAC (RFC 4861, 4.4): the frame's sender is it.
+  rig.inject(kBack, advertisement({rig.port_mac(kBack), mac_of(backend)}, backend, kSource6,
+                                  backend, 0x60, {}));
+  EXPECT_EQ(rig.run().size(), 1u);
+}
+
+TEST(Resolving, AskedThreeTimesThenWhatWaitsIsDropped) {
+  Rig rig;
+  rig.nobody_answers = true;
+  rig.send(kFront, syn_of(rig, kClient4, 40000, kVip4));
+  for (unsigned asked = 1; asked <= 3; ++asked) {
+    EXPECT_EQ(questions(rig).size(), 1u) << asked;
+    EXPECT_EQ(rig.drops(Drop::neighbor_unresolved), 0u);
+    rig.pass(1050ms);
+  }
+  EXPECT_EQ(rig.drops(Drop::neighbor_unresolved), 1u) << rig.drop_list();
+  EXPECT_EQ(rig.sum(&WorkerCounters::held_packets), 0u);
+  EXPECT_TRUE(questions(rig).empty());
+  // Known not to answer: what comes now ends at once.
+  rig.send(kFront, syn_of(rig, kClient4, 40000, kVip4));
+  EXPECT_EQ(rig.drops(Drop::neighbor_unresolved), 2u);
+}
+
+TEST(Resolving, FailedNeighborIsAskedAgainMoreAndMoreSeldom) {
+  Rig rig({.config = with(kTwoArms, "connect = \"5s\"", "connect = \"10m\"")});
+  rig.nobody_answers = true;
+  // One packet every 100 ms for two minutes; note when a round of questions begins.
+  std::vector<double> rounds;
+  const Instant begin = rig.now;
+  double last = -10;
+  for (int i = 0; i < 1200; ++i) {
+    rig.inject(kFront, syn_of(rig, kClient4, 40000, kVip4));
+    rig.pass(100ms);
+    for (const Left& l : rig.asked) {
+      (void)l;
+      const double at = std::chrono::duration<double>(rig.now - begin).count();
+      if (at - last > 1.5) rounds.push_back(at);
+      last = at;
+    }
+    rig.asked.clear();
+  }
+  // A round takes three seconds, then the pause doubles: 1, 2, 4, 8, 16, 32.
+  ASSERT_GE(rounds.size(), 7u);
+  double pause = 1;
+  for (size_t i = 1; i < 7; ++i, pause = std::min(pause * 2, 32.0))
+    EXPECT_NEAR(rounds[i] - rounds[i - 1], 3 + pause, 0.5) << i;
+  EXPECT_GT(rig.drops(Drop::neighbor_unresolved), 500u);
+}
+
+TEST(Resolving, FailedNeighborThatComesBackIsUsedAtOnce) {
+  Rig rig;
+  rig.nobody_answers = true;
+  rig.send(kFront, syn_of(rig, kClient4, 40000, kVip4));
+  const IpAddress backend = look(rig.asked[0].frame).to;
+  rig.pass(4s);
+  EXPECT_EQ(neighbor(rig, backend).state, NeighborState::failed);
+  // It says by itself that it is there.
+  rig.send(kBack,
+           arp_frame({kBroadcastMac, mac_of(backend)}, 1, mac_of(backend), backend, {}, backend));
+  EXPECT_EQ(neighbor(rig, backend).state, NeighborState::reachable);
+  EXPECT_EQ(rig.send(kFront, syn_of(rig, kClient4, 40000, kVip4)).size(), 1u);
+}
+
+TEST(Resolving, NoMoreThanItsShareWaitsForOneNeighborOrForAll) {
+  Rig rig({.held_packets = 100});
+  rig.nobody_answers = true;
+  for (unsigned i = 0; i < Neighbors::kMaxWaiting + 5; ++i)
+    rig.send(kFront, syn_of(rig, kClient4, static_cast<uint16_t>(40000 + i), kVip4));
+  EXPECT_EQ(rig.sum(&WorkerCounters::held_packets), Neighbors::kMaxWaiting);
+  EXPECT_EQ(rig.drops(Drop::held_full), 5u);
+  for (unsigned i = 0; i < 60; ++i)
+    rig.send(kFront, syn_of(rig, kClient6, static_cast<uint16_t>(40000 + i), kVip6));
+  EXPECT_EQ(rig.sum(&WorkerCounters::held_packets), 100u);
+  EXPECT_EQ(rig.drops(Drop::held_full), 5u + 60 - 36);
+  rig.pass(4s);
+  EXPECT_EQ(rig.sum(&WorkerCounters::held_packets), 0u);
+}
+
+TEST(Resolving, HeldFramesEndByNameWhenTheWorkerEnds) {
+  Rig rig;
+  rig.nobody_answers = true;
+  rig.send(kFront, syn_of(rig, kClient4, 40000, kVip4));
+  rig.send(kFront, echo_frame(rig.to_us(ip("203.0.113.1")),
+                              {.from = ip("203.0.113.1"), .to = kVip4}, true, 1, 1, {}));
+  rig.finish();
+  EXPECT_EQ(rig.drops(Drop::shutdown), 1u);
+  EXPECT_EQ(rig.sum(&WorkerCounters::originated_lost), 1u) << "the echo reply was ours";
+}
+
+TEST(Refreshing, NeighborInUseIsConfirmedByAUnicastProbe) {
+  Rig rig;
+  Session s(rig, kClient4, 40000, kVip4, 80);
+  s.establish();
+  rig.asked.clear();
+  const Tcp ack{.flags = kAck, .seq = 1001, .ack = 5001};
+  for (int i = 0; i < 29; ++i) {
+    rig.pass(1s);
+    s.client_says("data", ack);
+  }
+  EXPECT_TRUE(questions(rig).empty());
+  rig.pass(1100ms);
+  s.client_says("data", ack);
+  rig.pass(100ms);
+  auto asked = questions(rig);
+  ASSERT_EQ(asked.size(), 1u) << "the backend; nobody used the client's entry for thirty seconds";
+  EXPECT_EQ(asked[0].second, arp_question(rig, s.backend, mac_of(s.backend)));
+  EXPECT_EQ(neighbor(rig, s.backend).state, NeighborState::reachable);
+}
+
+TEST(Refreshing, Ipv6NeighborIsProbedByUnicastToo) {
+  Rig rig;
+  Session s(rig, kClient6, 40000, kVip6, 80);
+  s.establish();
+  rig.asked.clear();
+  rig.pass(25s);
+  s.client_says("data", {.flags = kAck, .seq = 1001, .ack = 5001});
+  rig.pass(6s);
+  auto asked = questions(rig);
+  ASSERT_EQ(asked.size(), 1u);
+  EXPECT_EQ(asked[0].second, nd_question(rig, s.backend, mac_of(s.backend)));
+}
+
+TEST(Refreshing, TrafficGoesOnWhileProbedAndStopsWhenItIsGone) {
+  Rig rig;
+  Session s(rig, kClient4, 40000, kVip4, 80);
+  s.establish();
+  rig.asked.clear();
+  rig.silent.insert(s.backend);
+  const Tcp ack{.flags = kAck, .seq = 1001, .ack = 5001};
+  rig.pass(29s);
+  s.client_says("before the probe", ack);
+  rig.pass(2500ms);
+  EXPECT_EQ(neighbor(rig, s.backend).state, NeighborState::probe);
+  s.client_says("while probed", ack);
+  rig.pass(2s);
+  // Three probes to its MAC, then everybody is asked: it may have moved.
+  auto asked = questions(rig);
+  ASSERT_EQ(asked.size(), 4u);
+  for (int i = 0; i < 3; ++i)
+    EXPECT_EQ(asked[static_cast<size_t>(i)].second,
+              arp_question(rig, s.backend, mac_of(s.backend)));
+  EXPECT_EQ(asked[3].second, arp_question(rig, s.backend));
+  EXPECT_TRUE(nothing(rig.send(kFront, s.from_client(ack))));
+  EXPECT_EQ(rig.sum(&WorkerCounters::held_packets), 1u);
+  rig.pass(3s);
+  EXPECT_EQ(rig.drops(Drop::neighbor_unresolved), 1u);
+}
+
+TEST(Refreshing, UnusedNeighborIsForgottenAndFlowsFindItAgain) {
+  Rig rig({.config = with(kTwoArms, "idle = \"60s\"", "idle = \"1h\"")});
+  Session s(rig, kClient4, 40000, kVip4, 80);
+  s.establish();
+  rig.pass(5min + 35s);
+  EXPECT_EQ(neighbor(rig, s.backend).state, NeighborState::free);
+  EXPECT_EQ(neighbor(rig, s.client).state, NeighborState::free);
+  rig.asked.clear();
+  s.client_says("data after a long time", {.flags = kAck, .seq = 1001, .ack = 5001});
+  EXPECT_EQ(questions(rig).size(), 1u);
+}
+
+TEST(Capacity, FullCacheReplacesWhatIsNotUsed) {
+  Rig rig({.neighbors = 8});
+  Session s(rig, ip("198.51.100.7"), 40000, kVip4, 80);
+  s.establish();
+  for (uint8_t i = 1; i < 60; ++i) {
+    // Each on-link client is a neighbor; the gateway and the backend stay in use.
+    Session other(rig, IpAddress::v4(10, 1, 0, static_cast<uint8_t>(i + 10)), 40000, kVip4, 80);
+    other.establish();
+    s.client_says("data", {.flags = kAck, .seq = 1001, .ack = 5001});
+    s.backend_says("data", {.flags = kAck, .seq = 5001, .ack = 1001});
+    rig.pass(600ms);
+  }
+  EXPECT_EQ(rig.drops(), 0u) << rig.drop_list();
+}
+
+TEST(Capacity, FullCacheOfBusyNeighborsIsANamedDrop) {
+  Rig rig({.neighbors = 8});
+  rig.nobody_answers = true;
+  for (uint8_t i = 0; i < 20; ++i)
+    rig.send(kFront, echo_frame(rig.to_us(IpAddress::v4(10, 1, 0, static_cast<uint8_t>(i + 10))),
+                                {.from = IpAddress::v4(10, 1, 0, static_cast<uint8_t>(i + 10)),
+                                 .to = kVip4},
+                                true, 1, 1, {}));
+  EXPECT_EQ(rig.sum(&WorkerCounters::originated_lost), 12u);
+  EXPECT_EQ(rig.send(kFront, syn_of(rig, ip("198.51.100.7"), 1, kVip4)).size(), 0u);
+  EXPECT_EQ(rig.drops(Drop::neighbor_unresolved), 1u);
+}
+
+}  // namespace
+}  // namespace limpet::worker_test
