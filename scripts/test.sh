@@ -76,11 +76,7 @@ mutate() {
   [[ -x scripts/mutate.sh ]] || return 77
   local which=(--rotate 5)
   ((full == 0)) || which=(--all)
-  scripts/mutate.sh "${which[@]}" | awk '
-    / passed, .* failed, .* skipped$/             { next }
-    $1 == "KILLED"                                { $1 = ""; print "PASS mutate" $0; fflush(); next }
-    $1 ~ /^(SURVIVED|BUILD-BROKEN|ROTTEN)$/       { print "FAIL mutate " $0; fflush(); next }
-                                                  { print; fflush() }'
+  scripts/mutate.sh "${which[@]}" | sed -u '/ passed, .* failed, .* skipped$/d'  # the sum is ours to say
 }
 
 [[ $EUID != 0 ]] || scripts/bootstrap.sh
