@@ -1,4 +1,4 @@
-"""Reads `limpetctl show services --json` on stdin; exit 0 when every backend of every service is up."""
+"""Reads `limpetctl show backends --json` on stdin; exit 0 when every one that is checked has passed its checks."""
 import json
 import sys
 
@@ -6,15 +6,15 @@ import sys
 def main():
     text = sys.stdin.read()
     try:
-        services = json.loads(text)["services"]
+        backends = json.loads(text)["backends"]
     except (ValueError, KeyError, TypeError):
         sys.exit("limpetctl does not answer: " + (text.strip().splitlines() or ["(nothing)"])[-1])
-    if not services:
-        sys.exit("no services")
-    waiting = [f"{s['name']} {s['backends_up']}/{s['backends_total']}" for s in services
-               if s["backends_up"] < s["backends_total"]]
+    if not backends:
+        sys.exit("no backends")
+    waiting = [f"{b['pool']}/{b['name']} {b['state']} ({b['reason']})" for b in backends
+               if b["state"] != "up" and b["check"]["type"] != "none"]
     if waiting:
-        sys.exit("backends up: " + ", ".join(waiting))
+        sys.exit("not up: " + ", ".join(waiting))
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ case $action in
     for _ in {1..100}; do
       listening=$(ip netns exec "$NS_BACKEND" ss -Hlntu "src $(backend_v4 "$index") or src [$(backend_v6 "$index")]" | wc -l)
       ((listening >= 6)) && exit 0
-      lab_pid "$dir/nginx.pid" "$NS_BACKEND" > /dev/null || break
+      [[ -e /proc/$(< "$dir/nginx.pid") ]] || break  # not lab_pid: it may not yet be in its namespace
       sleep 0.05
     done
     tail -n 5 "$dir/nginx.log" "$dir/echo.log" >&2

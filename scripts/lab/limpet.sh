@@ -39,7 +39,7 @@ start() {
       tail -n 30 "$log" >&2
       return 1
     fi
-    if why=$("$LIMPETCTL" --file-prefix "$PREFIX" show services --json 2>&1 |
+    if why=$("$LIMPETCTL" --file-prefix "$PREFIX" show backends --json 2>&1 |
       "$PYTHON" "$LAB_DIR/all_up.py" 2>&1); then
       return 0
     fi

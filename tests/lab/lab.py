@@ -257,8 +257,8 @@ class Lab:
         return total
 
     def mbufs_in_use(self):
-        """pool -> mbufs in use (workers may share a pool)"""
-        return {w["mbufs"]["pool"]: w["mbufs"]["in_use"] for w in self.show("workers")}
+        """Of the pool that all workers share."""
+        return max(w["mbufs"]["in_use"] for w in self.show("workers"))
 
     # --- processes in the namespaces ------------------------------------------------------------
 

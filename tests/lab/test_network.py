@@ -220,7 +220,7 @@ def test_few_ports_reused_early_meet_time_wait_and_still_connect(lab):
     assert len(waiting) >= 100, f"only {len(waiting)} in TIME_WAIT at the backends: nothing was tested"
     ports = {int(line.split()[3].rsplit(":", 1)[1]) for line in waiting}
     assert ports <= set(range(2000, 2040)), sorted(ports)[:5]
-    reused = sum(b["source_ports_reused_early"] for b in lab.show("backends") if b["pool"].startswith("close"))
+    reused = sum(w["port_early_reuse"] for w in lab.show("workers"))
     assert reused >= 500, reused
 
 

@@ -89,7 +89,7 @@ def test_tables_and_json_show_the_same_things(lab):
         assert answer["truncated"] is False, what
         assert len(table.splitlines()) >= 2, table
         for row in answer[what][:20]:
-            name = row.get("name") or row.get("reason") or row.get("address") or row.get("client")
+            name = row.get("client") or row.get("name") or row.get("reason") or row.get("address")
             assert name is None or what == "drops" or str(name) in table, (name, table)
     names = {b["name"] for b in lab.show("backends")}
     assert names == {"s0", "s1", "s2", "s3"}

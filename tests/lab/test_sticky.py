@@ -56,9 +56,17 @@ def test_wrk_from_all_clients_and_the_flow_list_agree_with_the_clients(lab):
         seen = collections.defaultdict(set)
         live = [f for f in flows if f["service"] == f"web{family}" and f["state"] == "established"]
         for f in live:
-            seen[f["client"]].add(f["backend"])
+            seen[f["client"]].add(f["name"])
         assert len(live) >= 128 and len(seen) == 64, f"{len(live)} flows of {len(seen)} clients"
         assert all(seen[c] == {home[c]} for c in seen), some({c: (seen[c], home[c]) for c in seen})
+
+
+@cases()
+def test_explain_says_where_clients_went(lab):
+    home = lab.clients("http", "--connections", 2, "--gap", 0.02).home()
+    for client in client_addresses(4)[:8] + client_addresses(6)[:8]:
+        text = lab.ctl("explain", client, "web6" if ":" in client else "web4").stdout
+        assert f"/{home[client]} " in text and "source" in text, (home[client], text)
 
 
 @cases(workers=(1, 2))
