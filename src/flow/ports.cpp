@@ -17,9 +17,9 @@ SourcePorts::SourcePorts(const Setup& setup)
   assert(first_ <= last_);
   assert(reta_.size <= 65536 && (reta_.size & (reta_.size - 1)) == 0);
   const uint32_t range = last_ - first_ + 1;
-  if (every_) {
-    capacity_ = range;
-  } else {
+  capacity_ = range;
+  if (setup.toeplitz != nullptr && !every_) {
+    capacity_ = 0;
     const Toeplitz& toeplitz = *setup.toeplitz;
     const Family family = setup.backend.family();
     fixed_ = toeplitz.hash(setup.backend, setup.source, setup.backend_port, be16{});

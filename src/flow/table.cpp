@@ -17,13 +17,14 @@ constexpr unsigned kEntries = 8;        // of a bucket
 constexpr unsigned kSearchLimit = 256;  // buckets that one displacement may look at
 constexpr uint32_t kForwardBit = 0;     // lowest bit of an entry's value
 constexpr uint32_t kReverseBit = 1;
-constexpr uint32_t kMinCapacity = 64;
-constexpr uint32_t kMaxCapacity = 1u << 27;
+[[maybe_unused]] constexpr uint32_t kMinCapacity = 64;
+[[maybe_unused]] constexpr uint32_t kMaxCapacity = 1u << 27;
 
 // 80 % load with every record in use. Small tables get a few buckets more: their load varies more,
 // and a bucket more often is its own alternate.
 uint32_t buckets_for(uint32_t capacity) {
-  return static_cast<uint32_t>(static_cast<uint64_t>(capacity) * 2 * 5 / (4 * kEntries)) + 16;
+  return static_cast<uint32_t>(static_cast<uint64_t>(capacity) * 2 * 5 / (uint64_t{4} * kEntries)) +
+         16;
 }
 
 uint32_t reduce(uint32_t hash, uint32_t range) {

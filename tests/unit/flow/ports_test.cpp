@@ -90,6 +90,8 @@ TEST(SourcePorts, the_minute_is_counted_across_the_wrap_of_the_ticks) {
   const Tick before = 0u - 10 * kSecond;
   taken(ports, before);
   ports.give(be16::from(5000), before);
+  EXPECT_TRUE(ports.take(before + 5 * kSecond)->early);
+  ports.give(be16::from(5000), before);
   EXPECT_TRUE(ports.take(before + 59 * kSecond)->early);
   ports.give(be16::from(5000), before);
   EXPECT_FALSE(ports.take(before + 61 * kSecond)->early);
@@ -117,6 +119,24 @@ TEST(SourcePorts, a_range_ends_with_the_last_port_and_goes_on_with_the_first) {
     for (int i = 0; i < 6; ++i) seen.insert(taken(ports, 0));
     EXPECT_EQ(seen, (std::set<uint16_t>{65530, 65531, 65532, 65533, 65534, 65535}));
   }
+}
+
+// A programmer's error: builds with assertions stop, the others keep the port from going to two
+// flows.
+TEST(SourcePortsDeathTest, a_port_that_is_given_back_twice_is_not_handed_out_twice) {
+  SourcePorts::Setup s = setup4();
+  s.first = 5000;
+  s.last = 5001;
+  SourcePorts ports(s);
+  const be16 a = ports.take(0)->port;
+  const be16 b = ports.take(0)->port;
+  ports.give(a, 1);
+  EXPECT_DEBUG_DEATH(ports.give(a, 2), "taken");
+  EXPECT_EQ(ports.in_use(), 1u);
+  EXPECT_EQ(ports.take(3)->port, a);
+  EXPECT_FALSE(ports.take(3).has_value());
+  ports.give(b, 4);
+  EXPECT_EQ(ports.take(5)->port, b);
 }
 
 class SharedPorts : public testing::TestWithParam<std::tuple<bool, uint32_t, uint32_t>> {};

@@ -153,7 +153,8 @@ TEST_F(TableTest, an_equal_hash_is_not_an_equal_key) {
 
 TEST_F(TableTest, a_full_table_allocates_nothing_until_a_flow_ends) {
   std::vector<FlowId> ids;
-  for (uint16_t i = 0; i < table.capacity(); ++i) {
+  const auto capacity = static_cast<uint16_t>(table.capacity());
+  for (uint16_t i = 0; i < capacity; ++i) {
     ForwardKey f = kClient;
     f.client_port = be16::from(static_cast<uint16_t>(1000 + i));
     ids.push_back(add(f, 0, 0, static_cast<uint16_t>(1024 + i)));
@@ -185,6 +186,28 @@ TEST_F(TableTest, a_reused_record_remembers_nothing_of_the_flow_before) {
   EXPECT_EQ(table.used(), 0u);
 }
 
+#ifndef NDEBUG
+using TableDeathTest = TableTest;
+
+TEST_F(TableDeathTest, a_key_that_is_in_the_table_is_not_inserted_again) {
+  add(kClient, 1, 7, 1024);
+  const FlowId same_reverse = table.allocate();
+  ForwardKey f = kClient;
+  f.client_port = be16::from(40001);
+  fill(table.at(same_reverse), f, 1, 7, be16::from(1024));
+  EXPECT_DEATH(table.insert(same_reverse), "find\\(reverse");
+  const FlowId same_forward = table.allocate();
+  fill(table.at(same_forward), kClient, 1, 7, be16::from(1025));
+  EXPECT_DEATH(table.insert(same_forward), "find\\(forward");
+}
+
+TEST_F(TableDeathTest, a_flow_is_not_erased_while_its_timer_is_armed) {
+  const FlowId id = add(kClient, 1, 7, 1024);
+  table.at(id).wheel_slot = 3;
+  EXPECT_DEATH(table.erase(id), "wheel_slot");
+}
+#endif
+
 // With a secret of zeros the address of an IPv4 key has no weight, so these keys share their two
 // buckets.
 class AimedTable : public TableTest {
@@ -209,9 +232,9 @@ TEST_F(AimedTable, too_many_forward_keys_in_one_place_are_refused_and_nothing_is
     }
   }
   EXPECT_TRUE(refused);
-  EXPECT_EQ(in.size(), 16u) << "two buckets of eight";
+  ASSERT_EQ(in.size(), 16u) << "two buckets of eight";
   EXPECT_EQ(table.used(), 16u);
-  for (uint16_t i = 0; i < in.size(); ++i) {
+  for (uint16_t i = 0; i < 16; ++i) {
     const FlowId id = find(in[i]);
     ASSERT_NE(id, kNoFlow);
     EXPECT_EQ(find(reverse(0, 0, static_cast<uint16_t>(1024 + i))), id);

@@ -132,7 +132,7 @@ TEST_F(WheelTest, a_stall_of_many_turns_costs_one_turn_and_loses_nothing) {
   for (int i = 0; i < 2000; ++i) {
     const FlowId id = flow();
     all.insert(id);
-    wheel.arm(id, kStart + static_cast<Tick>(random() % (2 * kTurn)));
+    wheel.arm(id, kStart + static_cast<Tick>(random() % (2 * uint64_t{kTurn})));
   }
   const Tick late = kStart + 1000 * kTurn + 7;
   Ids seen = due(late);
@@ -182,7 +182,7 @@ TEST_P(WheelModel, agrees_with_an_ordered_map) {
   for (uint32_t i = 0; i < kRecords; ++i) ASSERT_NE(table.allocate(), kNoFlow);
 
   // Model time counts 64 bits from a little before the wrap of the ticks.
-  uint64_t now = (uint64_t{1} << 32) - 3 * kTurn + below(1000);
+  uint64_t now = (uint64_t{1} << 32) - 3 * uint64_t{kTurn} + below(1000);
   Wheel wheel(table, static_cast<Tick>(now));
   std::multimap<uint64_t, FlowId> at;  // time from which the record is due -> record
   std::map<FlowId, std::multimap<uint64_t, FlowId>::iterator> armed;

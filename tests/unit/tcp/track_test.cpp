@@ -197,7 +197,7 @@ TEST(Track, only_the_clients_bare_syn_reopens) {
 
 TEST(Track, the_backends_time_wait_answers_our_syn_with_a_bare_ack) {
   Story s = after_syn();
-  EXPECT_EQ(s.backend(ack, 777, 888), Track::syn_sent);
+  EXPECT_EQ(s.backend(ack, 777, 88888), Track::syn_sent);
   EXPECT_TRUE(s.last.stale_ack);
   EXPECT_EQ(s.edges.backend_ack, Seq{1001}) << "a number of the old incarnation";
   EXPECT_EQ(s.client(syn, 1000), Track::syn_sent);
