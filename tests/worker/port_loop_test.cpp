@@ -39,6 +39,14 @@ struct Machine {
     auto started = Runtime::start(*eal, {{{"front", device, {{kOurs, 24}}, 1500}}, 1024});
     EXPECT_TRUE(started.ok()) << started.error();
     runtime = std::move(started).value();
+    // What stands in a buffer must not leave with a padded frame.
+    rte_mempool_obj_iter(
+        runtime->pool(0),
+        [](rte_mempool*, void*, void* object, unsigned) {
+          const auto* m = static_cast<const rte_mbuf*>(object);
+          std::memset(m->buf_addr, 0xee, m->buf_len);
+        },
+        nullptr);
 
     snapshot.serial = 1;
     snapshot.ports = runtime->ports();
@@ -65,8 +73,6 @@ struct Machine {
   void feed(const std::vector<uint8_t>& bytes) {
     rte_mbuf* m = rte_pktmbuf_alloc(runtime->pool(0));
     ASSERT_NE(m, nullptr);
-    // What stood there before must not leave with a padded frame.
-    std::memset(m->buf_addr, 0xee, m->buf_len);
     std::memcpy(rte_pktmbuf_append(m, static_cast<uint16_t>(bytes.size())), bytes.data(),
                 bytes.size());
     ASSERT_EQ(rte_ring_enqueue(in, m), 0);
@@ -239,6 +245,10 @@ TEST(Loop, IsOfflineForRcuWhileItNapsAndAfterItsEnd) {
     rte_rcu_qsbr* rcu = machine.runtime->shared().rcu;
     const uint64_t token = rte_rcu_qsbr_start(rcu);
     EXPECT_TRUE(soon([&] { return rte_rcu_qsbr_check(rcu, token, false) == 1; }));
+    // Naps are short, so a report at their end would do for that; offline says more.
+    EXPECT_TRUE(soon([&] {
+      return __atomic_load_n(&rcu->qsbr_cnt[0].cnt, __ATOMIC_RELAXED) == __RTE_QSBR_CNT_THR_OFFLINE;
+    }));
     machine.workers->stop();
     const uint64_t after = rte_rcu_qsbr_start(rcu);
     EXPECT_EQ(rte_rcu_qsbr_check(rcu, after, false), 1);
