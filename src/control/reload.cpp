@@ -59,8 +59,8 @@ Controller::Impl::Reloaded Controller::Impl::reload() {
   if (!loaded.ok()) {
     std::vector<std::string> problems;
     for (const config::Problem& p : loaded.problems) problems.push_back(p.to_string());
-    return refused(plural(problems.size(), "problem") + " in the configuration",
-                   std::move(problems));
+    const std::string why = plural(problems.size(), "problem") + " in the configuration";
+    return refused(why, std::move(problems));
   }
   std::vector<std::string> restart = config::restart_needed(setup_.document, loaded.document);
   if (!restart.empty()) return refused("the changes need a restart", std::move(restart));

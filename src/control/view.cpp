@@ -95,13 +95,17 @@ json backend_json(const View& v, uint16_t slot, const PoolPlace* place) {
 json service_json(const View& v, uint16_t slot) {
   const dataplane::ServiceEntry& s = v.slots.services[slot].entry;
   const ServiceTotals t = v.notes.service_totals(slot);
-  size_t up = 0, total = 0;
+  size_t up = 0, usable = 0, total = 0;
   std::string pool;
   if (s.configured) {
     const dataplane::PoolEntry& entry = v.snapshot.pools[s.pool];
     pool = entry.name;
     total = entry.members.size();
-    for (const uint16_t backend : entry.members) up += v.status(backend).accepts_new() ? 1 : 0;
+    for (const uint16_t backend : entry.members) {
+      const BackendStatus status = v.status(backend);
+      up += status.state() == balance::State::up ? 1 : 0;
+      usable += status.accepts_new() ? 1 : 0;
+    }
   }
   return {{"name", s.name},
           {"vip", s.vip.to_string()},
@@ -109,7 +113,7 @@ json service_json(const View& v, uint16_t slot) {
           {"protocol", protocol_name(s.protocol)},
           {"mode", "nat"},
           {"pool", pool},
-          {"state", up != 0 ? "up" : "down"},
+          {"state", usable != 0 ? "up" : "down"},
           {"configured", s.configured},
           {"backends_up", up},
           {"backends_total", total},

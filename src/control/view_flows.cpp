@@ -57,7 +57,7 @@ json flow_json(const View& v, unsigned worker, const flow::Record& r, Tick now) 
           {"source", v.slots.sources[r.source].address.to_string()},
           {"source_port", r.source_port.host()},
           {"pool", b.pool},
-          {"name", b.name},
+          {"backend_name", b.name},
           {"backend", b.endpoint.address.to_string()},
           {"backend_port", b.endpoint.port.host()},
           {"state", tcp::track_name(r.state)},

@@ -106,13 +106,16 @@ TEST_F(ViewTest, services_have_the_promised_fields) {
 }
 
 TEST_F(ViewTest, a_service_is_up_while_one_backend_takes_new_clients) {
-  EXPECT_EQ((*service_rows(view(), "web", false))[0]["state"], "up") << "unknown counts as up";
+  const auto row = [this] { return (*service_rows(view(), "web", false))[0]; };
+  EXPECT_EQ(row()["state"], "up") << "unknown takes clients";
+  EXPECT_EQ(row()["backends_up"], 0) << "but no check has seen it up";
   status_[0] = {Admin::drain, Health::up};
-  EXPECT_EQ((*service_rows(view(), "web", false))[0]["backends_up"], 1);
+  status_[1] = {Admin::up, Health::up};
+  EXPECT_EQ(row()["state"], "up");
+  EXPECT_EQ(row()["backends_up"], 1);
   status_[1] = {Admin::up, Health::down};
-  const json row = (*service_rows(view(), "web", false))[0];
-  EXPECT_EQ(row["backends_up"], 0);
-  EXPECT_EQ(row["state"], "down");
+  EXPECT_EQ(row()["state"], "down");
+  EXPECT_EQ(row()["backends_up"], 0);
 }
 
 TEST_F(ViewTest, counters_are_summed_over_the_workers) {
@@ -364,7 +367,7 @@ TEST_F(ViewTest, flows_have_the_promised_fields) {
   EXPECT_EQ(rows[0]["backend"], "10.2.0.11");
   EXPECT_EQ(rows[0]["backend_port"], 80);
   EXPECT_EQ(rows[0]["pool"], "web");
-  EXPECT_EQ(rows[0]["name"], "s1");
+  EXPECT_EQ(rows[0]["backend_name"], "s1");
   EXPECT_EQ(rows[0]["state"], "established");
   EXPECT_EQ(rows[0]["reason"], "source");
   EXPECT_EQ(rows[0]["spliced"], false);
