@@ -1,0 +1,417 @@
+// The control thread as a whole: over its socket, with threads that play the workers.
+#include "limpet/control/controller.h"
+
+#include <gtest/gtest.h>
+#include <rte_ring_elem.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+#include <mutex>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "limpet/base/log.h"
+#include "limpet/control/client.h"
+#include "sample.h"
+#include "telemetry.h"
+
+namespace limpet::control {
+namespace {
+
+using namespace std::chrono_literals;
+using dataplane::ToWorker;
+using nlohmann::json;
+
+// Does what a worker does with the control side: drains its ring, reports quiescent, reads the
+// snapshot, answers queries.
+class FakeWorker {
+ public:
+  FakeWorker(dataplane::Shared& shared, dataplane::WorkerStats& stats, unsigned id)
+      : shared_(shared), stats_(stats), id_(id), thread_([this] { run(); }) {}
+  ~FakeWorker() { stop(); }
+  void stop() {
+    stop_ = true;
+    if (thread_.joinable()) thread_.join();
+  }
+  balance::BackendStatus status(uint16_t slot) {
+    const std::lock_guard lock(mutex_);
+    return states_[slot];
+  }
+  uint64_t serial() const { return stats_.worker.snapshot.get(); }
+  std::atomic<bool> answers{true};
+
+ private:
+  void run() {
+    rte_rcu_qsbr_thread_register(shared_.rcu, id_);
+    rte_rcu_qsbr_thread_online(shared_.rcu, id_);
+    while (!stop_) {
+      ToWorker m;
+      while (rte_ring_sc_dequeue_elem(shared_.rings[id_].control, &m, sizeof m) == 0) {
+        if (m.type == ToWorker::Type::query) {
+          waiting_.push_back(m.query);
+          continue;
+        }
+        const std::lock_guard lock(mutex_);
+        states_[m.slot] = m.status;
+      }
+      rte_rcu_qsbr_quiescent(shared_.rcu, id_);
+      const auto* snapshot = shared_.snapshot.load(std::memory_order_acquire);
+      if (snapshot != nullptr) {
+        stats_.worker.snapshot.set(snapshot->serial);
+        for (const auto& b : snapshot->backends) bytes_ += b.name.size();  // a reader's touch
+      }
+      while (answers && !waiting_.empty()) {
+        answer(*waiting_.back());
+        waiting_.pop_back();
+      }
+      std::this_thread::sleep_for(100us);
+    }
+    rte_rcu_qsbr_thread_offline(shared_.rcu, id_);
+    rte_rcu_qsbr_thread_unregister(shared_.rcu, id_);
+  }
+  // Three flows, or two neighbors, or as many as there is room for.
+  void answer(dataplane::Query& q) {
+    q.now = 100'000;
+    const size_t have = q.kind == dataplane::QueryKind::flows ? 3 : 2;
+    const size_t room = q.kind == dataplane::QueryKind::flows ? q.flows.size() : q.neighbors.size();
+    q.filled = static_cast<uint32_t>(std::min(have, room));
+    q.truncated = have > room;
+    for (uint32_t i = 0; i < q.filled; ++i) {
+      if (q.kind == dataplane::QueryKind::flows) {
+        flow::Record& r = q.flows[i];
+        r = {};
+        r.protocol = 6;
+        r.backend_generation = 1;
+        r.client = IpAddress::v4(192, 0, 2, static_cast<uint8_t>(id_));
+        r.last_seen = r.created = q.now;
+        if (q.service != dataplane::kNoSlot) r.service = q.service;
+      } else {
+        q.neighbors[i] = {};
+        q.neighbors[i].port = static_cast<uint16_t>(i);
+        q.neighbors[i].address = IpAddress::v4(10, 1, 0, static_cast<uint8_t>(i));
+      }
+    }
+    q.done.store(true, std::memory_order_release);
+  }
+  dataplane::Shared& shared_;
+  dataplane::WorkerStats& stats_;
+  unsigned id_;
+  std::atomic<bool> stop_{false};
+  std::mutex mutex_;
+  std::map<uint16_t, balance::BackendStatus> states_;
+  std::vector<dataplane::Query*> waiting_;
+  size_t bytes_ = 0;
+  std::thread thread_;
+};
+
+class ControllerTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    log_set_level(LogLevel::error);
+    static int count = 0;
+    char name[] = "/tmp/limpet-control-test-XXXXXX";
+    directory_ = mkdtemp(name);
+    // Checks would go to addresses that are not there.
+    sample_ =
+        with(kSample, "{ name = \"web\";\n", "{ name = \"web\"; health = { type = \"none\"; };\n");
+    write_file(sample_);
+    auto shared = dataplane::Shared::create(2, "ctl" + std::to_string(++count));
+    ASSERT_TRUE(shared.ok()) << shared.error();
+    shared_ = std::move(*shared);
+    control::Setup setup;
+    setup.config_file = directory_ + "/limpet.cfg";
+    config::Loaded loaded = config::load_file(setup.config_file);
+    ASSERT_TRUE(loaded.ok());
+    setup.document = loaded.document;
+    setup.shared = shared_.get();
+    setup.ports = ports_of(setup.document, 2);
+    for (unsigned w = 0; w < 2; ++w)
+      setup.workers.push_back({w, w + 1, "adaptive", 100, 85, 64, &stats_[w]});
+    setup.toeplitz = &toeplitz_;
+    setup.runtime_dir = directory_;
+    setup.mbufs_in_use = [] { return 5u; };
+    setup.mbuf_pool_size = 50;
+    auto controller = Controller::create(std::move(setup));
+    ASSERT_TRUE(controller.ok()) << controller.error();
+    controller_ = std::move(*controller);
+    ASSERT_TRUE(controller_->publish_first().ok());
+    for (unsigned w = 0; w < 2; ++w)
+      workers_.push_back(std::make_unique<FakeWorker>(*shared_, stats_[w], w));
+    thread_ = std::thread([this] { status_ = controller_->run(); });
+  }
+  void TearDown() override {
+    controller_->stop(0);
+    if (thread_.joinable()) thread_.join();
+    workers_.clear();
+    controller_.reset();
+    EXPECT_FALSE(std::filesystem::exists(directory_ + "/limpet.sock"));
+    std::filesystem::remove_all(directory_);
+    log_set_level(LogLevel::info);
+  }
+  void write_file(const std::string& text) { std::ofstream(directory_ + "/limpet.cfg") << text; }
+  json ask(const json& request) {
+    const Reply r = ask_daemon(directory_ + "/limpet.sock", request.dump());
+    EXPECT_EQ(r.kind, Reply::Kind::answered) << r.error;
+    return json::parse(r.line, nullptr, false);
+  }
+  json show(const char* what, const json& more = json::object()) {
+    json request = {{"cmd", "show"}, {"what", what}};
+    request.update(more);
+    const json reply = ask(request);
+    EXPECT_EQ(reply["ok"], true) << reply;
+    return reply["data"];
+  }
+  template <class Done>
+  bool eventually(Done done) {
+    for (int i = 0; i < 2000; ++i) {
+      if (done()) return true;
+      std::this_thread::sleep_for(1ms);
+    }
+    return false;
+  }
+
+  std::string directory_, sample_;
+  flow::Toeplitz toeplitz_{flow::kDefaultRssKey};
+  dataplane::WorkerStats stats_[2] = {{2, 16, 16}, {2, 16, 16}};
+  std::unique_ptr<dataplane::Shared> shared_;
+  std::unique_ptr<Controller> controller_;
+  std::vector<std::unique_ptr<FakeWorker>> workers_;
+  std::thread thread_;
+  std::atomic<int> status_{-1};
+};
+
+TEST_F(ControllerTest, every_table_is_shown_in_its_envelope) {
+  for (const char* what : {"services", "backends", "workers", "drops", "neighbors", "flows"}) {
+    const json data = show(what);
+    EXPECT_EQ(data["schema"], 1);
+    EXPECT_EQ(data["pid"], getpid());
+    EXPECT_GE(data["uptime_s"].get<double>(), 0);
+    EXPECT_EQ(data["truncated"], false) << what;
+    EXPECT_FALSE(data[what].empty()) << what;
+  }
+  EXPECT_EQ(show("workers")["workers"][0]["mbufs"], (json{{"pool", 50}, {"in_use", 5}}));
+}
+
+TEST_F(ControllerTest, flows_of_all_workers_up_to_the_limit) {
+  EXPECT_EQ(show("flows")["flows"].size(), 6u);
+  const json four = show("flows", {{"limit", 4}});
+  EXPECT_EQ(four["flows"].size(), 4u);
+  EXPECT_EQ(four["truncated"], true);
+  EXPECT_EQ(show("flows", {{"limit", 6}})["truncated"], false);
+  EXPECT_EQ(show("flows", {{"limit", 2}})["truncated"], true);
+  EXPECT_EQ(show("flows", {{"name", "echo"}})["flows"][0]["service"], "echo");
+  EXPECT_EQ(show("neighbors", {{"name", "back"}})["neighbors"].size(), 2u);
+}
+
+TEST_F(ControllerTest, names_that_do_not_exist_are_errors) {
+  for (const auto& [what, none] : std::map<std::string, std::string>{{"services", "x"},
+                                                                     {"backends", "x/y"},
+                                                                     {"workers", "9"},
+                                                                     {"flows", "x"},
+                                                                     {"neighbors", "x"}}) {
+    const json reply = ask({{"cmd", "show"}, {"what", what}, {"name", none}});
+    EXPECT_EQ(reply["ok"], false) << what;
+    EXPECT_FALSE(reply["error"].get<std::string>().empty());
+  }
+}
+
+TEST_F(ControllerTest, a_worker_that_does_not_answer_is_an_error_after_the_deadline) {
+  workers_[1]->answers = false;
+  const auto start = std::chrono::steady_clock::now();
+  const json reply = ask({{"cmd", "show"}, {"what", "flows"}});
+  EXPECT_GE(std::chrono::steady_clock::now() - start, 1900ms);
+  EXPECT_EQ(reply["ok"], false);
+  EXPECT_NE(reply["error"].get<std::string>().find("did not answer"), std::string::npos);
+  EXPECT_EQ(show("services")["services"].size(), 2u) << "the rest works";
+  workers_[1]->answers = true;  // late: writes into the query, which is still there
+  EXPECT_EQ(show("flows")["flows"].size(), 6u);
+}
+
+TEST_F(ControllerTest, a_question_delays_nobody_else) {
+  workers_[0]->answers = false;
+  std::thread slow([this] { ask({{"cmd", "show"}, {"what", "neighbors"}}); });
+  std::this_thread::sleep_for(50ms);
+  const auto start = std::chrono::steady_clock::now();
+  show("services");
+  EXPECT_LT(std::chrono::steady_clock::now() - start, 1s);
+  workers_[0]->answers = true;
+  slow.join();
+}
+
+TEST_F(ControllerTest, the_operator_takes_a_backend_out_and_puts_it_back) {
+  for (const auto& [word, admin] :
+       std::map<std::string, balance::Admin>{{"drain", balance::Admin::drain},
+                                             {"down", balance::Admin::down},
+                                             {"up", balance::Admin::up}}) {
+    const json reply = ask({{"cmd", "backend"}, {"name", "web/s1"}, {"state", word}});
+    ASSERT_EQ(reply["ok"], true) << reply;
+    EXPECT_EQ(reply["data"]["admin"], word);
+    for (auto& worker : workers_)
+      EXPECT_TRUE(eventually([&] { return worker->status(1).admin == admin; })) << word;
+    EXPECT_EQ(show("backends", {{"name", "web/s1"}})["backends"][0]["admin"], word);
+    EXPECT_EQ(show("backends", {{"name", "web/s1"}})["backends"][0]["reason"], "operator: " + word);
+  }
+  EXPECT_EQ(ask({{"cmd", "backend"}, {"name", "web"}, {"state", "up"}})["ok"], false);
+  EXPECT_EQ(ask({{"cmd", "backend"}, {"name", "web/s7"}, {"state", "up"}})["ok"], false);
+}
+
+TEST_F(ControllerTest, a_reload_reaches_the_workers) {
+  write_file(with(sample_, "weight = 2; } ); }",
+                  "weight = 2; }, { name = \"s2\"; address = \"10.2.0.12\"; port = 80; } ); }"));
+  const json reply = ask({{"cmd", "reload"}});
+  ASSERT_EQ(reply["ok"], true) << reply;
+  EXPECT_EQ(reply["data"]["snapshot"], 2);
+  EXPECT_EQ(show("backends")["backends"].size(), 4u);
+  for (auto& worker : workers_) EXPECT_TRUE(eventually([&] { return worker->serial() == 2; }));
+}
+
+TEST_F(ControllerTest, the_operators_word_survives_a_reload) {
+  ask({{"cmd", "backend"}, {"name", "web/s1"}, {"state", "drain"}});
+  write_file(with(sample_, "weight = 2", "weight = 3"));
+  ASSERT_EQ(ask({{"cmd", "reload"}})["ok"], true);
+  const json row = show("backends", {{"name", "web/s1"}})["backends"][0];
+  EXPECT_EQ(row["admin"], "drain");
+  EXPECT_EQ(row["weight"], 3);
+}
+
+TEST_F(ControllerTest, a_bad_file_changes_nothing_and_every_problem_is_told) {
+  write_file(
+      with(with(sample_, "weight = 2", "weight = 999"), "pool = \"echo\"", "pool = \"ecko\""));
+  const json reply = ask({{"cmd", "reload"}});
+  EXPECT_EQ(reply["ok"], false);
+  EXPECT_EQ(reply["problems"].size(), 2u) << reply;
+  const std::string error = reply["error"].get<std::string>();
+  EXPECT_EQ(error.find("nothing changed: 2 problems in the configuration\n"), 0u) << error;
+  EXPECT_NE(error.find("999"), std::string::npos);
+  EXPECT_EQ(show("backends", {{"name", "web/s1"}})["backends"][0]["weight"], 2);
+  EXPECT_EQ(workers_[0]->serial(), 1u);
+}
+
+TEST_F(ControllerTest, a_file_that_is_gone_changes_nothing) {
+  std::filesystem::remove(directory_ + "/limpet.cfg");
+  EXPECT_EQ(ask({{"cmd", "reload"}})["ok"], false);
+  EXPECT_EQ(show("services")["services"].size(), 2u);
+}
+
+TEST_F(ControllerTest, what_needs_a_restart_is_refused_with_the_reasons) {
+  write_file(
+      with(sample_, "ports = (", "poll = \"spin\"; capacity = { flows = 2048; };\nports = ("));
+  const json reply = ask({{"cmd", "reload"}});
+  EXPECT_EQ(reply["ok"], false);
+  EXPECT_EQ(reply["problems"].size(), 2u) << reply;
+  write_file(with(sample_, "{ name = \"echo\"; health",
+                  "{ name = \"echo\"; source_ports = [ 2000, 3000 ]; health"));
+  EXPECT_NE(ask({{"cmd", "reload"}})["error"].get<std::string>().find("restart"),
+            std::string::npos);
+}
+
+TEST_F(ControllerTest, sighup_reloads) {
+  write_file(with(sample_, "weight = 2", "weight = 3"));
+  kill(getpid(), SIGHUP);
+  EXPECT_TRUE(eventually([&] {
+    return show("backends", {{"name", "web/s1"}})["backends"][0]["weight"] == 3;
+  }));
+}
+
+TEST_F(ControllerTest, sigterm_ends_the_loop_with_0) {
+  kill(getpid(), SIGTERM);
+  thread_.join();
+  EXPECT_EQ(status_, 0);
+}
+
+TEST_F(ControllerTest, stop_ends_the_loop_with_the_given_status) {
+  controller_->stop(3);
+  thread_.join();
+  EXPECT_EQ(status_, 3);
+}
+
+TEST_F(ControllerTest, a_removed_backend_goes_once_its_flows_have_ended) {
+  stats_[1].backends[1].connections_active.add(1);
+  write_file(with(sample_, "10.2.0.11", "10.2.0.12"));
+  ASSERT_EQ(ask({{"cmd", "reload"}})["ok"], true);
+  EXPECT_EQ(show("backends")["backends"].size(), 3u);
+  EXPECT_EQ(show("backends", {{"all", true}})["backends"].size(), 4u);
+  stats_[1].backends[1].connections_active.sub(1);
+  EXPECT_TRUE(eventually([&] {
+    return show("backends", {{"all", true}})["backends"].size() == 3;
+  }));
+  EXPECT_TRUE(eventually([&] { return workers_[0]->serial() == 3; }));
+}
+
+TEST_F(ControllerTest, reloads_in_quick_succession_under_readers) {
+  for (int i = 0; i < 40; ++i) {
+    write_file(with(sample_, "weight = 2", "weight = " + std::to_string(i % 9 + 1)));
+    ASSERT_EQ(ask({{"cmd", "reload"}})["ok"], true);
+  }
+  for (auto& worker : workers_) EXPECT_TRUE(eventually([&] { return worker->serial() == 41; }));
+}
+
+TEST_F(ControllerTest, explain_and_log_level) {
+  const json reply = ask({{"cmd", "explain"}, {"client", "192.0.2.7"}, {"service", "web"}});
+  ASSERT_EQ(reply["ok"], true);
+  EXPECT_EQ(reply["data"]["reason"], "source");
+  EXPECT_EQ(ask({{"cmd", "explain"}, {"client", "x"}, {"service", "web"}})["ok"], false);
+  EXPECT_EQ(ask({{"cmd", "log-level"}, {"level", "warning"}})["ok"], true);
+  EXPECT_TRUE(log_enabled(LogLevel::warning));
+  EXPECT_FALSE(log_enabled(LogLevel::notice));
+}
+
+TEST_F(ControllerTest, garbage_is_answered_and_nothing_breaks) {
+  const Reply r = ask_daemon(directory_ + "/limpet.sock", "GET / HTTP/1.1");
+  ASSERT_EQ(r.kind, Reply::Kind::answered);
+  EXPECT_EQ(json::parse(r.line)["ok"], false);
+  EXPECT_EQ(show("services")["services"].size(), 2u);
+}
+
+TEST_F(ControllerTest, telemetry_asks_the_control_thread) {
+  EXPECT_EQ(Telemetry::question("/limpet/services", ""), (json{"web", "echo"}));
+  EXPECT_EQ(Telemetry::question("/limpet/services", "1"), (json{"echo"}));
+  EXPECT_EQ(Telemetry::question("/limpet/services", "9"), json::array());
+  EXPECT_EQ(Telemetry::question("/limpet/backends", ""), (json{"web/s0", "web/s1", "echo/e0"}));
+  EXPECT_EQ(Telemetry::question("/limpet/workers", ""), (json{"0", "1"}));
+  EXPECT_EQ(Telemetry::question("/limpet/backend", "web/s1")["weight"], 2);
+  EXPECT_EQ(Telemetry::question("/limpet/service", "web")["vip"], "10.1.0.100");
+  EXPECT_EQ(Telemetry::question("/limpet/worker", "1")["lcore"], 2);
+  EXPECT_TRUE(Telemetry::question("/limpet/backend", "web/s9").is_null());
+  EXPECT_TRUE(Telemetry::question("/limpet/backend", "").is_null());
+  EXPECT_TRUE(Telemetry::question("/limpet/nothing", "").is_null());
+}
+
+TEST_F(ControllerTest, telemetry_sums_drops_over_ports_and_workers) {
+  stats_[0].drops[0][static_cast<size_t>(Drop::no_flow)].packets.add(2);
+  stats_[1].drops[1][static_cast<size_t>(Drop::no_flow)].packets.add(3);
+  const json all = Telemetry::question("/limpet/drops", "");
+  EXPECT_EQ(all["no_flow"], 5);
+  EXPECT_EQ(all["no_route"], 0);
+  EXPECT_EQ(Telemetry::question("/limpet/drops", "1")["no_flow"], 3);
+  EXPECT_TRUE(Telemetry::question("/limpet/drops", "7").is_null());
+}
+
+TEST_F(ControllerTest, telemetry_waits_a_second_at_most_for_a_control_thread_that_has_ended) {
+  controller_->stop(0);
+  thread_.join();
+  const auto start = std::chrono::steady_clock::now();
+  EXPECT_TRUE(Telemetry::question("/limpet/services", "").is_null());
+  EXPECT_LT(std::chrono::steady_clock::now() - start, 1500ms);
+}
+
+TEST_F(ControllerTest, many_clients_at_a_time) {
+  std::vector<std::thread> clients;
+  std::atomic<int> good{0};
+  for (int i = 0; i < 8; ++i)
+    clients.emplace_back([&, i] {
+      for (int n = 0; n < 20; ++n) {
+        const char* what = i % 2 == 0 ? "flows" : "backends";
+        if (show(what)[what].size() == (i % 2 == 0 ? 6u : 3u)) ++good;
+      }
+    });
+  for (std::thread& t : clients) t.join();
+  EXPECT_EQ(good, 160);
+}
+
+}  // namespace
+}  // namespace limpet::control
