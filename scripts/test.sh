@@ -91,7 +91,7 @@ for name in "${groups[@]}"; do
     asan) group asan asan ;;
     thread) group thread thread ;;
     fuzz) group fuzz fuzz ;;
-    lab) group lab tests/lab/run.py ;;
+    lab) group lab tests/lab/run.py --jobs 2 ;;  # mostly they wait
     mutate) group mutate mutate ;;
     sim | nic) group "$name" echo "SKIP $name: no tests in this version" ;;
   esac

@@ -181,13 +181,16 @@ def one_dies(home):
 
 
 def show():
-    print("\n  limpetctl show backends")
-    for line in output(*CTL, "show", "backends").splitlines():
-        print("  " + line)
+    for pool in ("web4", "web6"):
+        print(f"\n  limpetctl show backends {pool}")
+        for line in output(*CTL, "show", "backends", pool).splitlines():
+            print("  " + line)
     drops = collections.Counter()
     for d in json.loads(output(*CTL, "show", "drops", "--json"))["drops"]:
         drops[d["reason"]] += d["packets"]
     print("\n  packets dropped, by reason: " + (", ".join(f"{r} {n}" for r, n in drops.items() if n) or "none"))
+    if drops["own_source_mac"]:
+        print("  (own_source_mac: the kernel's health checks on their way out of limpet's own interface)")
 
 
 def main():

@@ -1,10 +1,11 @@
 #!/usr/bin/python3
-"""Runs the lab's tests: run.py [-k PATTERN] [--list] [--json FILE] [--keep]
+"""Runs the lab's tests: run.py [-k PATTERN] [--jobs N] [--list] [--json FILE] [--keep]
 
-One line a test. Each case has a lab of its own, named after this process; --keep leaves the lab of the
-first failure up and stops there. Exit status 0 if nothing failed.
+One line a test. Each case has a lab of its own, named after this process, so several can run side by
+side. --keep leaves the lab of the first failure up and stops there. Exit status 0 if nothing failed.
 """
 import argparse
+import concurrent.futures
 import importlib
 import json
 import os
@@ -35,9 +36,13 @@ def collect():
                 yield name, function, case
 
 
-def run_case(name, function, case, keep):
+live = {}  # lab name -> Lab: what an interruption has to take down
+
+
+def run_case(number, function, case, keep):
     """(result, message): PASS, FAIL or SKIP."""
-    lab = Lab(f"test{os.getpid()}", **case)
+    lab = Lab(f"test{os.getpid()}-{number}", **case)
+    live[lab.name] = lab
     result, message = "PASS", ""
     try:
         lab.up()
@@ -57,14 +62,17 @@ def run_case(name, function, case, keep):
         message += "\n  limpet's log ends:\n    " + "\n    ".join(lab.log().splitlines()[-15:])
         if keep:
             print(f"kept: lab '{lab.name}'; scripts/lab/down.sh {lab.name} when done")
+            del live[lab.name]
             return result, message
     lab.down()
+    del live[lab.name]
     return result, message
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("-k", default="", help="only tests whose name matches this regular expression")
+    parser.add_argument("--jobs", type=int, default=1, help="labs at the same time")
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--json", help="write results here, one object a line")
     parser.add_argument("--keep", action="store_true", help="stop at the first failure, leave its lab up")
@@ -79,21 +87,30 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     results = []
     out = open(args.json, "w") if args.json else None
-    for name, function, case in chosen:
+
+    def timed(number, function, case):
         start = time.monotonic()
-        try:
-            result, message = run_case(name, function, case, args.keep)
-        except BaseException:
-            Lab(f"test{os.getpid()}").down()
-            raise
-        seconds = time.monotonic() - start
-        results.append(result)
-        print(f"{result} lab {name} ({seconds:.1f} s)" + (f": {message}" if message else ""), flush=True)
-        if out:
-            print(json.dumps({"name": name, "result": result, "seconds": round(seconds, 1),
-                              "message": message}), file=out, flush=True)
-        if result == "FAIL" and args.keep:
-            break
+        return *run_case(number, function, case, args.keep), time.monotonic() - start
+
+    pool = concurrent.futures.ThreadPoolExecutor(1 if args.keep else args.jobs)
+    pending = {pool.submit(timed, i, f, c): n for i, (n, f, c) in enumerate(chosen)}
+    try:
+        for future in concurrent.futures.as_completed(pending):
+            name = pending[future]
+            result, message, seconds = future.result()
+            results.append(result)
+            print(f"{result} lab {name} ({seconds:.1f} s)" + (f": {message}" if message else ""), flush=True)
+            if out:
+                print(json.dumps({"name": name, "result": result, "seconds": round(seconds, 1),
+                                  "message": message}), file=out, flush=True)
+            if result == "FAIL" and args.keep:
+                pool.shutdown(cancel_futures=True)
+                break
+    except BaseException:  # an interruption: what runs loses its lab and ends with it
+        pool.shutdown(wait=False, cancel_futures=True)
+        for lab in list(live.values()):
+            lab.down()
+        os._exit(143)
     print(f"== lab: {results.count('PASS')} passed, {results.count('FAIL')} failed, {results.count('SKIP')} skipped")
     return 1 if "FAIL" in results else 0
 
