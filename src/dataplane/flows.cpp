@@ -85,6 +85,8 @@ void Worker::from_backend(Work& w) {
     } else {
       suspect(id, step);
     }
+  } else {
+    r.flags |= flow::answered;
   }
   r.last_seen = tick_;
   to_client(w, id);

@@ -291,6 +291,9 @@ FlowId Table::victim(uint64_t random, Tick now, unsigned samples) const {
       case tcp::Track::syn_received:
         if (older(id, half_open)) half_open = id;
         break;
+      case tcp::Track::datagram:  // nobody answered: all that a flood with false sources makes
+        if ((r.flags & answered) == 0 && older(id, half_open)) half_open = id;
+        break;
       default:
         break;
     }

@@ -47,6 +47,7 @@ enum Flag : uint8_t {
   early_reuse = 0x01,  // source port was taken again within 60 s of its last use
   syn_held = 0x02,     // a copy of the SYN is kept until the backend answers
   reset_seen = 0x04,   // a reset passed that we cannot prove exact, and nothing since
+  answered = 0x08,     // datagrams: the backend has sent one
 };
 
 }  // namespace limpet::flow

@@ -433,12 +433,12 @@ TEST_F(Victim, of_an_empty_table_is_nobody) {
   EXPECT_EQ(table.victim(1, 1000), kNoFlow);
 }
 
-TEST_F(Victim, is_never_an_established_or_closing_flow_nor_a_datagram_flow) {
+TEST_F(Victim, is_never_an_established_or_closing_flow_nor_datagrams_that_are_answered) {
   for (int i = 0; i < 20; ++i) {
     with(tcp::Track::established, 0);
     with(tcp::Track::fin_client, 0);
     with(tcp::Track::fin_backend, 0);
-    with(tcp::Track::datagram, 0);
+    table.at(with(tcp::Track::datagram, 0)).flags = answered;
   }
   for (uint64_t random = 0; random < 100; ++random) EXPECT_EQ(table.victim(random, 1000), kNoFlow);
 }
@@ -453,6 +453,14 @@ TEST_F(Victim, has_ended_rather_than_is_half_open_and_has_been_idle_longest) {
   with(tcp::Track::closed, 940);
   const FlowId oldest = with(tcp::Track::time_wait, 930);
   EXPECT_EQ(table.victim(1, 1000, 1000), oldest);
+}
+
+TEST_F(Victim, is_a_datagram_flow_that_nobody_answered_when_nothing_has_ended) {
+  with(tcp::Track::syn_sent, 100);
+  const FlowId unanswered = with(tcp::Track::datagram, 50);
+  EXPECT_EQ(table.victim(1, 1000, 1000), unanswered);
+  table.at(unanswered).flags = answered | early_reuse;
+  EXPECT_NE(table.victim(1, 1000, 1000), unanswered);
 }
 
 TEST_F(Victim, is_found_across_the_wrap_of_the_ticks) {
