@@ -56,9 +56,9 @@ Result<Device> Device::inspect(uint16_t id, const PortSetup& setup,
     return Error{d.fault("has no MAC address", e)};
   std::memcpy(d.mac_.bytes.data(), mac.addr_bytes, d.mac_.bytes.size());
 
-  if (char name[IF_NAMESIZE]; d.info_.if_index != 0 && if_indextoname(d.info_.if_index, name))
-    d.interface_ = name;
   if (d.driver_ == "net_af_packet") {
+    if (char name[IF_NAMESIZE]; if_indextoname(d.info_.if_index, name) != nullptr)
+      d.interface_ = name;
     const std::string* framesz = vdev_arguments(eal_arguments, setup.device).find("framesz");
     d.framesz_ = framesz == nullptr ? kAfPacketFramesz : to_number(*framesz, kAfPacketFramesz);
   }

@@ -45,7 +45,7 @@ class Device {
   uint16_t id_ = 0;
   PortSetup setup_;
   std::string driver_;
-  std::string interface_;  // the kernel's, of af_packet and the like; else empty
+  std::string interface_;  // the kernel's, of an af_packet device; else empty
   rte_eth_dev_info info_{};
   PortPlan plan_;
   PortWish wish_;

@@ -65,6 +65,7 @@ class Runtime::Impl {
   uint32_t pool_size = 0;
 
  private:
+  unsigned receiver(size_t port, unsigned queue) const;
   Result<rte_mempool*> make_pool(int socket, uint32_t count, uint16_t data_room);
 
   const Eal& eal_;
@@ -179,7 +180,7 @@ Status Runtime::Impl::start_devices(const RuntimeSetup& setup) {
     Device& d = devices_[i];
     std::vector<rte_mempool*> pool_of_queue;
     for (unsigned q = 0; q < d.planned().rx_queues; ++q)
-      pool_of_queue.push_back(pool_of_worker[q % workers]);
+      pool_of_queue.push_back(pool_of_worker[receiver(i, q)]);
     if (auto started = d.start(pool_of_queue); !started.ok()) return started;
 
     dataplane::PortEntry entry;
@@ -197,6 +198,13 @@ Status Runtime::Impl::start_devices(const RuntimeSetup& setup) {
   return Ok{};
 }
 
+// The worker that reads a queue: the one of its number, unless there are too few to go round; then
+// each port begins with another worker, so that one of them does not get all.
+unsigned Runtime::Impl::receiver(size_t port, unsigned queue) const {
+  const bool few = devices_[port].planned().rx_queues < lcores.size();
+  return static_cast<unsigned>((queue + (few ? port : 0)) % lcores.size());
+}
+
 // Receive queues are dealt out; a worker's transmit queue is the one of its number where there are
 // enough, else shared under a lock.
 void Runtime::Impl::share_out_queues() {
@@ -207,7 +215,7 @@ void Runtime::Impl::share_out_queues() {
     const Device& d = devices_[i];
     const PortPlan& p = d.planned();
     for (uint16_t q = 0; q < p.rx_queues; ++q)
-      queues[q % workers].push_back({static_cast<uint16_t>(i), d.id(), q});
+      queues[receiver(i, q)].push_back({static_cast<uint16_t>(i), d.id(), q});
     std::vector<SpinLock*> locks(p.tx_queues, nullptr);
     if (p.tx_queues < workers)
       for (SpinLock*& lock : locks) {

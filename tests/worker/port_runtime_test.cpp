@@ -2,8 +2,10 @@
 // missing.
 #include "limpet/port/runtime.h"
 
+#include <rte_eth_ring.h>
 #include <rte_ethdev.h>
 #include <rte_mbuf.h>
+#include <rte_ring.h>
 
 #include "port_child.h"
 
@@ -86,6 +88,35 @@ TEST(Runtime, TrustsANicThatTakesKeyAndTable) {
     ASSERT_EQ(rte_eth_dev_rss_reta_query(device, table.data(), info.reta_size), 0);
     for (unsigned i = 0; i < info.reta_size; ++i)
       EXPECT_EQ(table[i / RTE_ETH_RETA_GROUP_SIZE].reta[i % RTE_ETH_RETA_GROUP_SIZE], i % 3);
+  });
+}
+
+// Two ports of one queue each, three workers.
+TEST(Runtime, DealsTheQueuesOfSeveralPortsToSeveralWorkers) {
+  in_child([] {
+    const auto eal = start_eal({"--lcores", "(0-3)@0"});
+    ASSERT_NE(eal, nullptr);
+    RuntimeSetup setup;
+    setup.held_packets = 1024;
+    for (const char* name : {"one", "two"}) {
+      rte_ring* ring = rte_ring_create(name, 64, SOCKET_ID_ANY, RING_F_SP_ENQ | RING_F_SC_DEQ);
+      const int id = rte_eth_from_rings(name, &ring, 1, &ring, 1, 0);
+      char device[RTE_ETH_NAME_MAX_LEN] = "";
+      ASSERT_EQ(rte_eth_dev_get_name_by_port(static_cast<uint16_t>(id), device), 0);
+      setup.ports.push_back(port_on(name, device));
+    }
+    auto started = Runtime::start(*eal, setup);
+    ASSERT_TRUE(started.ok()) << started.error();
+    ASSERT_EQ((*started)->queues(0).size(), 1u);
+    EXPECT_EQ((*started)->queues(0)[0].port, 0);
+    ASSERT_EQ((*started)->queues(1).size(), 1u);
+    EXPECT_EQ((*started)->queues(1)[0].port, 1);
+    EXPECT_TRUE((*started)->queues(2).empty());
+    for (const dataplane::PortEntry& port : (*started)->ports()) {
+      EXPECT_FALSE(port.rss);
+      EXPECT_EQ(port.reta.workers, 3u);
+      EXPECT_EQ(port.reta.size, 128u);
+    }
   });
 }
 
