@@ -107,11 +107,9 @@ struct Machine {
   }
   void expect_identities() {
     using C = dataplane::WorkerCounters;
-    uint64_t all_drops = 0;
     for (unsigned w = 0; w < runtime->workers(); ++w) {
       const dataplane::WorkerCounters& n = runtime->stats(w).worker;
       const uint64_t dropped = runtime->stats(w).drops_total();
-      all_drops += dropped;
       EXPECT_EQ(n.rx.get() + n.handed_in.get(), n.forwarded.get() + n.consumed.get() +
                                                     n.handed_out.get() + n.punted.get() + dropped +
                                                     n.held_packets.get())
