@@ -171,7 +171,8 @@ TEST(Mbufs, AreEnoughForEverythingThatHoldsThemAtOnce) {
 TEST(Mbufs, HaveRoomForTheLargestFrame) {
   EXPECT_EQ(mbuf_data_room(1500, 0), 2176);
   EXPECT_EQ(mbuf_data_room(1500, 2048), 2176);
-  EXPECT_GE(mbuf_data_room(9000, 0), 9000 + 18 + RTE_PKTMBUF_HEADROOM);
+  for (uint16_t mtu = 1280; mtu <= 9600; ++mtu)
+    ASSERT_GE(mbuf_data_room(mtu, 0), mtu + 18 + RTE_PKTMBUF_HEADROOM) << mtu;
   EXPECT_EQ(mbuf_data_room(9000, 16384), 16512);  // a whole slot of the packet ring
   EXPECT_EQ(mbuf_data_room(9600, 0) % 64, 0);
   EXPECT_LE(mbuf_data_room(1500, 1 << 20), UINT16_MAX);
