@@ -96,7 +96,9 @@ void Worker::adopt(const Snapshot* snapshot, const Snapshot* before) {
     dead_[slot] = 0;
   }
   n_.snapshot.set(serial_);
-  if (id_ == 0) announce(before);
+  if (id_ != 0) return;
+  announce(before);
+  flush();  // no frame waits in a buffer while no burst is under way
 }
 
 void Worker::quiescent() {

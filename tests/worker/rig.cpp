@@ -207,7 +207,7 @@ void Rig::received(unsigned w) {
         continue;
       }
       rte_mbuf* m = rte_pktmbuf_alloc(pool_);
-      if (m == nullptr) return;  // as a NIC without buffers: it stays outside
+      if (m == nullptr) break;  // as a NIC without buffers: it stays outside
       uint8_t* room = reinterpret_cast<uint8_t*>(
           rte_pktmbuf_append(m, static_cast<uint16_t>(it->frame.size())));
       if (room == nullptr) throw std::runtime_error("frame larger than the rig's data room");
