@@ -25,15 +25,21 @@ std::string extent(const config::Document& d) {
 
 Status Controller::Impl::apply(const config::Document& document) {
   const Instant now = control_now();
+  const std::vector<balance::BackendStatus> before = publisher_->statuses();
   Result<Publisher::Applied> applied = publisher_->apply(document, now);
   if (!applied) return Error{applied.error()};
   setup_.document = document;
   const Slots& slots = publisher_->slots();
+  std::vector<bool> is_new(slots.backends.size());
+  for (const uint16_t slot : applied->new_backends) is_new[slot] = true;
   for (const uint16_t slot : applied->new_backends)
     notes_.new_backend(
         slot, slots.backends[slot],
         publisher_->status(slot).health == balance::Health::up ? "not checked" : "not checked yet",
         now);
+  for (size_t i = 0; i < slots.backends.size(); ++i)
+    if (slots.backends[i].configured && !is_new[i])
+      log_state(static_cast<uint16_t>(i), before[i], "checks switched off");
   for (const uint16_t slot : applied->new_services)
     notes_.new_service(slot, slots.services[slot].entry);
   checks_->configure(document, *publisher_->current(), now);

@@ -31,6 +31,8 @@ void Controller::Impl::on_health(uint16_t slot, const HealthState::Transition& t
   BackendStatus after = before;
   after.health = transition.to;
   publisher_->set_status(slot, after);
+  if (after == before)  // up already, for lack of checks: now there is a better reason
+    notes_.set_reason(slot, transition.reason, notes_.backend(slot).since);
   log_state(slot, before, transition.reason);
 }
 

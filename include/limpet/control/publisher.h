@@ -49,6 +49,7 @@ class Publisher {
   const dataplane::Snapshot* current() const { return current_.snapshot.get(); }
   // By slot. A new backend starts at {up, unknown}, in a pool without checks at {up, up}.
   balance::BackendStatus status(uint16_t slot) const { return status_[slot]; }
+  const std::vector<balance::BackendStatus>& statuses() const { return status_; }
   // To every worker, now or by the next turns; effective there within one iteration of its arrival.
   void set_status(uint16_t slot, balance::BackendStatus status);
   // `query` must stay until its `done` reads true, or the worker has ended.

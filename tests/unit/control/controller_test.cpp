@@ -14,6 +14,7 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "alone.h"
 #include "limpet/base/log.h"
 #include "limpet/control/client.h"
 #include "sample.h"
@@ -276,6 +277,24 @@ TEST_F(ControllerTest, the_operators_word_survives_a_reload) {
   const json row = show("backends", {{"name", "web/s1"}})["backends"][0];
   EXPECT_EQ(row["admin"], "drain");
   EXPECT_EQ(row["weight"], 3);
+}
+
+TEST_F(ControllerTest, checks_can_be_switched_on_and_off) {
+  if (!g_alone) GTEST_SKIP() << "no network namespace, and the check must not leave the machine";
+  EXPECT_EQ(show("backends", {{"name", "web/s1"}})["backends"][0]["reason"], "not checked");
+  write_file(with(kSample, "{ name = \"web\";\n",
+                  "{ name = \"web\"; health = { type = \"tcp\"; interval = \"50ms\"; timeout = "
+                  "\"20ms\"; };\n"));
+  ASSERT_EQ(ask({{"cmd", "reload"}})["ok"], true);
+  const auto row = [this] { return show("backends", {{"name", "web/s1"}})["backends"][0]; };
+  EXPECT_TRUE(eventually([&] { return row()["state"] == "down"; }));
+  EXPECT_EQ(row()["reason"], "health check: network is unreachable; 1 failed");
+  for (auto& worker : workers_)
+    EXPECT_TRUE(eventually([&] { return worker->status(1).health == balance::Health::down; }));
+  write_file(sample_);
+  ASSERT_EQ(ask({{"cmd", "reload"}})["ok"], true);
+  EXPECT_EQ(row()["state"], "up");
+  EXPECT_EQ(row()["reason"], "checks switched off");
 }
 
 TEST_F(ControllerTest, a_bad_file_changes_nothing_and_every_problem_is_told) {

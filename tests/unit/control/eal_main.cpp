@@ -10,11 +10,16 @@
 #include <string>
 #include <vector>
 
+#include "alone.h"
 #include "limpet/control/controller.h"
+
+bool limpet::control::g_alone = false;
 
 int main(int argc, char** argv) {
   testing::InitGoogleTest(&argc, argv);
   limpet::control::block_signals();  // as the program does: threads of the EAL inherit it
+  limpet::control::g_alone =
+      unshare(CLONE_NEWNET) == 0 || unshare(CLONE_NEWUSER | CLONE_NEWNET) == 0;
   cpu_set_t allowed;
   sched_getaffinity(0, sizeof allowed, &allowed);
   int cpu = 0;

@@ -167,6 +167,18 @@ TEST(Schedule, removing_what_runs_gives_its_place_back) {
   EXPECT_EQ(s.running(), 1u);
 }
 
+TEST(Schedule, an_end_counts_once) {
+  Schedule s(1);
+  s.set(1, "a", milliseconds(100), at(0));
+  s.ended(1, at(50));  // never started
+  ASSERT_TRUE(s.start(at(100)));
+  s.ended(1, at(110));
+  s.ended(1, at(120));
+  EXPECT_EQ(s.running(), 0u);
+  EXPECT_TRUE(s.start(at(210)));
+  EXPECT_FALSE(s.start(at(210)));
+}
+
 TEST(Schedule, another_interval_holds_from_the_next_check_on) {
   Schedule s(10);
   s.set(1, "a", milliseconds(1000), at(0));

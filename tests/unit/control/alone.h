@@ -1,0 +1,8 @@
+// Set by main: the process has a network namespace of its own, so that checks may go anywhere.
+#pragma once
+
+namespace limpet::control {
+
+extern bool g_alone;
+
+}  // namespace limpet::control
