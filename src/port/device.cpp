@@ -55,6 +55,8 @@ Result<Device> Device::inspect(uint16_t id, const PortSetup& setup,
   if (const int e = rte_eth_macaddr_get(id, &mac); e != 0)
     return Error{d.fault("has no MAC address", e)};
   std::memcpy(d.mac_.bytes.data(), mac.addr_bytes, d.mac_.bytes.size());
+  // The kernel's end of a tap has this address, and it is not us but our peer.
+  if (d.driver_ == "net_tap") d.mac_.bytes[5] ^= 1;
 
   if (d.driver_ == "net_af_packet") {
     if (char name[IF_NAMESIZE]; if_indextoname(d.info_.if_index, name) != nullptr)

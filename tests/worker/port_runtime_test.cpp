@@ -6,6 +6,7 @@
 #include <rte_ethdev.h>
 #include <rte_mbuf.h>
 #include <rte_ring.h>
+#include <sys/socket.h>
 
 #include "port_child.h"
 
@@ -138,6 +139,34 @@ TEST(Runtime, NamesTheInterfaceThatAFailedProbeWanted) {
     ASSERT_NE(eal, nullptr);  // the EAL runs on, without the device
     const std::string text = refused(*eal, {{port_on("front", "net_af_packet0")}, 1024});
     EXPECT_TRUE(has(text, "interface nosuch0 does not exist")) << text;
+  });
+}
+
+TEST(Runtime, SaysThatJumboFramesNeedLargerSlotsOfThePacketRing) {
+  const int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+  if (fd < 0) GTEST_SKIP() << "no permission to open packet sockets";
+  close(fd);
+  in_child([] {
+    const auto eal = start_eal({"--lcores", "(0-1)@0", "--vdev=net_af_packet0,iface=lo"});
+    ASSERT_NE(eal, nullptr);
+    const std::string text = refused(*eal, {{port_on("front", "net_af_packet0", 9000)}, 1024});
+    EXPECT_TRUE(has(text, "port front (net_af_packet0)")) << text;
+    EXPECT_TRUE(has(text, "framesz=16384")) << text;
+  });
+}
+
+TEST(Runtime, SharesAnAfPacketPortWithTheKernel) {
+  const int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+  if (fd < 0) GTEST_SKIP() << "no permission to open packet sockets";
+  close(fd);
+  in_child([] {
+    const auto eal = start_eal({"--lcores", "(0-1)@0", "--vdev=net_af_packet0,iface=lo,qpairs=2"});
+    ASSERT_NE(eal, nullptr);
+    auto started = Runtime::start(*eal, {{port_on("front", "net_af_packet0")}, 1024});
+    ASSERT_TRUE(started.ok()) << started.error();
+    EXPECT_TRUE((*started)->ports()[0].kernel_shares);
+    // The kernel fills both queues, so the only worker reads both.
+    EXPECT_EQ((*started)->queues(0).size(), 2u);
   });
 }
 
