@@ -166,8 +166,15 @@ child=
 # shellcheck disable=SC2317  # called by the trap
 finish() {
   local status=$?
-  trap - EXIT INT TERM HUP
-  if [[ -n $child ]] && kill "$child" 2> /dev/null; then wait "$child" 2> /dev/null || true; fi
+  trap - EXIT
+  trap '' INT TERM HUP  # whoever ends us may say so twice; the directory goes all the same
+  if [[ -n $child ]] && kill "$child" 2> /dev/null; then
+    for _ in {1..50}; do
+      kill -0 "$child" 2> /dev/null || break
+      sleep 0.1
+    done
+    kill -KILL "$child" 2> /dev/null || true
+  fi
   rm -rf "$work"
   exit "$status"
 }
