@@ -86,7 +86,8 @@ int main(int argc, char** argv) {
 
   Json request;
   if (show->parsed()) {
-    request = {{"cmd", "show"}, {"what", what}, {"limit", limit}, {"all", all}};
+    request = {{"cmd", "show"}, {"what", what}, {"all", all}};
+    if (show->count("--limit") != 0) request["limit"] = limit;
     request["name"] = name.empty() ? Json() : Json(name);
   } else if (set->parsed()) {
     request = {{"cmd", "backend"}, {"name", backend}, {"state", state}};

@@ -36,6 +36,7 @@ void Worker::from_client(Work& w) {
     if (!table_.live(id)) return new_flow(w);
   }
   if (!tcp) {
+    if ((r.flags & flow::answered) != 0) r.flags |= flow::assured;
     r.last_seen = tick_;
     return to_backend(w, id);
   }
@@ -138,7 +139,6 @@ flow::FlowId Worker::make_flow(const Work& w, uint16_t backend, affinity::Reason
   r.service = w.service;
   r.backend = backend;
   r.backend_generation = snapshot_->backends[backend].generation;
-  r.protocol = f.protocol;
   r.state = f.kind == wire::FrameKind::tcp ? tcp::Track::syn_sent : tcp::Track::datagram;
   r.flags = 0;
   r.reason = static_cast<uint8_t>(reason);
@@ -149,11 +149,12 @@ flow::FlowId Worker::make_flow(const Work& w, uint16_t backend, affinity::Reason
   r.last_seen = r.created = tick_;
   r.client_hop = 0;
   r.hop_stamp = 0;
-  if (!take_source(w, backend, r)) {
+  if (!take_source(w, backend, r) && !(evict(backend) && take_source(w, backend, r))) {
     table_.release(id);
     why = Drop::source_ports_exhausted;
     return flow::kNoFlow;
   }
+  r.protocol = f.protocol;  // only now: a record being built is no victim
   if (!table_.insert(id)) {
     give_source(r);
     table_.release(id);
@@ -276,6 +277,8 @@ void Worker::answer_stale(Work& w, flow::FlowId id) {
       send_by(hop, again, true);
     else
       n_.originated_lost.add();
+    // A backend that goes on like this must not keep us busy: so often for each SYN of the client.
+    if (spend_syn(id)) drop_syn(id);
   }
   consume(w.m);
 }

@@ -9,6 +9,11 @@
 namespace limpet::dataplane {
 namespace {
 
+// A stale connection at the backend ends with one reset; a lost one costs another round.
+constexpr uint8_t kMaxResends = 3;
+// Records looked at for one of a given backend: rarer than ended flows in all.
+constexpr unsigned kBackendSamples = 128;
+
 // Long enough for a client that retransmits to hear that its connection is gone.
 constexpr Tick kTombstone = to_ticks(std::chrono::seconds(10));
 
@@ -78,8 +83,11 @@ void Worker::end_flow(flow::FlowId id) {
 }
 
 // Ended flows first, then half-open ones (a SYN flood evicts itself); established flows never.
-bool Worker::evict() {
-  const flow::FlowId victim = table_.victim(random(), tick_);
+// With `backend`: a flow of that one, whose source ports have run out.
+bool Worker::evict(uint16_t backend) {
+  const flow::FlowId victim = backend == flow::Table::kAnyBackend
+                                  ? table_.victim(random(), tick_)
+                                  : table_.victim(random(), tick_, kBackendSamples, backend);
   if (victim == flow::kNoFlow) return false;
   n_.flows_evicted.add();
   end_flow(victim);
@@ -95,12 +103,18 @@ void Worker::hold_syn(flow::FlowId id, const rte_mbuf* frame) {
   }
   cell.frame = rte_pktmbuf_copy(frame, pool_, 0, UINT32_MAX);
   cell.flow = id;
+  cell.resends = 0;
   if (cell.frame != nullptr) table_.at(id).flags |= flow::syn_held;
 }
 
 rte_mbuf* Worker::held_syn(flow::FlowId id) {
   const HeldSyn& cell = syns_[id % syns_.size()];
   return cell.flow == id ? cell.frame : nullptr;
+}
+
+// True when it has been sent again as often as one SYN of the client may make us.
+bool Worker::spend_syn(flow::FlowId id) {
+  return ++syns_[id % syns_.size()].resends >= kMaxResends;
 }
 
 void Worker::drop_syn(flow::FlowId id) {

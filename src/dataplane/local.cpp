@@ -129,7 +129,9 @@ void Worker::icmp_error(Work& w) {
   Drop why = Drop::no_route;
   const uint16_t hop = about_client_side ? backend_hop(r.backend, why) : client_hop(r, why);
   if (hop == Neighbors::kNone) return drop(w.m, why);
-  if (about_client_side)  // the backend sent the packet in question
+  if (w.f.end - w.f.l3 > snapshot_->ports[neighbors_.at(hop).port].mtu)
+    return drop(w.m, Drop::mtu_exceeded);  // no error about an error (RFC 1122, 3.2.2)
+  if (about_client_side)                   // the backend sent the packet in question
     wire::translate_error(w.bytes(), w.f, *quote,
                           {source, b.address, b.address, source, b.port, r.source_port});
   else

@@ -133,12 +133,10 @@ void Worker::send_reset(rte_mbuf* into, const wire::Reset& reset) {
 Drop Worker::send_icmp(const Work& w, wire::IcmpError error, const IpAddress& from, uint32_t mtu,
                        Drop reason) {
   if (!wire::may_answer_with_error(w.bytes(), w.f)) return reason;
-  if (tick_ - icmp_refill_ >= kSecond) {
-    icmp_refill_ = tick_;
-    icmp_tokens_ = kIcmpPerSecond;
-  }
-  if (icmp_tokens_ == 0) return Drop::icmp_rate_limited;
-  --icmp_tokens_;
+  IcmpBucket& bucket = error == wire::IcmpError::packet_too_big ? icmp_too_big_ : icmp_other_;
+  if (tick_ - bucket.filled >= kSecond) bucket = {kIcmpPerSecond, tick_};
+  if (bucket.tokens == 0) return Drop::icmp_rate_limited;
+  --bucket.tokens;
   rte_mbuf* m = fresh();
   if (m == nullptr) return reason;
   const size_t length = wire::build_icmp_error(room(m), {}, from, w.bytes(), w.f, error, mtu);

@@ -50,9 +50,7 @@ Worker::Worker(const WorkerSetup& setup, Instant now)
       source_turn_(kMaxBackends),
       tx_(kMaxPorts),
       syns_(kHeldSyns),
-      dead_(kMaxBackends),
-      icmp_tokens_(kIcmpPerSecond),
-      icmp_refill_(tick_) {
+      dead_(kMaxBackends) {
   queries_.reserve(64);
   rte_rcu_qsbr_thread_register(shared_.rcu, id_);
   online();

@@ -266,7 +266,7 @@ uint32_t Table::bytes_each() const {
   return static_cast<uint32_t>(sizeof(Record) + (index + capacity_ - 1) / capacity_);
 }
 
-FlowId Table::victim(uint64_t random, Tick now, unsigned samples) const {
+FlowId Table::victim(uint64_t random, Tick now, unsigned samples, uint16_t backend) const {
   if (fresh_ == 0) return kNoFlow;
   const auto sample = [this, random](unsigned i) {
     return reduce(static_cast<uint32_t>(mix64(random + i) >> 32), fresh_);
@@ -281,6 +281,7 @@ FlowId Table::victim(uint64_t random, Tick now, unsigned samples) const {
     const FlowId id = sample(i);
     const Record& r = records_[id];
     if (r.protocol == 0 || r.protocol == kBeingBuilt) continue;
+    if (backend != kAnyBackend && r.backend != backend) continue;
     switch (r.state) {
       case tcp::Track::time_wait:
       case tcp::Track::closed:
@@ -291,8 +292,8 @@ FlowId Table::victim(uint64_t random, Tick now, unsigned samples) const {
       case tcp::Track::syn_received:
         if (older(id, half_open)) half_open = id;
         break;
-      case tcp::Track::datagram:  // nobody answered: all that a flood with false sources makes
-        if ((r.flags & answered) == 0 && older(id, half_open)) half_open = id;
+      case tcp::Track::datagram:  // one question, answered or not: all that a flood makes
+        if ((r.flags & assured) == 0 && older(id, half_open)) half_open = id;
         break;
       default:
         break;

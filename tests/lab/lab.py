@@ -314,6 +314,9 @@ class Lab:
                              "drops_total", "originated", "tx", "tx_failed"):
                     total[name] += w[name]
                 total["held"] += w["held"]["packets"]
+                came = w["rx"] + w["handed_in"]
+                went = sum(w[n] for n in ("forwarded", "consumed", "handed_out", "punted", "drops_total"))
+                assert came == went + w["held"]["packets"], f"worker {w['id']}: {came} came, {went} went: {w}"
                 total["ring_dropped"] += w["rings"]["out_dropped"]
             came = total["rx"] + total["handed_in"]
             went = sum(total[n] for n in ("forwarded", "consumed", "handed_out", "punted", "drops_total",
@@ -353,7 +356,7 @@ class Lab:
             self.check_drops()
         self.stop_limpet()
         log = self.log()
-        for complaint in ("runtime error:", "AddressSanitizer", "LeakSanitizer", "ThreadSanitizer"):
+        for complaint in ("runtime error:", "AddressSanitizer", "LeakSanitizer", "ThreadSanitizer", "LEAKED"):
             assert complaint not in log, log[log.index(complaint) - 200:][:2000]
 
 

@@ -121,9 +121,10 @@ class Worker {
   void end_flow(flow::FlowId id);
   Tick timeout_of(const flow::Record& r) const;
   void on_due(flow::FlowId id);
-  bool evict();
+  bool evict(uint16_t backend = flow::Table::kAnyBackend);
   void hold_syn(flow::FlowId id, const rte_mbuf* frame);
   rte_mbuf* held_syn(flow::FlowId id);
+  bool spend_syn(flow::FlowId id);
   void drop_syn(flow::FlowId id);
   bool backend_gone(flow::FlowId id);
   void suspect(flow::FlowId id, const tcp::Step& step);
@@ -199,6 +200,7 @@ class Worker {
   struct HeldSyn {
     flow::FlowId flow = flow::kNoFlow;
     rte_mbuf* frame = nullptr;
+    uint8_t resends = 0;
   };
   std::vector<HeldSyn> syns_;  // direct-mapped by flow id; a newer SYN displaces an older one
 
@@ -206,8 +208,12 @@ class Worker {
   uint32_t flush_left_ = 0;    // records still to be looked at
   uint32_t flush_cursor_ = 0;
   std::vector<Query*> queries_;
-  uint32_t icmp_tokens_ = 0;
-  Tick icmp_refill_ = 0;
+  struct IcmpBucket {
+    uint32_t tokens = kIcmpPerSecond;
+    Tick filled = 0;
+  };
+  IcmpBucket icmp_too_big_;  // of its own: a port scan must not silence path MTU discovery
+  IcmpBucket icmp_other_;
 };
 
 }  // namespace limpet::dataplane

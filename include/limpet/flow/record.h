@@ -48,6 +48,7 @@ enum Flag : uint8_t {
   syn_held = 0x02,     // a copy of the SYN is kept until the backend answers
   reset_seen = 0x04,   // a reset passed that we cannot prove exact, and nothing since
   answered = 0x08,     // datagrams: the backend has sent one
+  assured = 0x10,      // datagrams: and the client another one after that, so it is really there
 };
 
 }  // namespace limpet::flow

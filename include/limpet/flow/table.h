@@ -95,10 +95,13 @@ class Table {
 
   // A victim for eviction among `samples` pseudo-random records: the one idle longest among those
   // that have ended (time_wait, closed, dead), else among half-open ones (syn_sent, syn_received,
-  // datagrams that the backend never answered); kNoFlow when the sample holds neither. Established
+  // datagram flows that are not assured); kNoFlow when the sample holds neither. Established
   // flows are never evicted. Picks among records that were in use at some time, so that a small
   // sample suffices in a table that was never full. Records still being built are left alone.
-  FlowId victim(uint64_t random, Tick now, unsigned samples = 32) const;
+  // With `backend`, among the flows of that slot only.
+  static constexpr uint16_t kAnyBackend = 0xffff;
+  FlowId victim(uint64_t random, Tick now, unsigned samples = 32,
+                uint16_t backend = kAnyBackend) const;
 
  private:
   struct Bucket;

@@ -433,12 +433,12 @@ TEST_F(Victim, of_an_empty_table_is_nobody) {
   EXPECT_EQ(table.victim(1, 1000), kNoFlow);
 }
 
-TEST_F(Victim, is_never_an_established_or_closing_flow_nor_datagrams_that_are_answered) {
+TEST_F(Victim, is_never_an_established_or_closing_flow_nor_an_assured_datagram_flow) {
   for (int i = 0; i < 20; ++i) {
     with(tcp::Track::established, 0);
     with(tcp::Track::fin_client, 0);
     with(tcp::Track::fin_backend, 0);
-    table.at(with(tcp::Track::datagram, 0)).flags = answered;
+    table.at(with(tcp::Track::datagram, 0)).flags = answered | assured;
   }
   for (uint64_t random = 0; random < 100; ++random) EXPECT_EQ(table.victim(random, 1000), kNoFlow);
 }
@@ -455,12 +455,22 @@ TEST_F(Victim, has_ended_rather_than_is_half_open_and_has_been_idle_longest) {
   EXPECT_EQ(table.victim(1, 1000, 1000), oldest);
 }
 
-TEST_F(Victim, is_a_datagram_flow_that_nobody_answered_when_nothing_has_ended) {
+TEST_F(Victim, is_a_datagram_flow_that_is_not_assured_when_nothing_has_ended) {
   with(tcp::Track::syn_sent, 100);
   const FlowId unanswered = with(tcp::Track::datagram, 50);
   EXPECT_EQ(table.victim(1, 1000, 1000), unanswered);
-  table.at(unanswered).flags = answered | early_reuse;
+  table.at(unanswered).flags = answered;
+  EXPECT_EQ(table.victim(1, 1000, 1000), unanswered) << "spoofed questions are answered too";
+  table.at(unanswered).flags = answered | assured;
   EXPECT_NE(table.victim(1, 1000, 1000), unanswered);
+}
+
+TEST_F(Victim, is_of_the_backend_that_is_asked_for) {
+  with(tcp::Track::time_wait, 0);
+  const FlowId other = with(tcp::Track::syn_sent, 500);
+  table.at(other).backend = 7;
+  EXPECT_EQ(table.victim(1, 1000, 1000, 7), other);
+  EXPECT_EQ(table.victim(1, 1000, 1000, 8), kNoFlow);
 }
 
 TEST_F(Victim, is_found_across_the_wrap_of_the_ticks) {
