@@ -45,10 +45,18 @@ apt=(apt-get -q -y -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 -o Dpkg::Use
 
 install() {
   "${apt[@]}" install --no-install-recommends "${missing[@]}" 2>&1 | tee "$work/log" |
-    awk '/ newly installed,/ { total = $3 > 0 ? $3 : 0; print "bootstrap: " $0; fflush() }
-         /^Need to get /     { print "bootstrap: " $0; fflush() }
-         /^Get:/             { f++; if (f % 50 == 0) { printf "bootstrap: fetched %d of %d packages\n", f, total; fflush() } }
-         /^Setting up /      { n++; if (n % 50 == 0 || n == total) { printf "bootstrap: set up %d of %d packages\n", n, total; fflush() } }'
+    while IFS= read -r line; do  # not awk: Debian's reads a pipe by the block
+      case $line in
+        *' newly installed,'*) total=$(sed 's/.* \([0-9]*\) newly installed.*/\1/' <<< "$line") && echo "bootstrap: $line" ;;
+        'Need to get '*) echo "bootstrap: $line" ;;
+        Get:*) fetched=$((fetched + 1)) && progress fetched "$fetched" ;;
+        'Setting up '*) ready=$((ready + 1)) && progress 'set up' "$ready" ;;
+      esac
+    done
+}
+total=0 fetched=0 ready=0
+progress() {
+  (($2 % 50 != 0 && $2 != total)) || echo "bootstrap: $1 $2 of $total packages"
 }
 
 update() {

@@ -9,11 +9,15 @@ shift
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 NINJA_STATUS='[%f/%t] ' ninja -C "$dir" "$@" 2>&1 | tee "$log" |
-  awk -F'[][/]' -v dir="$dir" '/^\[[0-9]+\/[0-9]+\]/ && $2 * 10 >= mark * $3 {
-    printf "building %s: %d of %d\n", dir, $2, $3
-    fflush()
-    mark = int($2 * 10 / $3) + 1
-  }' || {
+  {
+    mark=0
+    while IFS= read -r line; do  # not awk: Debian's reads a pipe by the block
+      [[ $line =~ ^\[([0-9]+)/([0-9]+)\] ]] || continue
+      ((BASH_REMATCH[1] * 10 >= mark * BASH_REMATCH[2])) || continue
+      echo "building $dir: ${BASH_REMATCH[1]} of ${BASH_REMATCH[2]}"
+      mark=$((BASH_REMATCH[1] * 10 / BASH_REMATCH[2] + 1))
+    done
+  } || {
   grep -vE '^\[[0-9]+/[0-9]+\] |^ninja: Entering' "$log" | tail -n 60 >&2
   echo "building $dir failed" >&2
   exit 1
