@@ -4,8 +4,11 @@
 
 #include <CLI/CLI.hpp>
 #include <chrono>
+#include <cstdio>
+#include <exception>
 #include <map>
 #include <memory>
+#include <new>
 #include <string>
 #include <vector>
 
@@ -182,10 +185,7 @@ int run(const config::Document& document, const std::vector<std::string>& eal_ar
   return status;
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
-  const std::vector<std::string> words(argv + 1, argv + argc);
+int start(const std::vector<std::string>& words) {
   const port::CommandLine line = port::split_command_line(words);
 
   for (const std::string& word : line.eal)
@@ -222,4 +222,16 @@ int main(int argc, char** argv) {
 
   control::block_signals();  // before the EAL makes threads
   return run(loaded.document, *merged);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) try {
+  return start({argv + 1, argv + argc});
+} catch (const std::bad_alloc&) {
+  std::fputs("limpet: out of memory: lower capacity in the configuration\n", stderr);
+  return kFailed;
+} catch (const std::exception& e) {
+  std::fprintf(stderr, "limpet: %s\n", e.what());
+  return kFailed;
 }

@@ -199,7 +199,7 @@ std::string explain_eal_failure(const Host& host, const std::vector<std::string>
         pid, file_prefix(eal_arguments));
   const bool hugepages_wanted = !has_option(eal_arguments, "no-huge");
   if (hugepages_wanted && (error == EACCES || error == ENOMEM))
-    if (const std::string why = explain_hugepages(host); !why.empty()) return why;
+    if (std::string why = explain_hugepages(host); !why.empty()) return why;
   std::string cure;
   const bool about_cores = std::any_of(said.begin(), said.end(), [](const std::string& line) {
     return line.find("core") != std::string::npos;

@@ -92,7 +92,7 @@ uint32_t mbufs_needed(const MbufDemand& demand) {
     n += uint64_t{p.rx_queues} * p.rx_descriptors + uint64_t{p.tx_queues} * p.tx_descriptors;
   // A cache may hold half as much again as its size; the control thread has one too.
   n += uint64_t{demand.workers} * (kMbufsPerWorker + kTxBuffer * demand.ports.size()) +
-       (demand.workers + 1) * (kMbufCache + kMbufCache / 2);
+       (uint64_t{demand.workers} + 1) * (kMbufCache + kMbufCache / 2);
   return static_cast<uint32_t>(std::min<uint64_t>(n, UINT32_MAX));
 }
 
