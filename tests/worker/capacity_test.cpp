@@ -93,6 +93,18 @@ TEST(SourcePorts, UsedUpIsANamedDropUntilOneIsFree) {
   EXPECT_EQ(rig.sum(&WorkerCounters::port_early_reuse), 1u);
 }
 
+TEST(SourcePorts, HeldByHalfOpenFlowsMakeRoomAndNobodyIsKeptOut) {
+  Rig rig({.config = kFourPorts});
+  for (unsigned i = 0; i < 3; ++i) Session(rig, client(i), 40000, kVip4, 80).open();
+  Session(rig, client(3), 40000, kVip4, 80).establish();
+  Session fifth(rig, client(9), 40000, kVip4, 80);
+  fifth.establish();
+  EXPECT_EQ(rig.drops(Drop::source_ports_exhausted), 0u);
+  EXPECT_EQ(rig.sum(&WorkerCounters::flows_evicted), 1u);
+  EXPECT_EQ(states(rig),
+            (std::map<Track, unsigned>{{Track::syn_sent, 2}, {Track::established, 2}}));
+}
+
 TEST(SourcePorts, OldestComesFirst) {
   Rig rig({.config = kFourPorts});
   std::vector<uint16_t> freed;
@@ -205,6 +217,17 @@ TEST_F(StaleBackend, FromAStillOpenConnectionToo) {
   const Tcp fin{.flags = kAck | kFin, .seq = 5002, .ack = 1002};
   EXPECT_EQ(rig.send(kBack, s.from_backend(fin)).size(), 2u);
   EXPECT_EQ(rig.sum(&WorkerCounters::stale_answered), 2u);
+}
+
+TEST_F(StaleBackend, ThatNeverGivesInIsNotAskedForever) {
+  Session s = reuse();
+  const Tcp stale{.flags = kAck, .seq = 5002, .ack = 1002};
+  for (int i = 0; i < 3; ++i)
+    EXPECT_EQ(rig.send(kBack, s.from_backend(stale)).size(), 2u) << "a reset and the SYN again";
+  EXPECT_TRUE(is(rig.send(kBack, s.from_backend(stale)), kBack, s.reset_at_backend(1002)));
+  EXPECT_EQ(rig.only_flow().flags & flow::syn_held, 0);
+  EXPECT_EQ(rig.send(kFront, s.from_client(syn)).size(), 1u) << "the client asks again";
+  EXPECT_EQ(rig.send(kBack, s.from_backend(stale)).size(), 2u);
 }
 
 TEST_F(StaleBackend, KeptSynGoesWithItsFlow) {

@@ -161,6 +161,12 @@ TEST_F(ProberTest, the_expected_status_is_configured) {
   EXPECT_TRUE(check(p).ok);
   p.expect = {{200, 204}, {404, 404}};
   EXPECT_EQ(check(p).error, "status 503, expected 200-204,404");
+  p.expect = {{500, 502}, {504, 599}};  // both ends belong to a range, their neighbours do not
+  EXPECT_EQ(check(p).error, "status 503, expected 500-502,504-599");
+  p.expect = {{500, 503}};
+  EXPECT_TRUE(check(p).ok);
+  p.expect = {{503, 599}};
+  EXPECT_TRUE(check(p).ok);
 }
 
 TEST_F(ProberTest, redirects_are_a_status_and_not_followed) {

@@ -109,6 +109,14 @@ TEST(Request, garbage_is_an_error_and_nothing_else) {
   for (const std::string& line : cases) EXPECT_NE(error_of(line), "") << line.substr(0, 40);
 }
 
+TEST(Request, what_is_nested_deeper_than_any_request_is_refused_although_it_is_json) {
+  const auto nested = [](size_t depth) {
+    return R"({"cmd":"reload","x":)" + std::string(depth, '[') + std::string(depth, ']') + "}";
+  };
+  EXPECT_TRUE(parse_request(nested(3)));
+  EXPECT_FALSE(parse_request(nested(100)));
+}
+
 TEST(Request, brackets_in_strings_are_no_depth) {
   EXPECT_TRUE(
       parse_request(R"({"cmd":"show","what":"backends","name":"[[[[[[[[[[[[[[[[[[[[\"[["})"));
