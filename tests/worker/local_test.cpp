@@ -196,6 +196,19 @@ TEST(Local, RateLimitHasTokensFromTheFirstTickOfAYoungClock) {
   EXPECT_EQ(rig.send(kFront, in).size(), 1u);
 }
 
+TEST(Local, PortScanDoesNotSilencePathMtuDiscovery) {
+  Rig rig(
+      {.config = with(kTwoArms, "device = \"net_ring1\";", "device = \"net_ring1\"; mtu = 1400;")});
+  Session s(rig, ip("10.1.0.2"), 40000, kVip4, 80);
+  s.establish();
+  const Bytes scan = udp_frame(rig.to_us(s.client), {.from = s.client, .to = kVip4}, 5353, 9, {});
+  for (int i = 0; i < 1001; ++i) rig.send(kFront, scan);
+  EXPECT_EQ(rig.drops(Drop::icmp_rate_limited), 1u);
+  const Tcp large{.flags = kAck, .seq = 1001, .ack = 5001, .data = pattern(1400)};
+  EXPECT_EQ(rig.send(kFront, s.from_client(large)).size(), 1u);
+  EXPECT_EQ(rig.drops(Drop::mtu_exceeded), 1u);
+}
+
 TEST(Local, EchoReplyCarriesNoOptionsOfTheRequest) {
   Rig rig;
   const IpAddress client = ip("10.1.0.2");
