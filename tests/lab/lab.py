@@ -297,6 +297,13 @@ class Lab:
             targets += ["--target", f"[{VIPS[family]}]:{port}"]
         return Load(self, [protocol, *targets, *map(str, args)])
 
+    def wait_connections(self, more, than, within=20):
+        """Clients take their time to start on a busy machine: until `more` connections came."""
+        eventually(lambda: self.connections() - than >= more, within)
+
+    def connections(self):
+        return sum(s["connections_total"] for s in self.show("services"))
+
     def clients(self, protocol, *args, port=80, families=(4, 6), timeout=180):
         """Runs clients to their end and returns their records."""
         return self.load(protocol, *args, port=port, families=families).wait(timeout)

@@ -11,8 +11,10 @@ class Story:
     the victim and undone again."""
 
     def __init__(self, lab, harm, heal):
+        before = lab.connections()
         self.fresh_load = lab.load("http", "--duration", 120, "--gap", 0.1, "--timeout", 10)
         self.kept_load = lab.load("http", "--duration", 120, "--requests", 0, "--gap", 0.1, "--timeout", 10)
+        lab.wait_connections(4 * 128, before)
         time.sleep(2)
         self.harmed = time.monotonic()
         lab.backend(harm, VICTIM)
