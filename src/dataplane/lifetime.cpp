@@ -76,10 +76,13 @@ void Worker::end_flow(flow::FlowId id) {
   const flow::Record& r = table_.at(id);
   if ((r.flags & flow::syn_held) != 0) drop_syn(id);
   give_source(r);
-  stats_.backends[r.backend].connections_active.sub();
-  stats_.services[r.service].connections_active.sub();
+  const uint16_t backend = r.backend;
+  const uint16_t service = r.service;
   wheel_.cancel(id);
   table_.erase(id);
+  // Last: with no flow left, control gives the slot to another endpoint.
+  stats_.backends[backend].connections_active.sub();
+  stats_.services[service].connections_active.sub();
 }
 
 // Ended flows first, then half-open ones (a SYN flood evicts itself); established flows never.
