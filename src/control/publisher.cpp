@@ -63,7 +63,11 @@ Result<Publisher::Applied> Publisher::apply(const config::Document& document, In
 void Publisher::publish(Built&& built, Instant now) {
   slots_ = std::move(built.slots);
   for (const uint16_t slot : built.new_backends) {
-    shared_.endpoints[slot] = slots_.backends[slot].endpoint;
+    // A backend that returns to the configuration finds its slot, and workers may read it right
+    // now.
+    const flow::Endpoint& endpoint = slots_.backends[slot].endpoint;
+    flow::Endpoint& shared = shared_.endpoints[slot];
+    if (shared.address != endpoint.address || shared.port != endpoint.port) shared = endpoint;
     status_[slot] = {};
   }
   // States first: no worker may choose a backend by what it knew of the slot's former owner.
