@@ -81,7 +81,9 @@ def test_command_line_eal_options_replace_configured_ones(lab):
 
 @cases()
 def test_tables_and_json_show_the_same_things(lab):
-    lab.clients("http", "--connections", 2, "--gap", 0.05).home()
+    before = lab.connections()
+    load = lab.load("http", "--duration", 120, "--requests", 0, "--gap", 0.5)  # flows that stay until they are shown
+    lab.wait_connections(128, before)
     for what in ("services", "backends", "workers", "drops", "neighbors", "flows"):
         table = lab.ctl("show", what).stdout
         answer = json.loads(lab.ctl("show", what, "--json").stdout)
@@ -103,6 +105,7 @@ def test_tables_and_json_show_the_same_things(lab):
     neighbors = {n["address"]: n for n in lab.show("neighbors")}
     assert neighbors["10.2.0.10"]["mac"] == "02:00:0a:02:00:0a", neighbors
     assert neighbors["10.1.0.1"]["mac"] == "02:00:0a:01:00:01", neighbors
+    assert load.stop().errors() == []
 
 
 def telemetry(lab, *commands):
