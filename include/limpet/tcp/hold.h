@@ -1,0 +1,92 @@
+// Octets of one direction that limpet keeps for a while: a head that is not complete, or data that
+// it has acknowledged itself and must therefore deliver itself. In the caller's memory, addressed
+// by the sender's sequence numbers, in any order of arrival: what is contiguous from `base` on, and
+// one range beyond a gap, which is what reordering of two segments needs; anything else is not
+// taken and the sender will send it again.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <span>
+
+#include "limpet/tcp/seq.h"
+
+namespace limpet::tcp {
+
+class Hold {
+ public:
+  Hold() = default;
+  // `memory` begins with octet `base` and stays the caller's.
+  Hold(std::span<uint8_t> memory, Seq base)
+      : data_(memory.data()), capacity_(static_cast<uint32_t>(memory.size())), base_(base) {}
+
+  bool active() const { return data_ != nullptr; }
+  Seq base() const { return base_; }
+  Seq end() const { return base_ + size_; }        // behind the contiguous octets, without a FIN
+  Seq limit() const { return base_ + capacity_; }  // nothing at or beyond it fits
+  bool has_fin() const { return fin_; }            // the sender's FIN follows at end()
+  uint32_t size() const { return size_; }
+  uint32_t capacity() const { return capacity_; }
+  uint8_t* memory() const { return data_; }
+  std::span<const uint8_t> bytes() const { return {data_, size_}; }
+  std::span<const uint8_t> bytes(Seq from) const {  // base() <= from <= end()
+    const auto skip = static_cast<uint32_t>(from - base_);
+    return {data_ + skip, size_ - skip};
+  }
+
+  // Takes octets [seq, seq + bytes); true when the contiguous end has moved.
+  bool put(Seq seq, std::span<const uint8_t> bytes, bool fin) {
+    const auto length = static_cast<uint32_t>(bytes.size());
+    const int32_t at = seq - base_;
+    uint32_t from = at < 0 ? static_cast<uint32_t>(-at) : 0;  // known already
+    if (from > length) return false;
+    auto begin = static_cast<uint32_t>(at + static_cast<int32_t>(from));
+    if (begin > capacity_) return false;
+    const uint32_t n = std::min(length - from, capacity_ - begin);
+    const bool whole = from + n == length;
+    const uint32_t end = begin + n;
+    if (begin > size_) return keep_beyond(begin, bytes.subspan(from, n), fin && whole), false;
+    const uint32_t before = size_;
+    const bool had_fin = fin_;
+    if (end > size_ && !fin_) {
+      std::memcpy(data_ + begin, bytes.data() + from, n);
+      size_ = end;
+      join();
+    }
+    if (fin && whole && end == size_) fin_ = true;
+    return size_ != before || fin_ != had_fin;
+  }
+
+  // Moves to a larger memory; what was kept goes with it.
+  void move_to(std::span<uint8_t> memory) {
+    std::memcpy(memory.data(), data_, std::max(size_, beyond_end_));
+    data_ = memory.data();
+    capacity_ = static_cast<uint32_t>(memory.size());
+  }
+
+ private:
+  void keep_beyond(uint32_t begin, std::span<const uint8_t> bytes, bool fin) {
+    if (bytes.empty() || fin) return;  // the FIN comes again
+    const uint32_t end = begin + static_cast<uint32_t>(bytes.size());
+    if (beyond_end_ != 0 && (begin > beyond_end_ || end < beyond_begin_)) return;
+    std::memcpy(data_ + begin, bytes.data(), bytes.size());
+    beyond_begin_ = beyond_end_ == 0 ? begin : std::min(beyond_begin_, begin);
+    beyond_end_ = std::max(beyond_end_, end);
+  }
+  void join() {
+    if (beyond_end_ == 0 || beyond_begin_ > size_) return;
+    size_ = std::max(size_, beyond_end_);
+    beyond_begin_ = beyond_end_ = 0;
+  }
+
+  uint8_t* data_ = nullptr;
+  uint32_t capacity_ = 0;
+  Seq base_;
+  uint32_t size_ = 0;          // contiguous octets
+  uint32_t beyond_begin_ = 0;  // a range behind a gap, offsets; end 0: none
+  uint32_t beyond_end_ = 0;
+  bool fin_ = false;
+};
+
+}  // namespace limpet::tcp

@@ -1,0 +1,253 @@
+// The splice: one TCP connection made of two, a client's that a SYN cookie answered and a backend's
+// that was opened later with the client's own numbers. This is what relays between them once both
+// stand, and what holds a direction's octets while it may not yet relay them.
+//
+// Pure: segments come in as values, leave through a SpliceSink, time is a parameter. What the bytes
+// mean is an Editor's business (HTTP, cookies): it is shown each octet of a stream once, in order,
+// until it opens the stream, and appends edits to the stream map before it lets octets go.
+//
+// Rules kept here (see stream_map.h for the numbers):
+// - What the backend has not acknowledged is not acknowledged by us, so the two ends repair losses
+//   between themselves. But octets that had to be withheld for longer than kPatience, or whose
+//   sender waits for an ACK (a short segment), are acknowledged, and from then on *owned*: sent
+//   again by us until the receiver has them.
+// - An ACK to the sender is the larger of the receiver's, translated, and the end of what we own.
+// - The right edge of a window once told never moves back; a window that is open is never told as
+//   closed.
+// - Nobody is told of a sequence number, timestamp or SACK block that its peer did not mean.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <type_traits>
+
+#include "limpet/base/drop.h"
+#include "limpet/base/time.h"
+#include "limpet/tcp/edit_pool.h"
+#include "limpet/tcp/hold.h"
+#include "limpet/tcp/seq.h"
+#include "limpet/tcp/stream_map.h"
+#include "limpet/tcp/track.h"
+#include "limpet/wire/segment.h"
+#include "limpet/wire/splice.h"
+
+namespace limpet::tcp {
+
+constexpr Side other(Side s) {
+  return s == Side::client ? Side::backend : Side::client;
+}
+constexpr size_t index_of(Side s) {
+  return static_cast<size_t>(s);
+}
+
+// A received segment, numbers in host order.
+struct SegmentIn {
+  Seq seq;
+  Seq ack;
+  uint8_t flags = 0;
+  uint16_t window = 0;  // as in the header
+  std::optional<wire::TcpOptions::Timestamps> timestamps;
+  wire::SackBlocks sack;
+  std::span<const uint8_t> payload;
+  // Read from SYNs only.
+  std::optional<uint16_t> mss;
+  std::optional<uint8_t> window_scale;
+  bool sack_permitted = false;
+};
+
+// A segment that we originate or cut anew, without addresses.
+struct SegmentOut {
+  Seq seq;
+  Seq ack;
+  uint8_t flags = 0;
+  uint16_t window = 0;
+  std::optional<wire::TcpOptions::Timestamps> timestamps;
+  wire::SackBlocks sack;
+  std::array<std::span<const uint8_t>, Emission::kMaxPieces> pieces;
+  unsigned piece_count = 0;
+  uint32_t length = 0;   // bytes of all pieces
+  bool split = false;    // a part of a segment that was sent whole
+  bool relayed = false;  // carries what a peer just sent, else it is all our own doing
+  // SYNs only.
+  std::optional<uint16_t> mss;
+  std::optional<uint8_t> window_scale;
+  bool sack_permitted = false;
+};
+
+constexpr uint32_t kNoWork = 0xffffffffu;
+
+// Per connection, beside the flow record; [side] as index means what the comment says.
+struct SpliceFlow {
+  StreamMap map[2];               // [side] the stream that this side sends
+  Seq edge[2];                    // [side] right edge of the window told to it, in its own numbers
+  uint32_t ts_offset = 0;         // client's view of the backend's TSval = backend's + this
+  uint32_t ts_value[2] = {0, 0};  // [side] newest TSval that it sent, as it sent it
+  uint16_t most[2] = {536, 536};  // [side] most bytes of options and payload in a segment to it
+  uint8_t scale[2] = {0, 0};      // [side] shift of the windows that it sends
+  uint8_t told[2] = {0, 0};       // [side] shift of the windows that it is told
+  bool timestamps[2] = {false, false};  // [side] it uses them
+  bool sack = false;                    // the client permits SACK blocks; later: both do
+  bool scaled = false;                  // the client's windows are scaled
+  uint32_t work = kNoWork;              // index of its SpliceWork, while it has one
+};
+static_assert(sizeof(SpliceFlow) <= 96 && std::is_trivially_copyable_v<SpliceFlow>);
+
+// What a connection needs only while octets of it are held; [side] as above.
+struct SpliceWork {
+  Hold hold[2];
+  Seq owned[2];       // [side] behind what we have acknowledged to it ourselves; base when nothing
+  Seq next[2];        // [side] next octet of its hold to be sent on
+  Seq right[2];       // [side] right edge of the window of its stream's receiver, mapped
+  Instant own_at[2];  // [side] when patience ends; 0: nothing waits
+  Instant resend_at[2];  // [side] when what is owned goes again; 0: nothing to resend
+  uint8_t backoff[2] = {0, 0};
+  bool paused = false;   // the backend is not there yet: what the client sent waits
+  bool shown = false;    // while paused: the editor has seen enough
+  bool answers = false;  // limpet itself plays the backend
+  bool client_fin = false;
+  uint32_t window = 0;  // octets that the client was promised before the backend was there
+};
+
+class SpliceSink {
+ public:
+  virtual ~SpliceSink() = default;
+  virtual void emit(Side to, const SegmentOut& segment) = 0;
+};
+
+// What an editor makes of the octets it was shown.
+struct Shown {
+  uint32_t final = 0;  // octets from the front that need no further edit
+  bool open = false;   // and no edit will ever follow: the stream is no longer shown
+};
+
+class SpliceEditor {
+ public:
+  virtual ~SpliceEditor() = default;
+  // The stream that `from` sends, from its frontier on. Appends edits for what it calls final. The
+  // same octets are shown again, with more behind them, until they are final.
+  virtual Shown show(SpliceFlow& flow, Side from, std::span<const uint8_t> bytes) = 0;
+};
+
+// Memory for holds, owned by the worker.
+class HoldMemory {
+ public:
+  virtual ~HoldMemory() = default;
+  // At least `size` bytes, empty when there are none. Never called with 0.
+  virtual std::span<uint8_t> take(uint32_t size) = 0;
+  virtual void give(std::span<uint8_t> memory) = 0;
+  virtual uint32_t take_work(SpliceFlow& flow) = 0;  // kNoWork when there is none
+  virtual void give_work(uint32_t work) = 0;
+  virtual SpliceWork& work(uint32_t index) = 0;
+  // A deadline of this work has been set or moved forward.
+  virtual void due(uint32_t work, Instant at) = 0;
+};
+
+struct SpliceCounters {
+  uint64_t splits = 0;           // segments that were cut because they outgrew the path
+  uint64_t sack_translated = 0;  // blocks
+  uint64_t sack_dropped = 0;     // blocks that said nothing after translation
+  uint64_t clamped_acks = 0;     // ACKs raised to the end of what we own
+  uint64_t owned_bytes = 0;      // acknowledged by us before their receiver had them
+  uint64_t resent_bytes = 0;     // of those, sent again
+  uint64_t swallowed = 0;        // segments of removed octets only
+  uint64_t beyond_frontier = 0;  // segments not taken, to come again
+};
+
+enum class Fate : uint8_t {
+  in_place,  // rewrite it with `numbers` and send it on
+  consumed,  // it has left otherwise, or was for us
+  dropped,   // by `reason`
+};
+struct Handled {
+  Fate fate = Fate::consumed;
+  Drop reason = Drop::none;
+  wire::SpliceNumbers numbers;
+};
+
+class Splice {
+ public:
+  static constexpr Duration kPatience = std::chrono::milliseconds(20);
+  static constexpr Duration kResend = std::chrono::milliseconds(200);
+  static constexpr unsigned kMaxBackoff = 8;
+  static constexpr uint32_t kPartialHold = 16384;  // of a head in the middle of a connection
+
+  Splice(EditPool& edits, HoldMemory& memory, SpliceSink& sink, SpliceEditor& editor)
+      : edits_(edits), memory_(memory), sink_(sink), editor_(editor) {}
+
+  // A segment of an established splice. Its checksum is right and its flags make sense.
+  Handled relay(SpliceFlow& flow, Side from, const SegmentIn& in, Instant now);
+
+  // Before the backend is there. begin(): the client's first octet is numbered `first`, the first
+  // one that it will get `answer`, and it was told a window of `window` octets, all of which can be
+  // kept. False when there is no memory. collect(): takes octets; true when the editor has made
+  // some final, so that the connection to the backend may begin, and false ever after.
+  bool begin(SpliceFlow& flow, Seq first, Seq answer, uint32_t window);
+  bool collect(SpliceFlow& flow, const SegmentIn& in, Instant now);
+  // The backend stands, its first octet is numbered `first`: what is held goes, within `window`
+  // octets. The timestamp of its SYN-ACK continues what the client was told.
+  void connected(SpliceFlow& flow, Seq first, uint32_t window, std::optional<uint32_t> tsval,
+                 Instant now);
+  // Nobody is left to answer: these bytes and a FIN go to the client as if a backend had sent them,
+  // and whatever it says is acknowledged. Then segments go to answered(); true when both ends have
+  // closed. False of answer(): no memory.
+  bool answer(SpliceFlow& flow, std::span<const uint8_t> bytes, Instant now);
+  bool answered(SpliceFlow& flow, const SegmentIn& in, Instant now);
+
+  // While the backend is not there: octets that the client takes.
+  uint32_t client_window(const SpliceFlow& flow) const {
+    return static_cast<uint32_t>(work_of(flow)->right[index_of(Side::backend)] -
+                                 flow.map[index_of(Side::backend)].ack());
+  }
+
+  void on_time(SpliceFlow& flow, Instant now);
+  // An ACK of ours to `side` that says all we know. Also answers what must be answered.
+  void acknowledge_to(SpliceFlow& flow, Side side);
+  // The connection is over: memory and edits go back.
+  void end(SpliceFlow& flow);
+
+  const SpliceCounters& counters() const { return counters_; }
+  // What a reset must be numbered with to be believed by `side` (RFC 5961, 3.2).
+  Seq exact(const SpliceFlow& flow, Side side) const {
+    return flow.map[index_of(other(side))].ack();
+  }
+
+ private:
+  SpliceWork* work_of(const SpliceFlow& f) const {
+    return f.work == kNoWork ? nullptr : &memory_.work(f.work);
+  }
+  // splice.cpp: segments of both sides
+  Handled data(SpliceFlow& f, Side from, const SegmentIn& in, Handled h, bool news, Instant now);
+  void note_timestamp(SpliceFlow& f, Side from, const SegmentIn& in) const;
+  wire::SackBlocks translate(const StreamMap& map, Seq told, const wire::SackBlocks& in,
+                             bool permitted);
+  // splice_send.cpp: segments of our own
+  uint16_t window_to(const SpliceFlow& f, Side side, Seq ack) const;
+  Seq ack_to(const SpliceFlow& f, Side side) const;
+  std::optional<wire::TcpOptions::Timestamps> timestamps_to(const SpliceFlow& f, Side side) const;
+  SegmentOut blank(const SpliceFlow& f, Side to) const;
+  void emit(const SpliceFlow& f, Side from, const Emission& e, std::span<const uint8_t> payload,
+            uint8_t flags, SegmentOut& out);
+  void send_held(SpliceFlow& f, Side from, Seq begin, Seq end, bool fin);
+  uint32_t payload_limit(const SpliceFlow& f, Side to, const SegmentOut& out) const;
+  // splice_hold.cpp: octets that wait
+  bool show(SpliceFlow& f, Side from, const SegmentIn& in, Instant now);
+  bool show_held(SpliceFlow& f, Side from);
+  bool start_hold(SpliceFlow& f, Side from, Seq base, uint32_t need);
+  bool put(SpliceFlow& f, Side from, const SegmentIn& in);
+  void wait(SpliceFlow& f, Side from, bool urgent, Instant now);
+  void own(SpliceFlow& f, Side from, Instant now);
+  void pump(SpliceFlow& f, Side from, Instant now);
+  void resend(SpliceFlow& f, Side from, Instant now);
+  void acknowledged(SpliceFlow& f, Side from, bool news, Instant now);
+  void release(SpliceFlow& f, Side from);
+
+  EditPool& edits_;
+  HoldMemory& memory_;
+  SpliceSink& sink_;
+  SpliceEditor& editor_;
+  SpliceCounters counters_;
+};
+
+}  // namespace limpet::tcp

@@ -1,0 +1,328 @@
+// The relay: one received segment of an established splice becomes what its receiver may see.
+#include "limpet/tcp/splice.h"
+
+#include <algorithm>
+
+#include "limpet/wire/frame.h"
+
+namespace limpet::tcp {
+namespace {
+
+// A sender that has more to say fills its segments; one that sends less waits, perhaps for our ACK
+// (Nagle, RFC 9293, 3.7.4).
+constexpr size_t kShort = 536;
+
+}  // namespace
+
+using wire::tcp_flag;
+
+void Splice::note_timestamp(SpliceFlow& f, Side from, const SegmentIn& in) const {
+  const size_t s = index_of(from);
+  if (!in.timestamps || !f.timestamps[s]) return;
+  if (static_cast<int32_t>(in.timestamps->value - f.ts_value[s]) > 0)
+    f.ts_value[s] = in.timestamps->value;
+}
+
+// Of the blocks that a receiver reports in mapped numbers, what the sender may be told: whole
+// octets only, nothing at or below the cumulative ACK.
+wire::SackBlocks Splice::translate(const StreamMap& map, Seq told, const wire::SackBlocks& in,
+                                   bool permitted) {
+  wire::SackBlocks r;
+  if (!permitted) return r;
+  for (unsigned i = 0; i < in.count; ++i) {
+    Seq left{in.block[i].left}, right{in.block[i].right};
+    if (right <= map.ack() || right > map.emitted()) {
+      ++counters_.sack_dropped;
+      continue;
+    }
+    left = map.ceil(edits_, left < map.ack() ? map.ack() : left);
+    right = map.floor(edits_, right);
+    if (left < told) left = told;
+    if (left >= right) {
+      ++counters_.sack_dropped;
+      continue;
+    }
+    r.block[r.count++] = {left.value, right.value};
+    ++counters_.sack_translated;
+  }
+  return r;
+}
+
+Handled Splice::relay(SpliceFlow& f, Side from, const SegmentIn& in, Instant now) {
+  const Side to = other(from);
+  StreamMap& out = f.map[index_of(from)];
+  StreamMap& back = f.map[index_of(to)];
+  Handled h;
+  h.numbers.tsval_shift = from == Side::backend ? f.ts_offset : 0;
+  h.numbers.tsecr_shift = from == Side::client ? 0 - f.ts_offset : 0;
+
+  if ((in.flags & tcp_flag::rst) != 0) {
+    // Not beyond what the receiver can have: it is believed at the exact number only.
+    Seq seq = out.position_of_empty(edits_, in.seq);
+    if (seq > out.emitted()) seq = out.emitted();
+    h.fate = Fate::in_place;
+    h.numbers.seq = seq.value;
+    h.numbers.ack = back.floor(edits_, in.ack).value;
+    return h;
+  }
+  if ((in.flags & tcp_flag::syn) != 0) {  // the handshake again: its answer was lost
+    acknowledge_to(f, from);
+    return h;
+  }
+  if ((in.flags & tcp_flag::ack) == 0) {
+    h.fate = Fate::dropped;
+    h.reason = Drop::tcp_flags_bad;
+    return h;
+  }
+  if (in.ack > back.emitted()) {  // RFC 9293, 3.10.7.4: of what was never sent
+    acknowledge_to(f, from);
+    h.fate = Fate::dropped;
+    h.reason = Drop::ack_unsent;
+    return h;
+  }
+  note_timestamp(f, from, in);
+
+  const bool news = in.ack > back.ack();
+  back.acknowledge(edits_, in.ack);
+  const Seq right = in.ack + (uint32_t{in.window} << f.scale[index_of(from)]);
+  const Seq edge = back.window_edge(edits_, in.ack, right);
+  const bool opened = edge > f.edge[index_of(to)];
+  if (opened) f.edge[index_of(to)] = edge;
+  if (SpliceWork* w = work_of(f); w != nullptr && w->hold[index_of(to)].active()) {
+    if (right > w->right[index_of(to)]) w->right[index_of(to)] = right;
+    acknowledged(f, to, news, now);
+  }
+  Seq told = back.floor(edits_, in.ack);
+  if (const SpliceWork* w = work_of(f);
+      w != nullptr && w->hold[index_of(to)].active() && w->owned[index_of(to)] > told) {
+    told = w->owned[index_of(to)];
+    ++counters_.clamped_acks;
+  }
+  h.numbers.ack = told.value;
+  h.numbers.window = window_to(f, to, told);
+  h.numbers.sack = translate(back, told, in.sack, f.sack);
+  return data(f, from, in, h, news || opened, now);
+}
+
+// The segment's own octets; `h` has everything else. `news`: its ACK tells the receiver something,
+// so it must pass although its octets may not.
+Handled Splice::data(SpliceFlow& f, Side from, const SegmentIn& in, Handled h, bool news,
+                     Instant now) {
+  const Side to = other(from);
+  StreamMap& out = f.map[index_of(from)];
+  const bool fin = (in.flags & tcp_flag::fin) != 0;
+  const auto length = static_cast<uint32_t>(in.payload.size());
+  const Seq end = in.seq + length;
+  // A receiver that was promised timestamps gets them in every segment (RFC 7323, 3.2).
+  const bool rebuild = f.timestamps[index_of(to)] && !in.timestamps;
+
+  SegmentOut segment = blank(f, to);
+  segment.relayed = true;
+  segment.ack = Seq{h.numbers.ack};
+  segment.window = h.numbers.window;
+  segment.sack = h.numbers.sack;
+  if (in.timestamps && segment.timestamps)
+    segment.timestamps = {in.timestamps->value + h.numbers.tsval_shift,
+                          in.timestamps->echo + h.numbers.tsecr_shift};
+  const auto pass_ack = [&] {
+    if (news || segment.sack.count != 0) sink_.emit(to, segment);
+  };
+
+  const SpliceWork* w = work_of(f);
+  const bool holding = w != nullptr && w->hold[index_of(from)].active();
+  if (length == 0 && !fin) {
+    if (holding && in.seq < w->owned[index_of(from)]) {  // a probe for what we have: we answer
+      pass_ack();
+      acknowledge_to(f, from);
+      return h;
+    }
+    segment.seq = out.position_of_empty(edits_, in.seq);
+    h.numbers.seq = segment.seq.value;
+    h.fate = rebuild ? Fate::consumed : Fate::in_place;
+    if (rebuild) sink_.emit(to, segment);
+    return h;
+  }
+
+  // Octets that are in the hold leave from there; those in front of it have gone before, and this
+  // is a retransmission of them.
+  Seq stop = end;
+  bool with_fin = fin;
+  const Seq held_from = holding ? w->next[index_of(from)] : out.frontier();
+  const bool beyond = !out.is_open() && (fin ? end + 1 : end) > out.frontier();
+  bool in_hold = holding && !beyond && in.seq >= held_from &&
+                 in.seq < w->hold[index_of(from)].end();  // waits for the window
+  if (beyond) in_hold = show(f, from, in, now);
+  if (in_hold) {
+    if (in.seq >= held_from) {
+      pass_ack();
+      return h;
+    }
+    if (stop > held_from) stop = held_from;
+    with_fin = false;
+  }
+  if (!out.covers(with_fin ? stop + 1 : stop)) {
+    with_fin = false;
+    if (!out.covers(stop)) stop = out.frontier();
+  }
+  if (stop <= in.seq && !with_fin) {
+    ++counters_.beyond_frontier;
+    pass_ack();
+    h.fate = Fate::dropped;
+    h.reason = Drop::beyond_frontier;
+    return h;
+  }
+  StreamMap::Cut cut(out, edits_, in.seq, stop, with_fin);
+  const bool whole = stop == end && with_fin == fin && !rebuild;
+  if (cut.old()) {
+    // Old data for the receiver too, which answers it with what it has.
+    if (whole) {
+      h.fate = Fate::in_place;
+      h.numbers.seq = cut.old_position().value;
+      return h;
+    }
+    pass_ack();
+    acknowledge_to(f, from);
+    return h;
+  }
+  const uint32_t limit = payload_limit(f, to, segment);
+  Emission e;
+  unsigned parts = 0;
+  while (cut.next(limit, e)) {
+    const bool as_it_is = parts == 0 && whole && e.last && e.fin == fin &&
+                          ((e.pieces == 1 && e.piece[0].edit == kNoEdit && e.piece[0].offset == 0 &&
+                            e.piece[0].length == length) ||
+                           (e.pieces == 0 && length == 0));
+    if (as_it_is) {
+      h.fate = Fate::in_place;
+      h.numbers.seq = e.seq.value;
+      return h;
+    }
+    segment.split = parts != 0 || !e.last;
+    if (segment.split && parts != 0) ++counters_.splits;
+    emit(f, from, e, in.payload, in.flags, segment);
+    ++parts;
+  }
+  if (cut.swallowed()) {  // its receiver will never acknowledge it
+    ++counters_.swallowed;
+    pass_ack();
+    acknowledge_to(f, from);
+  }
+  return h;
+}
+
+bool Splice::begin(SpliceFlow& f, Seq first, Seq answer, uint32_t window) {
+  f.map[index_of(Side::client)] = StreamMap(first, first);
+  f.map[index_of(Side::backend)] = StreamMap(Seq{}, answer);
+  f.edge[index_of(Side::client)] = first + window;
+  if (!start_hold(f, Side::client, first, 1)) return false;
+  SpliceWork& w = *work_of(f);
+  w.paused = true;
+  w.window = window;
+  w.right[index_of(Side::backend)] = answer;
+  return true;
+}
+
+bool Splice::collect(SpliceFlow& f, const SegmentIn& in, Instant now) {
+  SpliceWork& w = *work_of(f);
+  const bool fin = (in.flags & tcp_flag::fin) != 0;
+  note_timestamp(f, Side::client, in);
+  const Seq right = in.ack + (uint32_t{in.window} << f.scale[index_of(Side::client)]);
+  if (right > w.right[index_of(Side::backend)]) w.right[index_of(Side::backend)] = right;
+  if (in.payload.empty() && !fin) {
+    // A probe of an octet that we have (RFC 1122, 4.2.3.6) wants to hear from us.
+    if (in.seq < w.hold[index_of(Side::client)].end() ||
+        in.seq < w.hold[index_of(Side::client)].base())
+      acknowledge_to(f, Side::client);
+    return false;
+  }
+  const bool moved = put(f, Side::client, in);
+  if (!moved) {  // again, or behind a gap: the sender wants to hear what we have
+    own(f, Side::client, now);
+    return false;
+  }
+  const bool before = w.shown;
+  if (!before) w.shown = show_held(f, Side::client);
+  wait(f, Side::client, !w.shown && in.payload.size() < kShort, now);
+  return w.shown && !before;
+}
+
+void Splice::connected(SpliceFlow& f, Seq first, uint32_t window, std::optional<uint32_t> tsval,
+                       Instant now) {
+  StreamMap& up = f.map[index_of(Side::client)];
+  StreamMap& down = f.map[index_of(Side::backend)];
+  SpliceWork& w = *work_of(f);
+  const bool open = down.is_open();
+  down = StreamMap(first, down.ack());
+  if (open) down.open();
+  f.timestamps[index_of(Side::backend)] = tsval.has_value();
+  if (tsval) {  // so that the client sees one clock go on
+    f.ts_offset = f.ts_value[index_of(Side::backend)] - *tsval;
+    f.ts_value[index_of(Side::backend)] = *tsval;
+  }
+  f.edge[index_of(Side::backend)] =
+      down.window_edge(edits_, down.ack(), w.right[index_of(Side::backend)]);
+  w.right[index_of(Side::client)] = up.ack() + window;
+  const Seq edge = up.window_edge(edits_, up.ack(), w.right[index_of(Side::client)]);
+  if (edge > f.edge[index_of(Side::client)]) f.edge[index_of(Side::client)] = edge;
+  w.paused = false;
+  pump(f, Side::client, now);
+}
+
+bool Splice::answer(SpliceFlow& f, std::span<const uint8_t> bytes, Instant now) {
+  StreamMap& down = f.map[index_of(Side::backend)];
+  SpliceWork& w = *work_of(f);
+  const Seq right = w.right[index_of(Side::backend)];
+  down = StreamMap(Seq{}, down.ack());
+  if (!start_hold(f, Side::backend, Seq{}, static_cast<uint32_t>(bytes.size()))) return false;
+  down.open();
+  w.answers = true;
+  w.right[index_of(Side::backend)] = right;
+  Hold& h = w.hold[index_of(Side::backend)];
+  h.put(Seq{}, bytes, true);
+  w.owned[index_of(Side::backend)] = h.end() + 1;  // its FIN too: nobody else will send it again
+  own(f, Side::client, now);
+  w.own_at[index_of(Side::client)] = {};
+  pump(f, Side::backend, now);
+  return true;
+}
+
+bool Splice::answered(SpliceFlow& f, const SegmentIn& in, Instant now) {
+  SpliceWork& w = *work_of(f);
+  StreamMap& down = f.map[index_of(Side::backend)];
+  note_timestamp(f, Side::client, in);
+  const bool fin = (in.flags & tcp_flag::fin) != 0;
+  if ((in.flags & tcp_flag::ack) != 0 && in.ack <= down.emitted()) {
+    const bool news = in.ack > down.ack();
+    down.acknowledge(edits_, in.ack);
+    const Seq right = in.ack + (uint32_t{in.window} << f.scale[index_of(Side::client)]);
+    if (right > w.right[index_of(Side::backend)]) w.right[index_of(Side::backend)] = right;
+    if (news) {
+      w.backoff[index_of(Side::backend)] = 0;
+      w.resend_at[index_of(Side::backend)] = {};
+    }
+    pump(f, Side::backend, now);
+  }
+  // What the client still says is taken in order and thrown away.
+  Seq& owned = w.owned[index_of(Side::client)];
+  const Seq end = in.seq + static_cast<uint32_t>(in.payload.size());
+  if (!in.payload.empty() || fin) {
+    if (in.seq <= owned && end > owned) owned = end;
+    if (fin && !w.client_fin && end == owned) {
+      w.client_fin = true;
+      owned = owned + 1;
+    }
+    acknowledge_to(f, Side::client);
+  }
+  return w.client_fin && down.una() >= w.hold[index_of(Side::backend)].end() + 1;
+}
+
+void Splice::end(SpliceFlow& f) {
+  for (StreamMap& m : f.map) m.release(edits_);
+  if (f.work == kNoWork) return;
+  for (Hold& h : memory_.work(f.work).hold)
+    if (h.active()) memory_.give({h.memory(), h.capacity()});
+  memory_.give_work(f.work);
+  f.work = kNoWork;
+}
+
+}  // namespace limpet::tcp

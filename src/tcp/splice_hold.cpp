@@ -1,0 +1,228 @@
+// Octets that wait: heads that are not complete, and what we have acknowledged and must deliver.
+#include <algorithm>
+
+#include "limpet/tcp/splice.h"
+#include "limpet/wire/frame.h"
+
+namespace limpet::tcp {
+
+bool Splice::start_hold(SpliceFlow& f, Side from, Seq base, uint32_t need) {
+  if (f.work == kNoWork) {
+    f.work = memory_.take_work(f);
+    if (f.work == kNoWork) return false;
+    memory_.work(f.work) = SpliceWork{};
+  }
+  SpliceWork& w = memory_.work(f.work);
+  const std::span<uint8_t> memory = memory_.take(std::max<uint32_t>(need, 1));
+  if (memory.empty()) {
+    release(f, from);
+    return false;
+  }
+  const size_t s = index_of(from);
+  w.hold[s] = Hold(memory, base);
+  w.owned[s] = base;
+  w.next[s] = base;
+  w.own_at[s] = w.resend_at[s] = {};
+  w.backoff[s] = 0;
+  const StreamMap& map = f.map[s];
+  w.right[s] = map.position(edits_, f.edge[s]);
+  return true;
+}
+
+// Takes a segment's octets into a hold, which grows when it must.
+bool Splice::put(SpliceFlow& f, Side from, const SegmentIn& in) {
+  SpliceWork& w = *work_of(f);
+  Hold& h = w.hold[index_of(from)];
+  const Seq end = in.seq + static_cast<uint32_t>(in.payload.size());
+  const uint32_t most = w.paused ? w.window : kPartialHold;
+  if (end > h.limit() && h.capacity() < most) {
+    const int32_t need = end - h.base();
+    const std::span<uint8_t> memory = memory_.take(std::min<uint32_t>(
+        most, std::max<uint32_t>(need > 0 ? static_cast<uint32_t>(need) : 0, 2 * h.capacity())));
+    if (!memory.empty()) {
+      const std::span<uint8_t> before{h.memory(), h.capacity()};
+      h.move_to(memory);
+      memory_.give(before);
+    }
+  }
+  return h.put(in.seq, in.payload, (in.flags & wire::tcp_flag::fin) != 0);
+}
+
+// Shows the editor what is contiguous behind the frontier. True when the frontier has moved, or the
+// stream is open now.
+bool Splice::show_held(SpliceFlow& f, Side from) {
+  StreamMap& map = f.map[index_of(from)];
+  const Seq frontier = map.frontier();
+  const Hold& h = work_of(f)->hold[index_of(from)];
+  const Shown s = editor_.show(f, from, h.bytes(frontier));
+  map.advance(frontier + s.final);
+  // Behind a FIN nothing comes that could be edited.
+  if (s.open || h.has_fin()) map.open();
+  return map.is_open() || s.final != 0;
+}
+
+// Octets beyond the frontier have come, of a stream that is not open. True when they are in the
+// hold now and leave from there.
+bool Splice::show(SpliceFlow& f, Side from, const SegmentIn& in, Instant now) {
+  StreamMap& map = f.map[index_of(from)];
+  const bool fin = (in.flags & wire::tcp_flag::fin) != 0;
+  SpliceWork* w = work_of(f);
+  const Seq frontier = map.frontier();
+  const bool holding = w != nullptr && w->hold[index_of(from)].active();
+  const bool waiting = holding && w->hold[index_of(from)].end() > frontier;  // an incomplete head
+  if (!waiting && in.seq <= frontier) {
+    const auto skip = static_cast<size_t>(frontier - in.seq);
+    const std::span<const uint8_t> bytes = in.payload.subspan(std::min(skip, in.payload.size()));
+    const Shown s = editor_.show(f, from, bytes);
+    map.advance(frontier + s.final);
+    // Behind a FIN nothing comes that could be edited.
+    if (s.open || fin) map.open();
+    if (map.is_open() || s.final == bytes.size()) return false;
+    if (holding) return false;  // what is left is not taken while an older hold drains
+    if (!start_hold(f, from, map.frontier(), static_cast<uint32_t>(bytes.size() - s.final)))
+      return false;
+    put(f, from, in);
+    // The part that is final leaves from the segment itself.
+    wait(f, from, true, now);
+    return false;
+  }
+  if (!holding && !start_hold(f, from, frontier, 2048)) return false;
+  if (w = work_of(f); w->hold[index_of(from)].end() < frontier) return false;
+  if (!put(f, from, in)) {
+    own(f, from, now);  // again, or behind a gap
+    return true;
+  }
+  show_held(f, from);
+  pump(f, from, now);
+  w = work_of(f);
+  if (w->hold[index_of(from)].end() > w->next[index_of(from)])
+    wait(f, from, !map.is_open() && w->hold[index_of(from)].end() > map.frontier(), now);
+  return true;
+}
+
+// What is withheld is acknowledged when its sender has waited long enough; at once when it may be
+// waiting for just that.
+void Splice::wait(SpliceFlow& f, Side from, bool urgent, Instant now) {
+  SpliceWork& w = *work_of(f);
+  if (urgent) return own(f, from, now);
+  if (w.own_at[index_of(from)].ns != 0) return;
+  w.own_at[index_of(from)] = now + kPatience;
+  memory_.due(f.work, w.own_at[index_of(from)]);
+}
+
+void Splice::own(SpliceFlow& f, Side from, Instant now) {
+  SpliceWork& w = *work_of(f);
+  const size_t s = index_of(from);
+  const Hold& h = w.hold[s];
+  w.own_at[s] = {};
+  if (h.active() && h.end() > w.owned[s]) {
+    const Seq una = f.map[s].una();
+    const Seq from_there = w.owned[s] > una ? w.owned[s] : una;
+    if (h.end() > from_there) counters_.owned_bytes += static_cast<uint32_t>(h.end() - from_there);
+    w.owned[s] = h.end();
+    if (!w.paused && w.resend_at[s].ns == 0) {
+      w.resend_at[s] = now + kResend;
+      memory_.due(f.work, w.resend_at[s]);
+    }
+  }
+  acknowledge_to(f, from);
+}
+
+// Sends what the editor has let go and the receiver's window takes.
+void Splice::pump(SpliceFlow& f, Side from, Instant now) {
+  SpliceWork& w = *work_of(f);
+  const size_t s = index_of(from);
+  const Hold& h = w.hold[s];
+  if (!h.active() || (w.paused && from == Side::client)) return;
+  StreamMap& map = f.map[s];
+  Seq stop = h.end();
+  if (!map.is_open() && stop > map.frontier()) stop = map.frontier();
+  const Seq edge = map.window_edge(edits_, map.ack(), w.right[s]);
+  if (stop > edge) stop = edge;
+  Seq next = w.next[s] < map.una() ? map.una() : w.next[s];
+  const bool fin = h.has_fin() && stop == h.end() && next <= stop && map.is_open();
+  if (next < stop || fin) {
+    send_held(f, from, next, stop, fin);
+    next = fin ? stop + 1 : stop;
+  }
+  w.next[s] = next;
+  if (w.owned[s] > map.una() && w.resend_at[s].ns == 0) {
+    w.resend_at[s] = now + kResend;
+    memory_.due(f.work, w.resend_at[s]);
+  }
+}
+
+// The receiver has not acknowledged what we own: its first segment goes again, or a single octet
+// into a closed window (RFC 9293, 3.8.6.1).
+void Splice::resend(SpliceFlow& f, Side from, Instant now) {
+  SpliceWork& w = *work_of(f);
+  const size_t s = index_of(from);
+  const Hold& h = w.hold[s];
+  StreamMap& map = f.map[s];
+  w.resend_at[s] = {};
+  if (!h.active() || w.owned[s] <= map.una()) return;
+  Seq sendable = h.end();
+  if (!map.is_open() && sendable > map.frontier()) sendable = map.frontier();
+  const Seq una = map.una();
+  Seq stop = una + payload_limit(f, other(from), blank(f, other(from)));
+  if (stop > sendable) stop = sendable;
+  const Seq edge = map.window_edge(edits_, map.ack(), w.right[s]);
+  if (stop > edge) stop = edge > una ? edge : una + 1;
+  if (stop > sendable) stop = sendable;
+  const bool fin = h.has_fin() && stop == h.end() && map.is_open();
+  if (stop > una || fin) {
+    send_held(f, from, una, stop, fin);
+    counters_.resent_bytes += static_cast<uint32_t>(stop - una) + (fin ? 1u : 0u);
+    if (stop + (fin ? 1u : 0u) > w.next[s]) w.next[s] = stop + (fin ? 1u : 0u);
+  }
+  w.backoff[s] = static_cast<uint8_t>(std::min<unsigned>(w.backoff[s] + 1u, kMaxBackoff));
+  w.resend_at[s] = now + kResend * (1u << w.backoff[s]);
+  memory_.due(f.work, w.resend_at[s]);
+}
+
+// An ACK or a larger window for the stream of `from` has come from its receiver.
+void Splice::acknowledged(SpliceFlow& f, Side from, bool news, Instant now) {
+  SpliceWork& w = *work_of(f);
+  const size_t s = index_of(from);
+  const StreamMap& map = f.map[s];
+  const Hold& h = w.hold[s];
+  const bool final = map.is_open() || map.frontier() >= h.end();
+  if (final && map.una() >= h.end() && !(w.answers && from == Side::backend))
+    return release(f, from);
+  if (news) {
+    const bool recovering = w.backoff[s] != 0;
+    w.backoff[s] = 0;
+    if (w.resend_at[s].ns != 0) {
+      w.resend_at[s] = now + kResend;
+      memory_.due(f.work, w.resend_at[s]);
+    }
+    // After a loss not every segment waits for a time-out of its own (RFC 6582).
+    if (recovering && w.next[s] > map.una()) resend(f, from, now);
+  }
+  pump(f, from, now);
+}
+
+void Splice::release(SpliceFlow& f, Side from) {
+  SpliceWork& w = *work_of(f);
+  Hold& h = w.hold[index_of(from)];
+  if (h.active()) memory_.give({h.memory(), h.capacity()});
+  h = Hold();
+  w.own_at[index_of(from)] = w.resend_at[index_of(from)] = {};
+  if (w.hold[0].active() || w.hold[1].active()) return;
+  memory_.give_work(f.work);
+  f.work = kNoWork;
+}
+
+void Splice::on_time(SpliceFlow& f, Instant now) {
+  for (const Side side : {Side::client, Side::backend}) {
+    const size_t s = index_of(side);
+    SpliceWork* w = work_of(f);
+    if (w == nullptr) return;
+    if (w->own_at[s].ns != 0 && w->own_at[s] <= now) own(f, side, now);
+    if (w->resend_at[s].ns != 0 && w->resend_at[s] <= now) resend(f, side, now);
+    for (const Instant at : {w->own_at[s], w->resend_at[s]})
+      if (at.ns != 0) memory_.due(f.work, at);
+  }
+}
+
+}  // namespace limpet::tcp
