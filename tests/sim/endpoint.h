@@ -52,6 +52,7 @@ struct EndpointOptions {
   bool coalesce = true;            // retransmissions are cut anew; else as they were sent
   bool persist_with_data = false;  // one octet beyond the window (RFC 9293); else Linux' una - 1
   Duration keepalive{};            // idle time before a probe; 0: none
+  Duration keepalive_again = 1s;   // between probes that nobody answers
   bool keepalive_garbage = false;  // with RFC 1122's octet
 
   Duration rto_first = 1s, rto_min = 200ms, rto_max = 120s;
@@ -112,8 +113,10 @@ class Endpoint {
   State state() const { return state_; }
   End end() const { return end_; }
   bool gone() const { return state_ == State::closed; }
-  // Nothing more will come from here unless the peer asks again.
-  bool done() const { return state_ == State::closed || state_ == State::time_wait; }
+  // Nothing more will come from here unless the peer asks again, and the app has read everything.
+  bool done() const {
+    return state_ == State::closed || (state_ == State::time_wait && in_.unread() == 0);
+  }
   std::span<const uint8_t> received() const { return in_.stream(); }
   bool peer_closed() const { return peer_fin_ && rcv_nxt_ > *peer_fin_; }
   bool all_acknowledged() const { return snd_una_ == snd_nxt_ && snd_una_ == write_end(); }
@@ -132,6 +135,7 @@ class Endpoint {
   Position snd_nxt() const { return snd_nxt_; }
   Position rcv_nxt() const { return rcv_nxt_; }
   Position rcv_edge() const { return rcv_edge_; }
+  uint32_t expected() const { return irs_ + static_cast<uint32_t>(rcv_nxt_); }
   size_t cwnd() const { return cwnd_; }
   size_t segment_size() const;  // octets of data that fit in a segment without SACK blocks
   Duration rto() const { return rto_; }
@@ -149,7 +153,6 @@ class Endpoint {
   void establish(Instant now);
   void read(size_t most, Instant now);
   void deliver(Instant now);
-  void ack_delayed(Instant now);
   void probe_idle(Instant now);
 
   // endpoint_input.cpp: what arrives
@@ -166,12 +169,14 @@ class Endpoint {
   void learn(const Segment& syn);
   bool old_timestamp(const Segment& s, Position seq) const;
   void challenge(Instant now);
+  void answer(const Segment& s, Position seq, Instant now);
+  bool limited(Instant now);
   Promises promises() const;
 
   // endpoint_output.cpp: what leaves
   Segment blank(uint8_t flags, Position seq, Instant now);
   void add_sacks(TcpOptions& options);
-  void emit_segment(Segment& s, Instant now);
+  void emit_segment(const Segment& s);
   void send_syn(Instant now);
   void send_ack(Instant now);
   void send_reset(uint32_t seq, Instant now);
@@ -235,8 +240,9 @@ class Endpoint {
   uint16_t peer_mss_ = 536;
   uint32_t irs_ = 0;
   bool active_ = false;
-  Position syn_ack_first_ = 0;
-  std::vector<uint32_t> syn_ack_timestamps_;
+  bool scale_on_ = false;
+  bool irs_known_ = false;
+  std::vector<uint32_t> syn_timestamps_;  // of our SYNs or SYN-ACKs
 
   // Sending.
   Bytes unacked_;  // from buffer_start_, behind unacked_head_
@@ -258,9 +264,9 @@ class Endpoint {
   Position recover_ = 0;    // snd_nxt when recovery or loss began
   Position resent_to_ = 0;  // everything lost below was sent again
   bool resend_first_ = false;
-  Position high_rescue_ = 0;
   Duration rto_{}, srtt_{}, rttvar_{};
   unsigned backoff_ = 0, tries_ = 0;
+  uint32_t last_rto_timestamp_ = 0;
   std::optional<std::pair<Position, Instant>> timed_;  // one octet's way there and back
 
   // Receiving.
@@ -274,6 +280,7 @@ class Endpoint {
   std::optional<Interval> dsack_;
   bool ack_now_ = false;
   size_t unacked_octets_ = 0;  // received and not acknowledged yet
+  size_t largest_segment_ = 0;
   Instant last_challenge_ = kNever;
   bool window_was_open_ = true;
 

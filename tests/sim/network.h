@@ -67,6 +67,18 @@ struct Rule {
 struct NetworkCounts {
   uint64_t frames = 0, lost = 0, duplicated = 0, reordered = 0, corrupted = 0, too_big = 0,
            fragmented = 0, ruled = 0;
+
+  NetworkCounts& operator+=(const NetworkCounts& o) {
+    frames += o.frames;
+    lost += o.lost;
+    duplicated += o.duplicated;
+    reordered += o.reordered;
+    corrupted += o.corrupted;
+    too_big += o.too_big;
+    fragmented += o.fragmented;
+    ruled += o.ruled;
+    return *this;
+  }
 };
 
 class Network {
