@@ -73,6 +73,12 @@ fuzz() {
     "$PYTHON" scripts/test/fuzz.py build-fuzz $((full ? 600 : 60))
 }
 
+lab() {
+  local status=0
+  meson_tests build lab lab || status=$?
+  tests/lab/run.py --jobs 2 && return $status  # mostly they wait
+}
+
 mutate() {
   [[ -x scripts/mutate.sh ]] || return 77
   local which=(--rotate 5)
@@ -92,7 +98,7 @@ for name in "${groups[@]}"; do
     asan) group asan asan ;;
     thread) group thread thread ;;
     fuzz) group fuzz fuzz ;;
-    lab) group lab tests/lab/run.py --jobs 2 ;;  # mostly they wait
+    lab) group lab lab ;;
     mutate) group mutate mutate ;;
     nic) group nic echo "SKIP nic: no tests in this version" ;;
   esac

@@ -192,9 +192,9 @@ class Endpoint {
 
   // endpoint_recovery.cpp: what is lost, and how much may be under way
   void acknowledged(Position ack, const Segment& s, Instant now);
-  void duplicate_ack(Instant now);
+  void duplicate_ack();
   void learn_sacks(const Segment& s, Position ack);
-  void enter_recovery(Instant now);
+  void enter_recovery_if_lost();
   void enter_loss();
   void measure(Duration rtt);
   Position lost_below() const;

@@ -252,7 +252,9 @@ bool Endpoint::on_ack(const Segment& s, Position seq, Instant now) {
       app_.on_room(*this, now);
     }
   } else if (ack == snd_una_ && flight() > 0 && s.length() == 0 && snd_edge_ == edge_before) {
-    duplicate_ack(now);
+    duplicate_ack();
+  } else {
+    enter_recovery_if_lost();  // SACK blocks on data tell it as well (RFC 6675, 5)
   }
   if (probe_out_ && (flight() == 0 || snd_edge_ > snd_una_)) {  // the window is open
     probe_out_ = false;

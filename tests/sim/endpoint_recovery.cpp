@@ -75,19 +75,21 @@ void Endpoint::learn_sacks(const Segment& s, Position ack) {
   }
 }
 
-void Endpoint::duplicate_ack(Instant now) {
+void Endpoint::duplicate_ack() {
   ++counts_.duplicate_acks;
   ++dupacks_;
-  if (mode_ == Mode::open) {
-    const bool lost = sack_on_ ? lost_below() > snd_una_ : dupacks_ >= 3;
-    // RFC 6582, 4: not for what an earlier recovery sent.
-    if (lost && snd_una_ >= recover_) enter_recovery(now);
-  } else if (mode_ == Mode::recovery && !sack_on_) {
+  if (mode_ == Mode::recovery && !sack_on_) {
     cwnd_ += segment_size();
+  } else {
+    enter_recovery_if_lost();
   }
 }
 
-void Endpoint::enter_recovery(Instant) {
+void Endpoint::enter_recovery_if_lost() {
+  if (mode_ != Mode::open || flight() == 0) return;
+  const bool lost = sack_on_ ? lost_below() > snd_una_ : dupacks_ >= 3;
+  // RFC 6582, 4: not for what an earlier recovery sent.
+  if (!lost || snd_una_ < recover_) return;
   ++counts_.fast_retransmits;
   const size_t size = segment_size();
   mode_ = Mode::recovery;
