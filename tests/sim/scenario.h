@@ -1,0 +1,43 @@
+// One seed as a whole connection: options of both ends, what their apps do, what the network does;
+// run through a box and judged. The box is the caller's, so the product can stand there.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "network.h"
+#include "pattern_app.h"
+
+namespace limpet::sim {
+
+struct Scenario {
+  uint64_t seed = 0;
+  EndpointOptions client, server;  // addresses filled in by run()
+  PatternOptions client_app, server_app;
+  bool v6 = false;
+  LinkOptions client_up, client_down, server_up, server_down;
+  bool attacks = false;  // spoofed SYN and RST inside the window
+  bool lossy = false;    // 10 to 20 % and everything else
+  Duration limit = std::chrono::hours(2);
+
+  std::string describe() const;
+};
+
+// What a seed stands for. `loss`: per mille of every link, instead of what the seed draws.
+Scenario derive(uint64_t seed, std::optional<unsigned> loss = std::nullopt);
+
+struct Outcome {
+  std::vector<std::string> failures;
+  Counts counts;  // of both hosts
+  NetworkCounts network;
+  Duration took{};  // simulated
+};
+
+// The client's host is at port 0, the server's at port 1, and the box is transparent to addresses.
+Outcome run(const Scenario& scenario, Middlebox& box, Trace* trace = nullptr);
+
+inline const uint16_t kServerPort = 80;
+IpAddress client_address(bool v6);
+IpAddress server_address(bool v6);
+
+}  // namespace limpet::sim

@@ -1,0 +1,111 @@
+// sim: runs seeds. Each seed is a connection between two model endpoints with options, apps and a
+// network of its own; both streams must arrive, both sides must close, nobody may break a rule.
+// Ends with how often what happened: a run of many seeds that never saw one of these fails.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <chrono>
+#include <optional>
+#include <string>
+
+#include "scenario.h"
+
+namespace {
+
+using namespace limpet::sim;
+
+struct Totals {
+  Counts counts;
+  NetworkCounts network;
+  uint64_t seeds = 0, failed = 0, lossy = 0, wrapped = 0;
+};
+
+void report(uint64_t seed, const Scenario& scenario, const Outcome& outcome,
+            const std::string& replay) {
+  fmt::print("FAILED {}", scenario.describe());
+  for (const std::string& text : outcome.failures) fmt::print("  {}\n", text);
+  fmt::print("  replay: {} --seed {} --trace\n", replay, seed);
+}
+
+// False if a column is zero.
+bool table(const Totals& t) {
+  bool good = true;
+  const auto row = [&](const char* name, uint64_t n, bool must) {
+    fmt::print("{:>12}  {}{}\n", n, name, must && n == 0 ? "   <- never happened" : "");
+    good &= n > 0 || !must;
+  };
+  t.counts.each([&](const std::string& name, uint64_t n) {
+    // These need a box that errs, or damage.
+    const bool rare = name == "syn_recv_refused" || name == "resets_sent" ||
+                      name == "resets_received" || name == "checksum_drops";
+    row(name.c_str(), n, !rare);
+  });
+  row("frames", t.network.frames, true);
+  row("frames_lost", t.network.lost, true);
+  row("frames_duplicated", t.network.duplicated, true);
+  row("frames_late", t.network.reordered, true);
+  row("frames_too_big", t.network.too_big, true);
+  if (t.lossy * 5 < t.seeds) {
+    fmt::print("only {} of {} seeds have 10 to 20 % loss\n", t.lossy, t.seeds);
+    good = false;
+  }
+  if (t.wrapped * 20 < t.seeds) {
+    fmt::print("only {} of {} seeds wrap sequence numbers\n", t.wrapped, t.seeds);
+    good = false;
+  }
+  return good;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App options{"Runs seeds through two model TCP endpoints and a bad network."};
+  uint64_t seed = 0;
+  std::string range;
+  std::optional<unsigned> loss;
+  bool trace = false;
+  options.add_option("--seed", seed, "this one");
+  options.add_option("--seeds", range, "A..B, both included");
+  options.add_option("--loss", loss, "per mille on every link, instead of what the seed draws");
+  options.add_flag("--trace", trace, "print every packet");
+  CLI11_PARSE(options, argc, argv);
+  uint64_t first = seed, last = seed;
+  if (!range.empty()) {
+    const size_t dots = range.find("..");
+    try {
+      first = std::stoull(range);
+      last = dots == std::string::npos ? first : std::stoull(range.substr(dots + 2));
+    } catch (const std::exception&) {
+      fmt::print(stderr, "sim: --seeds {}: A..B, please\n", range);
+      return 2;
+    }
+  }
+
+  std::string replay = argv[0];
+  if (loss) replay += fmt::format(" --loss {}", *loss);
+  Totals totals;
+  const auto start = std::chrono::steady_clock::now();
+  for (uint64_t n = first; n <= last; ++n) {
+    const Scenario scenario = derive(n, loss);
+    Trace printer(stdout);
+    Wire wire;
+    if (trace) fmt::print("{}", scenario.describe());
+    std::fflush(stdout);
+    const Outcome outcome = run(scenario, wire, trace ? &printer : nullptr);
+    ++totals.seeds;
+    totals.lossy += scenario.lossy ? 1 : 0;
+    totals.wrapped += outcome.counts.seq_wraps > 0 ? 1 : 0;
+    totals.counts += outcome.counts;
+    totals.network += outcome.network;
+    if (!outcome.failures.empty()) {
+      report(n, scenario, outcome, replay);
+      if (++totals.failed >= 10) break;
+    }
+  }
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+  const bool complete = totals.seeds < 200 || totals.failed > 0 || table(totals);
+  fmt::print("{} seeds, {} failed; {} with 10 to 20 % loss, {} wrapped; {:.1f} s, {:.0f} seeds/s\n",
+             totals.seeds, totals.failed, totals.lossy, totals.wrapped, took.count(),
+             static_cast<double>(totals.seeds) / took.count());
+  return totals.failed > 0 || !complete ? 1 : 0;
+}
