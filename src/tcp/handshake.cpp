@@ -35,13 +35,14 @@ SegmentOut syn_ack(SynCookies& cookies, const Tuple& tuple, const SegmentIn& in,
 
 // An ACK for a client of which nothing is kept.
 SegmentOut bare_answer(const SegmentIn& in, uint8_t flags, Seq ack, const Promise& p,
-                       bool timestamps) {
+                       const Offer& offer) {
   SegmentOut s;
   s.flags = flags;
   s.seq = in.ack;
   s.ack = ack;
-  s.window = std::max<uint16_t>(p.window, 1);
-  if (timestamps && in.timestamps) s.timestamps = {in.timestamps->echo, in.timestamps->value};
+  const unsigned shift = offer.window_scale ? p.window_scale : 0u;
+  s.window = std::max<uint16_t>(static_cast<uint16_t>(p.window >> shift), 1);
+  if (offer.timestamps && in.timestamps) s.timestamps = {in.timestamps->echo, in.timestamps->value};
   return s;
 }
 
@@ -70,7 +71,7 @@ Hearing listen(SynCookies& cookies, const Tuple& tuple, const SegmentIn& in, con
       check = cookies.check(tuple, in.seq.value, isn, echo, now);
       if (check.verdict == CookieVerdict::valid) {
         h.what = Heard::answered;
-        h.answer = bare_answer(in, tcp_flag::ack, in.seq + 1, promise, check.offer.timestamps);
+        h.answer = bare_answer(in, tcp_flag::ack, in.seq + 1, promise, check.offer);
       }
     }
     return h;
@@ -82,8 +83,7 @@ Hearing listen(SynCookies& cookies, const Tuple& tuple, const SegmentIn& in, con
   }
   if (fin) {  // a port check: nothing was said and nothing will be
     h.what = Heard::answered;
-    h.answer =
-        bare_answer(in, tcp_flag::fin | tcp_flag::ack, in.seq + 1, promise, check.offer.timestamps);
+    h.answer = bare_answer(in, tcp_flag::fin | tcp_flag::ack, in.seq + 1, promise, check.offer);
     return h;
   }
   h.what = Heard::silent;

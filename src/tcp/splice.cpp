@@ -37,8 +37,8 @@ wire::SackBlocks Splice::translate(const StreamMap& map, Seq told, const wire::S
     }
     left = map.ceil(edits_, left < map.ack() ? map.ack() : left);
     right = map.floor(edits_, right);
-    if (left < told) left = told;
-    if (left >= right) {
+    // A block that begins at the ACK would seem to be taken back (RFC 2018, 8).
+    if (left <= told || left >= right) {
       ++counters_.sack_dropped;
       continue;
     }
@@ -60,6 +60,7 @@ Handled Splice::relay(SpliceFlow& f, Side from, const SegmentIn& in, Instant now
     // Not beyond what the receiver can have: it is believed at the exact number only.
     Seq seq = out.position_of_empty(edits_, in.seq);
     if (seq > out.emitted()) seq = out.emitted();
+    if (f.right[index_of(from)] < seq) seq = f.right[index_of(from)];
     h.fate = Fate::in_place;
     h.numbers.seq = seq.value;
     h.numbers.ack = back.floor(edits_, in.ack).value;
@@ -87,19 +88,16 @@ Handled Splice::relay(SpliceFlow& f, Side from, const SegmentIn& in, Instant now
   const Seq right = in.ack + (uint32_t{in.window} << f.scale[index_of(from)]);
   const Seq edge = back.window_edge(edits_, in.ack, right);
   const bool opened = edge > f.edge[index_of(to)];
-  if (opened) f.edge[index_of(to)] = edge;
-  if (SpliceWork* w = work_of(f); w != nullptr && w->hold[index_of(to)].active()) {
-    if (right > w->right[index_of(to)]) w->right[index_of(to)] = right;
+  if (right > f.right[index_of(to)]) f.right[index_of(to)] = right;
+  if (const SpliceWork* w = work_of(f); w != nullptr && w->hold[index_of(to)].active())
     acknowledged(f, to, news, now);
-  }
   Seq told = back.floor(edits_, in.ack);
-  if (const SpliceWork* w = work_of(f);
-      w != nullptr && w->hold[index_of(to)].active() && w->owned[index_of(to)] > told) {
+  if (const SpliceWork* w = work_of(f); w != nullptr && w->owns(index_of(to), told)) {
     told = w->owned[index_of(to)];
     ++counters_.clamped_acks;
   }
   h.numbers.ack = told.value;
-  h.numbers.window = window_to(f, to, told);
+  h.numbers.window = tell_window(f, to, told, edge);
   h.numbers.sack = translate(back, told, in.sack, f.sack);
   return data(f, from, in, h, news || opened, now);
 }
@@ -113,15 +111,16 @@ Handled Splice::data(SpliceFlow& f, Side from, const SegmentIn& in, Handled h, b
   const bool fin = (in.flags & tcp_flag::fin) != 0;
   const auto length = static_cast<uint32_t>(in.payload.size());
   const Seq end = in.seq + length;
-  // A receiver that was promised timestamps gets them in every segment (RFC 7323, 3.2).
-  const bool rebuild = f.timestamps[index_of(to)] && !in.timestamps;
+  // A receiver that agreed to timestamps gets them in every segment, another one never (RFC 7323,
+  // 3.2).
+  const bool rebuild = f.timestamps[index_of(to)] != in.timestamps.has_value();
 
   SegmentOut segment = blank(f, to);
   segment.relayed = true;
   segment.ack = Seq{h.numbers.ack};
   segment.window = h.numbers.window;
   segment.sack = h.numbers.sack;
-  if (in.timestamps && segment.timestamps)
+  if (in.timestamps && segment.timestamps && f.timestamps[index_of(from)])
     segment.timestamps = {in.timestamps->value + h.numbers.tsval_shift,
                           in.timestamps->echo + h.numbers.tsecr_shift};
   const auto pass_ack = [&] {
@@ -131,12 +130,15 @@ Handled Splice::data(SpliceFlow& f, Side from, const SegmentIn& in, Handled h, b
   const SpliceWork* w = work_of(f);
   const bool holding = w != nullptr && w->hold[index_of(from)].active();
   if (length == 0 && !fin) {
-    if (holding && in.seq < w->owned[index_of(from)]) {  // a probe for what we have: we answer
+    if (holding && w->owns(index_of(from), out.una()) &&
+        in.seq < w->owned[index_of(from)]) {  // a probe for what we have: we answer
       pass_ack();
       acknowledge_to(f, from);
       return h;
     }
     segment.seq = out.position_of_empty(edits_, in.seq);
+    // Beyond the window its ACK would not be read either.
+    if (segment.seq > f.right[index_of(from)]) segment.seq = f.right[index_of(from)];
     h.numbers.seq = segment.seq.value;
     h.fate = rebuild ? Fate::consumed : Fate::in_place;
     if (rebuild) sink_.emit(to, segment);
@@ -174,20 +176,32 @@ Handled Splice::data(SpliceFlow& f, Side from, const SegmentIn& in, Handled h, b
   StreamMap::Cut cut(out, edits_, in.seq, stop, with_fin);
   const bool whole = stop == end && with_fin == fin && !rebuild;
   if (cut.old()) {
-    // Old data for the receiver too, which answers it with what it has.
-    if (whole) {
+    // Something that the receiver has: a retransmission whose ACK was lost, or a probe. It is asked
+    // for its ACK, but not with octets that no longer mean what they meant. The one octet of a
+    // keep-alive probe is garbage anyway (RFC 1122, 4.2.3.6).
+    if (whole && length == 1 && end == out.una()) {
       h.fate = Fate::in_place;
       h.numbers.seq = cut.old_position().value;
       return h;
     }
-    pass_ack();
-    acknowledge_to(f, from);
+    segment.seq = out.ack() - 1;
+    sink_.emit(to, segment);
     return h;
   }
   const uint32_t limit = payload_limit(f, to, segment);
   Emission e;
   unsigned parts = 0;
-  while (cut.next(limit, e)) {
+  for (;;) {
+    const uint32_t space = room(f, from, cut.at());
+    if (space == 0) {  // its sender will try again
+      if (parts == 0) {
+        pass_ack();
+        h.fate = Fate::dropped;
+        h.reason = Drop::beyond_window;
+      }
+      return h;
+    }
+    if (!cut.next(std::min(limit, space), e)) break;
     const bool as_it_is = parts == 0 && whole && e.last && e.fin == fin &&
                           ((e.pieces == 1 && e.piece[0].edit == kNoEdit && e.piece[0].offset == 0 &&
                             e.piece[0].length == length) ||
@@ -218,7 +232,8 @@ bool Splice::begin(SpliceFlow& f, Seq first, Seq answer, uint32_t window) {
   SpliceWork& w = *work_of(f);
   w.paused = true;
   w.window = window;
-  w.right[index_of(Side::backend)] = answer;
+  f.right[index_of(Side::backend)] = answer;
+  f.right[index_of(Side::client)] = first;
   return true;
 }
 
@@ -227,7 +242,7 @@ bool Splice::collect(SpliceFlow& f, const SegmentIn& in, Instant now) {
   const bool fin = (in.flags & tcp_flag::fin) != 0;
   note_timestamp(f, Side::client, in);
   const Seq right = in.ack + (uint32_t{in.window} << f.scale[index_of(Side::client)]);
-  if (right > w.right[index_of(Side::backend)]) w.right[index_of(Side::backend)] = right;
+  if (right > f.right[index_of(Side::backend)]) f.right[index_of(Side::backend)] = right;
   if (in.payload.empty() && !fin) {
     // A probe of an octet that we have (RFC 1122, 4.2.3.6) wants to hear from us.
     if (in.seq < w.hold[index_of(Side::client)].end() ||
@@ -259,24 +274,24 @@ void Splice::connected(SpliceFlow& f, Seq first, uint32_t window, std::optional<
     f.ts_offset = f.ts_value[index_of(Side::backend)] - *tsval;
     f.ts_value[index_of(Side::backend)] = *tsval;
   }
-  f.edge[index_of(Side::backend)] =
-      down.window_edge(edits_, down.ack(), w.right[index_of(Side::backend)]);
-  w.right[index_of(Side::client)] = up.ack() + window;
-  const Seq edge = up.window_edge(edits_, up.ack(), w.right[index_of(Side::client)]);
-  if (edge > f.edge[index_of(Side::client)]) f.edge[index_of(Side::client)] = edge;
+  f.edge[index_of(Side::backend)] = first;
+  tell_window(f, Side::backend, first,
+              down.window_edge(edits_, down.ack(), f.right[index_of(Side::backend)]));
+  f.right[index_of(Side::client)] = up.ack() + window;
   w.paused = false;
+  // More than the first head may have come meanwhile.
+  if (!up.is_open() && w.hold[index_of(Side::client)].end() > up.frontier())
+    show_held(f, Side::client);
   pump(f, Side::client, now);
 }
 
 bool Splice::answer(SpliceFlow& f, std::span<const uint8_t> bytes, Instant now) {
   StreamMap& down = f.map[index_of(Side::backend)];
   SpliceWork& w = *work_of(f);
-  const Seq right = w.right[index_of(Side::backend)];
   down = StreamMap(Seq{}, down.ack());
   if (!start_hold(f, Side::backend, Seq{}, static_cast<uint32_t>(bytes.size()))) return false;
   down.open();
   w.answers = true;
-  w.right[index_of(Side::backend)] = right;
   Hold& h = w.hold[index_of(Side::backend)];
   h.put(Seq{}, bytes, true);
   w.owned[index_of(Side::backend)] = h.end() + 1;  // its FIN too: nobody else will send it again
@@ -295,7 +310,7 @@ bool Splice::answered(SpliceFlow& f, const SegmentIn& in, Instant now) {
     const bool news = in.ack > down.ack();
     down.acknowledge(edits_, in.ack);
     const Seq right = in.ack + (uint32_t{in.window} << f.scale[index_of(Side::client)]);
-    if (right > w.right[index_of(Side::backend)]) w.right[index_of(Side::backend)] = right;
+    if (right > f.right[index_of(Side::backend)]) f.right[index_of(Side::backend)] = right;
     if (news) {
       w.backoff[index_of(Side::backend)] = 0;
       w.resend_at[index_of(Side::backend)] = {};
@@ -314,6 +329,18 @@ bool Splice::answered(SpliceFlow& f, const SegmentIn& in, Instant now) {
     acknowledge_to(f, Side::client);
   }
   return w.client_fin && down.una() >= w.hold[index_of(Side::backend)].end() + 1;
+}
+
+std::optional<Splice::TooBig> Splice::too_big(SpliceFlow& f, Side to, Seq seq, uint32_t mtu,
+                                              uint32_t headers) {
+  constexpr uint32_t kLeast = 64;
+  const StreamMap& map = f.map[index_of(other(to))];
+  if (seq < map.ack() || seq > map.emitted()) return std::nullopt;
+  const uint32_t most = std::max(mtu, headers + kLeast) - headers;
+  if (most < f.most[index_of(to)]) f.most[index_of(to)] = static_cast<uint16_t>(most);
+  // What is still to be inserted travels beside what the sender fills its segments with.
+  const uint32_t inserted = map.largest_insertion(edits_);
+  return TooBig{map.floor(edits_, seq), mtu > headers + kLeast + inserted ? mtu - inserted : mtu};
 }
 
 void Splice::end(SpliceFlow& f) {

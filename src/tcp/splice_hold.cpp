@@ -24,8 +24,6 @@ bool Splice::start_hold(SpliceFlow& f, Side from, Seq base, uint32_t need) {
   w.next[s] = base;
   w.own_at[s] = w.resend_at[s] = {};
   w.backoff[s] = 0;
-  const StreamMap& map = f.map[s];
-  w.right[s] = map.position(edits_, f.edge[s]);
   return true;
 }
 
@@ -35,6 +33,10 @@ bool Splice::put(SpliceFlow& f, Side from, const SegmentIn& in) {
   Hold& h = w.hold[index_of(from)];
   const Seq end = in.seq + static_cast<uint32_t>(in.payload.size());
   const uint32_t most = w.paused ? w.window : kPartialHold;
+  if (end > h.limit() && !w.paused) {
+    const Seq una = f.map[index_of(from)].una();
+    h.forget(una < h.end() ? una : h.end());
+  }
   if (end > h.limit() && h.capacity() < most) {
     const int32_t need = end - h.base();
     const std::span<uint8_t> memory = memory_.take(std::min<uint32_t>(
@@ -115,11 +117,20 @@ void Splice::own(SpliceFlow& f, Side from, Instant now) {
   const size_t s = index_of(from);
   const Hold& h = w.hold[s];
   w.own_at[s] = {};
+  // An ACK says that everything before has arrived, and of what went before the hold only its
+  // receiver can say so.
+  if (h.active() && f.map[s].una() < h.base()) {
+    w.own_at[s] = now + kPatience;
+    return memory_.due(f.work, w.own_at[s]);
+  }
   if (h.active() && h.end() > w.owned[s]) {
     const Seq una = f.map[s].una();
     const Seq from_there = w.owned[s] > una ? w.owned[s] : una;
     if (h.end() > from_there) counters_.owned_bytes += static_cast<uint32_t>(h.end() - from_there);
     w.owned[s] = h.end();
+    // A head may be larger than its receiver's window, and must still become complete.
+    if (!w.paused && !f.map[s].covers(h.end()))
+      tell_window(f, from, h.end(), h.base() + kPartialHold);
     if (!w.paused && w.resend_at[s].ns == 0) {
       w.resend_at[s] = now + kResend;
       memory_.due(f.work, w.resend_at[s]);
@@ -137,16 +148,13 @@ void Splice::pump(SpliceFlow& f, Side from, Instant now) {
   StreamMap& map = f.map[s];
   Seq stop = h.end();
   if (!map.is_open() && stop > map.frontier()) stop = map.frontier();
-  const Seq edge = map.window_edge(edits_, map.ack(), w.right[s]);
-  if (stop > edge) stop = edge;
   Seq next = w.next[s] < map.una() ? map.una() : w.next[s];
-  const bool fin = h.has_fin() && stop == h.end() && next <= stop && map.is_open();
-  if (next < stop || fin) {
-    send_held(f, from, next, stop, fin);
-    next = fin ? stop + 1 : stop;
-  }
+  const bool fin = h.has_fin() && next <= h.end() && map.is_open();
+  // A closed window is probed by time alone.
+  const bool closed = f.right[s] <= map.ack() && next > map.una();
+  if (!closed && (next < stop || fin)) next = send_held(f, from, next, stop, fin);
   w.next[s] = next;
-  if (w.owned[s] > map.una() && w.resend_at[s].ns == 0) {
+  if (w.owns(s, map.una()) && w.resend_at[s].ns == 0) {
     w.resend_at[s] = now + kResend;
     memory_.due(f.work, w.resend_at[s]);
   }
@@ -160,20 +168,17 @@ void Splice::resend(SpliceFlow& f, Side from, Instant now) {
   const Hold& h = w.hold[s];
   StreamMap& map = f.map[s];
   w.resend_at[s] = {};
-  if (!h.active() || w.owned[s] <= map.una()) return;
+  if (!w.owns(s, map.una())) return;
   Seq sendable = h.end();
   if (!map.is_open() && sendable > map.frontier()) sendable = map.frontier();
   const Seq una = map.una();
   Seq stop = una + payload_limit(f, other(from), blank(f, other(from)));
   if (stop > sendable) stop = sendable;
-  const Seq edge = map.window_edge(edits_, map.ack(), w.right[s]);
-  if (stop > edge) stop = edge > una ? edge : una + 1;
-  if (stop > sendable) stop = sendable;
   const bool fin = h.has_fin() && stop == h.end() && map.is_open();
   if (stop > una || fin) {
-    send_held(f, from, una, stop, fin);
-    counters_.resent_bytes += static_cast<uint32_t>(stop - una) + (fin ? 1u : 0u);
-    if (stop + (fin ? 1u : 0u) > w.next[s]) w.next[s] = stop + (fin ? 1u : 0u);
+    const Seq sent = send_held(f, from, una, stop, fin);
+    counters_.resent_bytes += sent > una ? static_cast<uint32_t>(sent - una) : 0;
+    if (sent > w.next[s]) w.next[s] = sent;
   }
   w.backoff[s] = static_cast<uint8_t>(std::min<unsigned>(w.backoff[s] + 1u, kMaxBackoff));
   w.resend_at[s] = now + kResend * (1u << w.backoff[s]);

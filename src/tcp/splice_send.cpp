@@ -8,19 +8,29 @@ namespace limpet::tcp {
 
 using wire::tcp_flag;
 
-uint16_t Splice::window_to(const SpliceFlow& f, Side side, Seq ack) const {
-  const int32_t room = f.edge[index_of(side)] - ack;
-  if (room <= 0) return 0;
-  const uint32_t scaled = static_cast<uint32_t>(room) >> f.told[index_of(side)];
-  return static_cast<uint16_t>(std::clamp<uint32_t>(scaled, 1, 65535));
+// The field that tells `side` a window up to `edge` (none: what it was told before) behind `ack`,
+// and notes what it was told, which is a multiple of its unit. Rounded down, but never so that the
+// edge moves back (then up, as Linux does) or an open window seems closed.
+uint16_t Splice::tell_window(SpliceFlow& f, Side side, Seq ack, std::optional<Seq> edge) const {
+  const unsigned shift = f.told[index_of(side)];
+  Seq& told = f.edge[index_of(side)];
+  uint32_t units = 0;
+  if (edge && *edge > ack)
+    units = std::max<uint32_t>(static_cast<uint32_t>(*edge - ack) >> shift, 1);
+  if (told > ack + (units << shift))
+    units = (static_cast<uint32_t>(told - ack) + (1u << shift) - 1) >> shift;
+  units = std::min<uint32_t>(units, 65535);
+  if (ack + (units << shift) > told) told = ack + (units << shift);
+  return static_cast<uint16_t>(units);
 }
 
 Seq Splice::ack_to(const SpliceFlow& f, Side side) const {
   const Seq una = f.map[index_of(side)].una();
   const SpliceWork* w = work_of(f);
   if (w == nullptr) return una;
-  const bool keeps = w->hold[index_of(side)].active() || (w->answers && side == Side::client);
-  return keeps && w->owned[index_of(side)] > una ? w->owned[index_of(side)] : una;
+  const size_t s = index_of(side);
+  const bool taken = w->answers && side == Side::client && w->owned[s] > una;
+  return w->owns(s, una) || taken ? w->owned[s] : una;
 }
 
 std::optional<wire::TcpOptions::Timestamps> Splice::timestamps_to(const SpliceFlow& f,
@@ -31,12 +41,13 @@ std::optional<wire::TcpOptions::Timestamps> Splice::timestamps_to(const SpliceFl
   return wire::TcpOptions::Timestamps{value, f.ts_value[index_of(side)]};
 }
 
-SegmentOut Splice::blank(const SpliceFlow& f, Side to) const {
+SegmentOut Splice::blank(SpliceFlow& f, Side to) const {
   SegmentOut s;
   s.seq = f.map[index_of(other(to))].emitted();
+  if (s.seq > f.right[index_of(other(to))]) s.seq = f.right[index_of(other(to))];
   s.ack = ack_to(f, to);
   s.flags = tcp_flag::ack;
-  s.window = window_to(f, to, s.ack);
+  s.window = tell_window(f, to, s.ack, std::nullopt);
   s.timestamps = timestamps_to(f, to);
   return s;
 }
@@ -69,16 +80,33 @@ void Splice::emit(const SpliceFlow&, Side from, const Emission& e, std::span<con
   sink_.emit(other(from), s);
 }
 
-// Octets [begin, end) of the hold, and the FIN behind them.
-void Splice::send_held(SpliceFlow& f, Side from, Seq begin, Seq end, bool fin) {
+// How many mapped octets from `at` on the receiver's window takes. A closed one is probed with a
+// single octet: only so a lost window update is noticed (RFC 9293, 3.8.6.1).
+uint32_t Splice::room(const SpliceFlow& f, Side from, Seq at) const {
+  const Seq ack = f.map[index_of(from)].ack();
+  Seq right = f.right[index_of(from)];
+  if (right <= ack) right = ack + 1;
+  return right > at ? static_cast<uint32_t>(right - at) : 0;
+}
+
+// Octets [begin, end) of the hold, and the FIN behind them, as far as the window goes. Returns
+// where it stopped; end + 1 behind a FIN.
+Seq Splice::send_held(SpliceFlow& f, Side from, Seq begin, Seq end, bool fin) {
   const Hold& h = work_of(f)->hold[index_of(from)];
   SegmentOut s = blank(f, other(from));
   const std::span<const uint8_t> bytes =
       h.bytes(begin).subspan(0, static_cast<size_t>(end - begin));
-  StreamMap::Cut cut(f.map[index_of(from)], edits_, begin, end, fin);
+  StreamMap& map = f.map[index_of(from)];
+  StreamMap::Cut cut(map, edits_, begin, end, fin);
   const uint32_t limit = payload_limit(f, other(from), s);
   Emission e;
-  while (cut.next(limit, e)) emit(f, from, e, bytes, tcp_flag::psh, s);
+  for (;;) {
+    const uint32_t space = room(f, from, cut.at());
+    // A part of an insertion counts as its carrier not sent.
+    if (space == 0) return map.floor(edits_, cut.at());
+    if (!cut.next(std::min(limit, space), e)) return fin ? end + 1 : end;
+    emit(f, from, e, bytes, tcp_flag::psh, s);
+  }
 }
 
 }  // namespace limpet::tcp

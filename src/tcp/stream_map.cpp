@@ -73,7 +73,7 @@ Seq StreamMap::position_of_empty(const EditPool& pool, Seq x) const {
 }
 
 Seq StreamMap::floor(const EditPool& pool, Seq y) const {
-  if (y < ack_) return una_ - static_cast<uint32_t>(ack_ - y);
+  if (y < ack_) return una_;
   uint32_t shift = shift_;
   for (EditId id = edits_; id != kNoEdit; id = pool.header(id).next) {
     const EditHeader& e = pool.header(id);
@@ -86,7 +86,7 @@ Seq StreamMap::floor(const EditPool& pool, Seq y) const {
 }
 
 Seq StreamMap::ceil(const EditPool& pool, Seq y) const {
-  if (y < ack_) return una_ - static_cast<uint32_t>(ack_ - y);
+  if (y < ack_) return una_;
   uint32_t shift = shift_;
   for (EditId id = edits_; id != kNoEdit; id = pool.header(id).next) {
     const EditHeader& e = pool.header(id);

@@ -24,7 +24,15 @@ void PatternApp::on_data(Endpoint& e, std::span<const uint8_t> data, Instant now
   std::array<uint8_t, 4096> expected;
   for (size_t at = 0; at < data.size() && difference_.empty();) {
     const size_t n = std::min(data.size() - at, expected.size());
-    fill_stream(options_.expects, received_ + at, {expected.data(), n});
+    if (options_.expected == nullptr) {
+      fill_stream(options_.expects, received_ + at, {expected.data(), n});
+    } else if (received_ + at + n <= options_.expected->size()) {
+      std::copy_n(options_.expected->begin() + static_cast<ptrdiff_t>(received_ + at), n,
+                  expected.begin());
+    } else {
+      difference_ = "more than was sent";
+      break;
+    }
     const auto here = data.subspan(at, n);
     const auto [got, wanted] = std::mismatch(here.begin(), here.end(), expected.begin());
     if (got != here.end()) {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -21,6 +22,8 @@ struct PatternOptions {
   };
 
   uint64_t sends = 1, expects = 2;  // seeds of the streams
+  // Instead of the stream of `expects`: what somebody on the way makes of it. awaits is its size.
+  std::shared_ptr<const Bytes> expected;
   size_t total = 65536;             // to send
   size_t awaits = 65536;            // to receive
   size_t chunk = 0;                 // octets of one write, 0: as much as there is room for

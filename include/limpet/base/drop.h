@@ -48,6 +48,7 @@ namespace limpet {
   X(source_ports_exhausted,"no free source port towards this backend") \
   X(ack_unsent,            "acknowledges what was never sent (RFC 9293, 3.10.7.4)") \
   X(beyond_frontier,       "octets behind a gap in a stream that is being edited: they will come again") \
+  X(beyond_window,         "octets that the receiver's window does not take: they will come again") \
   X(no_route,              "no route to the next hop") \
   X(neighbor_unresolved,   "next hop did not answer ARP or ND") \
   X(held_full,             "too many packets wait for the same neighbour, or in all") \

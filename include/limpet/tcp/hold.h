@@ -6,6 +6,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cassert>
 #include <cstdint>
 #include <cstring>
 #include <span>
@@ -31,6 +32,7 @@ class Hold {
   uint8_t* memory() const { return data_; }
   std::span<const uint8_t> bytes() const { return {data_, size_}; }
   std::span<const uint8_t> bytes(Seq from) const {  // base() <= from <= end()
+    assert(from >= base_ && from <= end());
     const auto skip = static_cast<uint32_t>(from - base_);
     return {data_ + skip, size_ - skip};
   }
@@ -56,6 +58,20 @@ class Hold {
     }
     if (fin && whole && end == size_) fin_ = true;
     return size_ != before || fin_ != had_fin;
+  }
+
+  // Octets before `seq` are needed no more: makes room behind the others. Not beyond end().
+  void forget(Seq seq) {
+    if (seq <= base_) return;
+    const auto gone = static_cast<uint32_t>(seq - base_);
+    assert(gone <= size_);
+    std::memmove(data_, data_ + gone, std::max(size_, beyond_end_) - gone);
+    base_ = seq;
+    size_ -= gone;
+    if (beyond_end_ != 0) {
+      beyond_begin_ -= gone;
+      beyond_end_ -= gone;
+    }
   }
 
   // Moves to a larger memory; what was kept goes with it.

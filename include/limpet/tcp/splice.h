@@ -13,7 +13,8 @@
 //   again by us until the receiver has them.
 // - An ACK to the sender is the larger of the receiver's, translated, and the end of what we own.
 // - The right edge of a window once told never moves back; a window that is open is never told as
-//   closed.
+//   closed. What a receiver's own window does not take is not sent to it, whatever its sender was
+//   told before that window was known.
 // - Nobody is told of a sequence number, timestamp or SACK block that its peer did not mean.
 #pragma once
 
@@ -80,8 +81,9 @@ constexpr uint32_t kNoWork = 0xffffffffu;
 
 // Per connection, beside the flow record; [side] as index means what the comment says.
 struct SpliceFlow {
-  StreamMap map[2];               // [side] the stream that this side sends
-  Seq edge[2];                    // [side] right edge of the window told to it, in its own numbers
+  StreamMap map[2];  // [side] the stream that this side sends
+  Seq edge[2];       // [side] right edge of the window told to it, in its own numbers
+  Seq right[2];      // [side] right edge of the window of its stream's receiver, in mapped numbers
   uint32_t ts_offset = 0;         // client's view of the backend's TSval = backend's + this
   uint32_t ts_value[2] = {0, 0};  // [side] newest TSval that it sent, as it sent it
   uint16_t most[2] = {536, 536};  // [side] most bytes of options and payload in a segment to it
@@ -92,14 +94,13 @@ struct SpliceFlow {
   bool scaled = false;                  // the client's windows are scaled
   uint32_t work = kNoWork;              // index of its SpliceWork, while it has one
 };
-static_assert(sizeof(SpliceFlow) <= 96 && std::is_trivially_copyable_v<SpliceFlow>);
+static_assert(sizeof(SpliceFlow) <= 104 && std::is_trivially_copyable_v<SpliceFlow>);
 
 // What a connection needs only while octets of it are held; [side] as above.
 struct SpliceWork {
   Hold hold[2];
   Seq owned[2];       // [side] behind what we have acknowledged to it ourselves; base when nothing
   Seq next[2];        // [side] next octet of its hold to be sent on
-  Seq right[2];       // [side] right edge of the window of its stream's receiver, mapped
   Instant own_at[2];  // [side] when patience ends; 0: nothing waits
   Instant resend_at[2];  // [side] when what is owned goes again; 0: nothing to resend
   uint8_t backoff[2] = {0, 0};
@@ -108,6 +109,11 @@ struct SpliceWork {
   bool answers = false;  // limpet itself plays the backend
   bool client_fin = false;
   uint32_t window = 0;  // octets that the client was promised before the backend was there
+
+  // Whether octets beyond `una` are ours to deliver.
+  bool owns(size_t side, Seq una) const {
+    return hold[side].active() && owned[side] > hold[side].base() && owned[side] > una;
+  }
 };
 
 class SpliceSink {
@@ -197,9 +203,18 @@ class Splice {
 
   // While the backend is not there: octets that the client takes.
   uint32_t client_window(const SpliceFlow& flow) const {
-    return static_cast<uint32_t>(work_of(flow)->right[index_of(Side::backend)] -
+    return static_cast<uint32_t>(flow.right[index_of(Side::backend)] -
                                  flow.map[index_of(Side::backend)].ack());
   }
+
+  // A router says that a packet to `to`, with this sequence number as `to` sees it, is larger than
+  // `mtu`; `headers` of IP and TCP without options are in that. What its sender may be told, if
+  // anything: a host believes it only about octets in flight.
+  struct TooBig {
+    Seq seq;
+    uint32_t mtu = 0;
+  };
+  std::optional<TooBig> too_big(SpliceFlow& flow, Side to, Seq seq, uint32_t mtu, uint32_t headers);
 
   void on_time(SpliceFlow& flow, Instant now);
   // An ACK of ours to `side` that says all we know. Also answers what must be answered.
@@ -223,13 +238,14 @@ class Splice {
   wire::SackBlocks translate(const StreamMap& map, Seq told, const wire::SackBlocks& in,
                              bool permitted);
   // splice_send.cpp: segments of our own
-  uint16_t window_to(const SpliceFlow& f, Side side, Seq ack) const;
+  uint16_t tell_window(SpliceFlow& f, Side side, Seq ack, std::optional<Seq> edge) const;
   Seq ack_to(const SpliceFlow& f, Side side) const;
   std::optional<wire::TcpOptions::Timestamps> timestamps_to(const SpliceFlow& f, Side side) const;
-  SegmentOut blank(const SpliceFlow& f, Side to) const;
+  SegmentOut blank(SpliceFlow& f, Side to) const;
   void emit(const SpliceFlow& f, Side from, const Emission& e, std::span<const uint8_t> payload,
             uint8_t flags, SegmentOut& out);
-  void send_held(SpliceFlow& f, Side from, Seq begin, Seq end, bool fin);
+  uint32_t room(const SpliceFlow& f, Side from, Seq at) const;
+  Seq send_held(SpliceFlow& f, Side from, Seq begin, Seq end, bool fin);
   uint32_t payload_limit(const SpliceFlow& f, Side to, const SegmentOut& out) const;
   // splice_hold.cpp: octets that wait
   bool show(SpliceFlow& f, Side from, const SegmentIn& in, Instant now);

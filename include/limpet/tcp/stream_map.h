@@ -83,6 +83,8 @@ class StreamMap {
   bool covers(Seq end) const { return open_ || end <= frontier_; }
 
   Seq position(const EditPool& pool, Seq x) const;  // P(x); x within or above what is in flight
+  // Both are una for what is acknowledged: an ACK that comes late says nothing that its sender has
+  // not said before, and distances behind edits that are gone mean nothing.
   Seq floor(const EditPool& pool, Seq y) const;
   Seq ceil(const EditPool& pool, Seq y) const;
 
@@ -133,6 +135,8 @@ class StreamMap::Cut {
   // The next segment to emit, at most `limit` bytes of payload (at least 1). False when there is
   // none: the octets are old (old() tells where they belong), or all removed (swallowed()).
   bool next(uint32_t limit, Emission& out);
+
+  Seq at() const { return y_; }  // mapped number of what next() would emit
 
   // Every octet was acknowledged before, so nothing is emitted. The segment may be a probe that
   // wants an answer: sent on with this number, its octets stay old data for the receiver.
