@@ -43,7 +43,7 @@ class Skip(Exception):
 
 def cases(workers=(1,), backends=4, start=True, may_drop=(), **options):
     """One case for each number of workers. `start`: limpet runs when the test begins. `may_drop`:
-    reasons of NEVER that this test provokes. Other options go to up.sh (mtu_front, mtu_back)."""
+    reasons of NEVER that this test provokes. Other options go to up.sh (mtu_front, mtu_back, one_arm)."""
     def decorate(function):
         function.cases = [dict(workers=w, backends=backends, start=start, may_drop=set(may_drop),
                                options=options) for w in workers]
@@ -165,7 +165,7 @@ class Lab:
     def up(self):
         options = ["--workers", self.workers, "--backends", self.backends, "--no-limpet"]
         for option, value in self.options.items():
-            options += ["--" + option.replace("_", "-"), value]
+            options += ["--" + option.replace("_", "-")] + ([] if value is True else [value])
         self.script("up.sh", *options)
         if self.start:
             self.start_limpet()
@@ -200,7 +200,8 @@ class Lab:
     def model(self):
         """The configuration limpet runs with, as labconfig's model, to be changed and written."""
         return labconfig.standard(self.name, self.workers, self.backends,
-                                  self.options.get("mtu_front", 1500), self.options.get("mtu_back", 1500))
+                                  self.options.get("mtu_front", 1500), self.options.get("mtu_back", 1500),
+                                  self.options.get("one_arm", False))
 
     def write_config(self, model):
         text = model if isinstance(model, str) else labconfig.render(model)
