@@ -24,8 +24,9 @@ PYTHON = "/usr/bin/python3" if os.path.exists("/usr/bin/python3") else "python3"
 
 # Health in the lab: interval 1 s, timeout 0.5 s, fall 3, rise 2.
 INTERVAL, TIMEOUT, FALL, RISE = 1.0, 0.5, 3, 2
-SLACK = 1.0  # what the harness itself may be late on two shared cores
-DOWN_WITHIN = FALL * INTERVAL + TIMEOUT + SLACK
+BOUND = FALL * INTERVAL + TIMEOUT  # from a backend's death to the last connection that goes there
+SLACK = 1.0  # what the harness itself may be late on two shared cores: for waiting, never for a bound
+DOWN_WITHIN = BOUND + SLACK
 UP_WITHIN = RISE * INTERVAL + TIMEOUT + SLACK
 
 VIPS = {4: labconfig.VIP4, 6: labconfig.VIP6}
@@ -33,8 +34,8 @@ VIPS = {4: labconfig.VIP4, 6: labconfig.VIP6}
 # Reasons for which a packet of a healthy lab must never be dropped, whatever the test does.
 NEVER = {"ip_checksum_bad", "tcp_checksum_bad", "udp_checksum_bad", "ip_header_bad", "ip_length_bad",
          "ip_version_bad", "ip_address_bad", "tcp_header_bad", "tcp_flags_bad", "udp_length_bad",
-         "arp_bad", "nd_bad", "icmp_bad", "mbuf_exhausted", "mbuf_segmented", "hairpin", "no_route",
-         "flow_table_full", "vlan_unsupported", "port_zero"}
+         "arp_bad", "nd_bad", "address_conflict", "icmp_bad", "mbuf_exhausted", "mbuf_segmented",
+         "hairpin", "no_route", "flow_table_full", "vlan_unsupported", "port_zero"}
 
 
 class Skip(Exception):
@@ -148,6 +149,7 @@ class Lab:
         self.loads = []
         self.extra_namespaces = []
         self.idle_mbufs = None
+        self.notes = []  # what a test measured; the runner prints it
 
     # --- the lab's own scripts ------------------------------------------------------------------
 
