@@ -82,7 +82,7 @@ def test_command_line_eal_options_replace_configured_ones(lab):
 @cases()
 def test_tables_and_json_show_the_same_things(lab):
     lab.clients("http", "--connections", 2, "--gap", 0.05).home()
-    for what in ("services", "backends", "workers", "drops", "neighbors", "flows"):
+    for what in ("services", "backends", "workers", "ports", "drops", "neighbors", "flows"):
         table = lab.ctl("show", what).stdout
         answer = json.loads(lab.ctl("show", what, "--json").stdout)
         assert answer["schema"] == 1 and answer["pid"] == lab.limpet_pid() and answer["uptime_s"] >= 0
@@ -98,6 +98,13 @@ def test_tables_and_json_show_the_same_things(lab):
                   "effective_weight", "maglev_entries", "connections_active", "connections_total",
                   "connect_failures", "redispatched_total", "packets_in", "packets_out", "bytes_in", "bytes_out"):
         assert field in backend, field
+    ports = {p["name"]: p for p in lab.show("ports")}
+    assert set(ports) == {"front", "back"} and lab.show("ports", "back")[0]["mac"] == ports["back"]["mac"]
+    assert all(p["link"] == "up" and p["rx_packets"] > 256 and p["tx_packets"] > 256 and p["imissed"] == 0
+               for p in ports.values()), ports
+    assert {d["port"] for d in lab.show("drops", "back")} == {"back"}
+    assert {d["reason"] for d in lab.show("drops", "no_flow")} == {"no_flow"}
+    assert lab.ctl("show", "drops", "nosuch", check=False).returncode == 1
     assert len(lab.show("flows", "--limit", "5")) == 5
     assert json.loads(lab.ctl("show", "flows", "--limit", "5", "--json").stdout)["truncated"] is True
     neighbors = {n["address"]: n for n in lab.show("neighbors")}

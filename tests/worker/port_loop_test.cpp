@@ -195,6 +195,12 @@ TEST(Loop, AnswersAndPadsWithZeros) {
     EXPECT_EQ(n.consumed.get(), 1u);
     EXPECT_EQ(n.originated.get(), 1u);
     EXPECT_EQ(n.snapshot.get(), 1u);
+    const dataplane::NicCounters nic = machine.runtime->nic_counters(0);
+    EXPECT_TRUE(nic.link_up);
+    EXPECT_EQ(nic.rx_packets, 1u);
+    EXPECT_EQ(nic.tx_packets, 1u);
+    EXPECT_EQ(nic.missed + nic.rx_errors + nic.no_mbuf, 0u);
+    EXPECT_EQ(machine.runtime->nic_counters(1).rx_packets, 0u) << "there is no such port";
     machine.workers.reset();
     EXPECT_EQ(machine.runtime->stop_ports(), 0u);
   });
