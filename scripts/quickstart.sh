@@ -51,7 +51,7 @@ The lab is still up. Try:
 TRY
   cat << TRY
   sudo $LIMPET_BUILD/src/apps/limpetctl --file-prefix limpet-quickstart show backends
-                                        # and: services, workers, drops, neighbors, flows
+                                        # and: services, workers, ports, drops, neighbors, flows
   sudo \$EDITOR /run/limpet-lab/quickstart/limpet.cfg    # then: limpetctl --file-prefix limpet-quickstart reload
   sudo scripts/lab/down.sh quickstart                   # when done
 TRY

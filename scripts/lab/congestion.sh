@@ -12,5 +12,5 @@ available "$2" || modprobe -q "tcp_$2" 2> /dev/null || true
 available "$2" || { echo "lab: this kernel has no congestion control '$2'" >&2; exit 3; }
 ip -n "$NS_CLIENT" route change 10.1.0.0/24 dev c0 src 10.1.0.250 congctl "$2"
 ip -n "$NS_CLIENT" route change fd00:1::/64 dev c0 src fd00:1::250 congctl "$2"
-ip -n "$NS_BACKEND" route change 10.2.0.0/24 dev b0 congctl "$2"
-ip -n "$NS_BACKEND" route change fd00:2::/64 dev b0 congctl "$2"
+ip -n "$NS_BACKEND" route change "$BACK_NET4.0/24" dev b0 congctl "$2"
+ip -n "$NS_BACKEND" route change "$BACK_NET6:/64" dev b0 congctl "$2"

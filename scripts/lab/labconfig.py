@@ -1,7 +1,7 @@
 """The configuration of the lab's limpet: a plain model that tests may change, and its libconfig text.
 
 As a program it prints the lab's standard configuration:
-  labconfig.py NAME [--workers N] [--backends N] [--mtu-front N] [--mtu-back N]
+  labconfig.py NAME [--workers N] [--backends N] [--mtu-front N] [--mtu-back N] [--one-arm]
 """
 import argparse
 import os
@@ -19,7 +19,9 @@ def client_addresses(family):
     return [f"fd00:1::{i:x}" for i in range(1, CLIENTS + 1)]
 
 
-def backend_address(index, family):
+def backend_address(index, family, one_arm=False):
+    if one_arm:  # in the clients' network
+        return f"10.1.0.{110 + index}" if family == 4 else f"fd00:1::{110 + index}"
     return f"10.2.0.{10 + index}" if family == 4 else f"fd00:2::{10 + index}"
 
 
@@ -31,9 +33,15 @@ def lcores(workers):
     return f"(0-{workers})@({','.join(map(str, cpus))})"
 
 
-def standard(name, workers=1, backends=4, mtu_front=1500, mtu_back=1500):
-    """Model of the standard configuration of lab `name`: per family a web, a close and an echo service, all sticky by source."""
+def standard(name, workers=1, backends=4, mtu_front=1500, mtu_back=1500, one_arm=False):
+    """Model of the standard configuration of lab `name`: per family a web, a close and an echo service,
+    all sticky by source. With one arm there is one port only, "front"."""
     pools, services = [], []
+    ports = [{"name": "front", "device": "net_af_packet0",
+              "addresses": ["10.1.0.254/24", "fd00:1::254/64"], "mtu": mtu_front}]
+    if not one_arm:
+        ports.append({"name": "back", "device": "net_af_packet1",
+                      "addresses": ["10.2.0.254/24", "fd00:2::254/64"], "mtu": mtu_back})
     for family in (4, 6):
         for what, port in (("web", PORT_WEB), ("close", PORT_CLOSE), ("echo", PORT_ECHO)):
             both = f"{what}{family}"
@@ -44,8 +52,8 @@ def standard(name, workers=1, backends=4, mtu_front=1500, mtu_back=1500):
                 "name": both,
                 "scheduler": "maglev",
                 "health": health,
-                "backends": [{"name": f"s{i}", "address": backend_address(i, family), "port": port,
-                              "weight": 1} for i in range(backends)],
+                "backends": [{"name": f"s{i}", "address": backend_address(i, family, one_arm),
+                              "port": port, "weight": 1} for i in range(backends)],
             })
             services.append({
                 "name": both,
@@ -61,16 +69,10 @@ def standard(name, workers=1, backends=4, mtu_front=1500, mtu_back=1500):
         "eal": ["--lcores", lcores(workers), "--no-huge", "-m",
                 os.environ.get("LIMPET_LAB_MEMORY", "1024"), "--no-pci",
                 "--file-prefix", f"limpet-{name}",
-                f"--vdev=net_af_packet0,iface=l0,qpairs={workers}",
-                f"--vdev=net_af_packet1,iface=l1,qpairs={workers}"],
+                *(f"--vdev=net_af_packet{i},iface=l{i},qpairs={workers}" for i in range(len(ports)))],
         "poll": "adaptive",
         "capacity": {"flows": 200000, "held_packets": 4096},
-        "ports": [
-            {"name": "front", "device": "net_af_packet0",
-             "addresses": ["10.1.0.254/24", "fd00:1::254/64"], "mtu": mtu_front},
-            {"name": "back", "device": "net_af_packet1",
-             "addresses": ["10.2.0.254/24", "fd00:2::254/64"], "mtu": mtu_back},
-        ],
+        "ports": ports,
         "pools": pools,
         "services": services,
     }
@@ -123,8 +125,10 @@ def main():
     parser.add_argument("--backends", type=int, default=4)
     parser.add_argument("--mtu-front", type=int, default=1500)
     parser.add_argument("--mtu-back", type=int, default=1500)
+    parser.add_argument("--one-arm", action="store_true")
     args = parser.parse_args()
-    sys.stdout.write(render(standard(args.name, args.workers, args.backends, args.mtu_front, args.mtu_back)))
+    sys.stdout.write(render(standard(args.name, args.workers, args.backends, args.mtu_front, args.mtu_back,
+                                     args.one_arm)))
 
 
 if __name__ == "__main__":

@@ -51,6 +51,17 @@ use_running_lab() {
   [[ -r $STATE/lab.env ]] || fail "no lab '$NAME' is up; start it with scripts/lab/up.sh $NAME"
   # shellcheck disable=SC1091
   . "$STATE/lab.env"
+  use_arms "${LAB_ONE_ARM:-0}"
+}
+
+# use_arms 0|1: where the backends are, their addresses without the last number, and which interface of
+# limpet leads there. With one arm clients, VIPs and backends share one network and one bridge.
+use_arms() {
+  if (($1)); then
+    BACK_NET4=10.1.0 BACK_NET6=fd00:1: FIRST_BACKEND=110 BACK_BRIDGE=br-front BACK_INTERFACE=l0
+  else
+    BACK_NET4=10.2.0 BACK_NET6=fd00:2: FIRST_BACKEND=10 BACK_BRIDGE=br-back BACK_INTERFACE=l1
+  fi
 }
 
 # One command at a time changes a lab. down.sh removes the lock file while it holds it, so whoever
@@ -109,5 +120,5 @@ end_process() {
   return $killed
 }
 
-backend_v4() { echo "10.2.0.$((10 + $1))"; }
-backend_v6() { echo "fd00:2::$((10 + $1))"; }
+backend_v4() { echo "$BACK_NET4.$((FIRST_BACKEND + $1))"; }
+backend_v6() { echo "$BACK_NET6:$((FIRST_BACKEND + $1))"; }

@@ -2,7 +2,8 @@
 # Loses packets on a lab's wires, at random and in both directions: loss.sh NAME PERMILLE|off
 # [--front|--back]. Without a side, both wires. The drop sits in the bridges' forward hook: a drop at
 # the sender's own egress would be reported to its TCP and be no loss at all. Health checks
-# (10.9.0.253) are spared: they are not what loss tests are about.
+# (10.9.0.253) are spared: they are not what loss tests are about. In a lab with one arm --back is what the backends
+# send only.
 . "$(dirname "$0")/lib.sh"
 
 usage="usage: scripts/lab/loss.sh NAME PERMILLE|off [--front|--back]"

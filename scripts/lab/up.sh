@@ -8,15 +8,17 @@
 #
 # limpet's own addresses and the VIPs are in its configuration only: on a kernel interface the kernel
 # would answer for them. Backends have no route to the clients; what reaches them came through limpet.
+# With --one-arm there is no l1 and no br-back: b0 is on br-front too, the backends are 10.1.0.110 ... and
+# fd00:1::110 ..., in the clients' network, and health checks go out by l0.
 # A second `up.sh` with the same parameters changes nothing; with others it builds the lab anew.
 . "$(dirname "$0")/lib.sh"
 
-usage="usage: scripts/lab/up.sh NAME [--workers N] [--backends N] [--mtu-front N] [--mtu-back N] [--no-limpet]"
+usage="usage: scripts/lab/up.sh NAME [--workers N] [--backends N] [--mtu-front N] [--mtu-back N] [--one-arm] [--no-limpet]"
 (($# >= 1)) || { echo "$usage" >&2; exit 2; }
 need_root
 use_lab "$1"
 shift
-workers=1 backends=4 mtu_front=1500 mtu_back=1500 with_limpet=1
+workers=1 backends=4 mtu_front=1500 mtu_back=1500 one_arm=0 with_limpet=1
 number() {
   [[ ${2:-} =~ ^[0-9]{1,5}$ ]] && (($2 >= $3 && $2 <= $4)) ||
     { echo "lab: $1 takes a number from $3 to $4" >&2; exit 2; }
@@ -27,10 +29,13 @@ while (($#)); do
     --backends) number "$1" "${2:-}" 1 64; backends=$2; shift 2 ;;
     --mtu-front) number "$1" "${2:-}" 1280 1500; mtu_front=$2; shift 2 ;;
     --mtu-back) number "$1" "${2:-}" 1280 1500; mtu_back=$2; shift 2 ;;
+    --one-arm) one_arm=1; shift ;;
     --no-limpet) with_limpet=0; shift ;;
     *) echo "$usage" >&2; exit 2 ;;
   esac
 done
+((one_arm == 0 || mtu_front == mtu_back)) || fail "with one arm there is one MTU: --mtu-front and --mtu-back differ"
+use_arms "$one_arm"
 for tool in ip nft ethtool nginx ss; do
   command -v "$tool" > /dev/null || fail "$tool is missing; run scripts/bootstrap.sh"
 done
@@ -41,6 +46,7 @@ parameters="LAB_WORKERS=$workers
 LAB_BACKENDS=$backends
 LAB_MTU_FRONT=$mtu_front
 LAB_MTU_BACK=$mtu_back
+LAB_ONE_ARM=$one_arm
 LAB_LIMPET=$with_limpet"
 
 lock_lab
@@ -108,14 +114,16 @@ wire() {  # NAMESPACE INTERFACE MAC MTU BRIDGE PORT: an interface and its other 
   ip netns exec "$NS_WIRE" ethtool -K "$port" "${off[@]}" > /dev/null
   ip -n "$NS_WIRE" link set "$port" master "$bridge" up
 }
-for bridge in br-front br-back; do
+bridges=(br-front)
+((one_arm)) || bridges+=(br-back)
+for bridge in "${bridges[@]}"; do
   ip -n "$NS_WIRE" link add "$bridge" type bridge stp_state 0 forward_delay 0 mcast_snooping 0
   ip -n "$NS_WIRE" link set "$bridge" up
 done
 wire "$NS_CLIENT" c0 02:00:0a:01:00:01 "$mtu_front" br-front wc0
 wire "$NS_LB" l0 02:00:0a:01:00:fe "$mtu_front" br-front wl0
-wire "$NS_LB" l1 02:00:0a:02:00:fe "$mtu_back" br-back wl1
-wire "$NS_BACKEND" b0 02:00:0a:02:00:0a "$mtu_back" br-back wb0
+((one_arm)) || wire "$NS_LB" l1 02:00:0a:02:00:fe "$mtu_back" br-back wl1
+wire "$NS_BACKEND" b0 02:00:0a:02:00:0a "$mtu_back" "$BACK_BRIDGE" wb0
 
 ip netns exec "$NS_WIRE" nft -f - << 'RULES'
 table bridge limpet {
@@ -151,19 +159,19 @@ RULES
     echo "address add $(backend_v4 "$i")/24 dev b0 noprefixroute"
     echo "address add $(backend_v6 "$i")/64 dev b0 nodad noprefixroute"
   done
-  echo "route add 10.2.0.0/24 dev b0"
-  echo "route add fd00:2::/64 dev b0"
+  echo "route add $BACK_NET4.0/24 dev b0"
+  echo "route add $BACK_NET6:/64 dev b0"
   echo "route add 10.9.0.0/24 dev b0"
   echo "route add fd00:9::/64 dev b0"
 } | ip -n "$NS_BACKEND" -batch -
-settings "$NS_LB" net.ipv6.conf.l0.disable_ipv6=1
+((one_arm)) || settings "$NS_LB" net.ipv6.conf.l0.disable_ipv6=1
 {
   echo "link set l0 up"
-  echo "link set l1 up"
-  echo "address add 10.9.0.253/24 dev l1"
-  echo "address add fd00:9::253/64 dev l1 nodad"
-  echo "route add 10.2.0.0/24 dev l1 src 10.9.0.253"
-  echo "route add fd00:2::/64 dev l1 src fd00:9::253"
+  ((one_arm)) || echo "link set l1 up"
+  echo "address add 10.9.0.253/24 dev $BACK_INTERFACE"
+  echo "address add fd00:9::253/64 dev $BACK_INTERFACE nodad"
+  echo "route add $BACK_NET4.0/24 dev $BACK_INTERFACE src 10.9.0.253"
+  echo "route add $BACK_NET6:/64 dev $BACK_INTERFACE src fd00:9::253"
 } | ip -n "$NS_LB" -batch -
 
 # --- backends ---------------------------------------------------------------------------------------
@@ -182,7 +190,9 @@ for pid in "${starting[@]}"; do
 done
 
 # --- limpet -----------------------------------------------------------------------------------------
-"$PYTHON" "$LAB_DIR/labconfig.py" "$NAME" --workers "$workers" --backends "$backends" \
+arms=()
+((one_arm == 0)) || arms=(--one-arm)
+"$PYTHON" "$LAB_DIR/labconfig.py" "$NAME" "${arms[@]}" --workers "$workers" --backends "$backends" \
   --mtu-front "$mtu_front" --mtu-back "$mtu_back" > "$STATE/limpet.cfg"
 ((with_limpet == 0)) || "$LAB_DIR/limpet.sh" "$NAME" start 9>&-
 

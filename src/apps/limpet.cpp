@@ -144,6 +144,7 @@ control::Setup control_setup(const config::Document& document, const port::Eal& 
   setup.runtime_dir = eal.runtime_dir();
   setup.mbufs_in_use = [&runtime] { return runtime.mbufs_in_use(); };
   setup.mbuf_pool_size = runtime.mbuf_pool_size();
+  setup.nic = [&runtime](size_t port) { return runtime.nic_counters(port); };
   return setup;
 }
 

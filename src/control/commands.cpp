@@ -42,7 +42,8 @@ View Controller::Impl::view() const {
           setup_.workers,
           setup_.mbuf_pool_size,
           setup_.mbufs_in_use ? setup_.mbufs_in_use() : 0,
-          control_now()};
+          control_now(),
+          setup_.nic};
 }
 
 void Controller::Impl::reply(Server::ClientId client, const json& data) {
@@ -94,6 +95,9 @@ void Controller::Impl::show(Server::ClientId client, const Request& request) {
       break;
     case What::workers:
       rows = worker_rows(v, request.name);
+      break;
+    case What::ports:
+      rows = port_rows(v, request.name);
       break;
     case What::drops:
       rows = drop_rows(v, request.name);
@@ -184,6 +188,8 @@ json Controller::Impl::telemetry(const std::string& command, const std::string& 
   if (command == "/limpet/workers")
     return names(worker_rows(v, ""),
                  [](const json& row) { return std::to_string(row["id"].get<unsigned>()); });
+  if (command == "/limpet/ports")
+    return names(port_rows(v, ""), [](const json& row) { return row["name"].get<std::string>(); });
   if (command == "/limpet/drops") {
     const Result<Rows> rows = drop_rows(v, parameters);
     if (!rows) return nullptr;
@@ -198,6 +204,7 @@ json Controller::Impl::telemetry(const std::string& command, const std::string& 
   if (command == "/limpet/service") return one(service_rows(v, parameters, false));
   if (command == "/limpet/backend") return one(backend_rows(v, parameters, false));
   if (command == "/limpet/worker") return one(worker_rows(v, parameters));
+  if (command == "/limpet/port") return one(port_rows(v, parameters));
   return nullptr;
 }
 

@@ -24,7 +24,6 @@
 namespace limpet::control {
 namespace {
 
-constexpr Duration kLongest = std::chrono::seconds(60);
 constexpr rlim_t kWantedFiles = 4096;
 constexpr size_t kMaxChecks = 1024;
 
@@ -72,7 +71,10 @@ void block_signals() {
 }
 
 Controller::Impl::Impl(Setup s)
-    : setup_(std::move(s)), started_(control_now()), notes_(stats_of(setup_.workers)) {}
+    : setup_(std::move(s)),
+      started_(control_now()),
+      notes_(stats_of(setup_.workers)),
+      conflicts_(stats_of(setup_.workers), setup_.ports.size()) {}
 
 // Parts go in the reverse order of their making; the loop goes last.
 Controller::Impl::~Impl() {
@@ -158,13 +160,23 @@ void Controller::Impl::on_signal() {
   }
 }
 
+void Controller::Impl::tell_conflicts(Instant now) {
+  for (const Conflicts::News& n : conflicts_.turn(now))
+    log(LogLevel::warning, "control",
+        "port {}: {} claims an address of ours ({} such ARP or ND messages); clients may reach "
+        "that "
+        "machine instead of us",
+        setup_.ports[n.port].name, n.claimant.to_string(), n.packets);
+}
+
 Duration Controller::Impl::turn() {
   const Instant now = control_now();
-  Duration wait = std::min(kLongest, publisher_->turn(now));
+  Duration wait = std::min(Conflicts::kLook, publisher_->turn(now));
   const auto sooner = [&wait](std::optional<Duration> d) {
     if (d) wait = std::min(wait, *d);
   };
   checks_->turn(now);
+  tell_conflicts(now);
   queries_->turn(now);
   server_->turn(now);
   telemetry_->run();

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "limpet/control/conflicts.h"
 #include "limpet/control/controller.h"
 #include "limpet/control/health.h"
 #include "limpet/control/notes.h"
@@ -41,6 +42,7 @@ class Controller::Impl {
   void on_signal();
   void wake();
   Duration turn();
+  void tell_conflicts(Instant now);
 
   // reload.cpp
   struct Reloaded {
@@ -75,6 +77,7 @@ class Controller::Impl {
   std::unique_ptr<HealthChecks> checks_;
   std::unique_ptr<Queries> queries_;
   Notes notes_;
+  Conflicts conflicts_;
   std::unique_ptr<Server> server_;
   std::unique_ptr<Telemetry> telemetry_;
   int signal_fd_ = -1;

@@ -9,6 +9,7 @@ namespace limpet::control {
 namespace {
 
 constexpr unsigned kStartsPerTurn = 64;
+constexpr Duration kRounding = std::chrono::milliseconds(3);  // of libcurl's timers and the loop's
 constexpr Duration kShortest = std::chrono::milliseconds(5);  // an options probe in less is noise
 
 // A backend has at most one probe under way: the check, or after it the one for TCP options.
@@ -33,6 +34,10 @@ Probe probe_of(const config::Health& health, const config::Backend& backend) {
 }
 
 }  // namespace
+
+Duration time_left(Duration timeout, Duration late) {
+  return timeout - std::min(timeout / 10, std::max(late, Duration::zero()) + kRounding);
+}
 
 void HealthChecks::configure(const config::Document& document, const dataplane::Snapshot& snapshot,
                              Instant now) {
@@ -76,7 +81,9 @@ void HealthChecks::turn(Instant now) {
     const std::optional<uint32_t> due = schedule_.start(now);
     if (!due) break;
     const auto slot = static_cast<uint16_t>(*due);
-    prober_.start(check_id(slot), items_.at(slot).probe);
+    Probe probe = items_.at(slot).probe;
+    probe.patience = time_left(probe.timeout, now - schedule_.due(slot));
+    prober_.start(check_id(slot), probe);
   }
 }
 

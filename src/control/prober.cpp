@@ -194,7 +194,9 @@ class Prober::Impl {
     const std::string url = fmt::format("{}://{}:{}{}", tls ? "https" : "http", url_host, p.port,
                                         p.type == config::HealthType::tcp ? "/" : p.uri);
     const auto ms = std::max<long>(
-        1, static_cast<long>(std::chrono::ceil<std::chrono::milliseconds>(p.timeout).count()));
+        1,
+        static_cast<long>(
+            std::chrono::ceil<std::chrono::milliseconds>(p.patience.value_or(p.timeout)).count()));
     bool ok = curl_easy_setopt(e, CURLOPT_URL, url.c_str()) == CURLE_OK;
     curl_easy_setopt(e, CURLOPT_PRIVATE, &t);
     curl_easy_setopt(e, CURLOPT_ERRORBUFFER, t.error.data());

@@ -14,9 +14,10 @@ namespace {
 using nlohmann::json;
 using What = Request::What;
 
-constexpr std::array<std::pair<const char*, What>, 6> kWhat = {{{"services", What::services},
+constexpr std::array<std::pair<const char*, What>, 7> kWhat = {{{"services", What::services},
                                                                 {"backends", What::backends},
                                                                 {"workers", What::workers},
+                                                                {"ports", What::ports},
                                                                 {"drops", What::drops},
                                                                 {"neighbors", What::neighbors},
                                                                 {"flows", What::flows}}};
@@ -48,7 +49,7 @@ Result<Request> parse_show(const json& j, Request r) {
   if (!known)
     return Error{
         fmt::format("nothing called \"{}\" to show; expected services, backends, workers, "
-                    "drops, neighbors or flows",
+                    "ports, drops, neighbors or flows",
                     *what)};
   Result<std::string> only = text(j, "name");
   if (!only) return Error{only.error()};

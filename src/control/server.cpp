@@ -21,6 +21,8 @@ constexpr size_t kReadAtOnce = 16 * 1024;
 constexpr unsigned kLinesAtOnce = 16;  // of one client, before the others have their turn
 constexpr unsigned kAcceptAtOnce = 16;
 constexpr const char* kTooLong = "{\"ok\":false,\"error\":\"request longer than 65536 bytes\"}\n";
+constexpr const char* kTooSlow =
+    "{\"ok\":false,\"error\":\"the request did not end within 10 seconds\"}\n";
 constexpr const char* kTooMany =
     "{\"ok\":false,\"error\":\"too many clients of the control socket\"}\n";
 
@@ -92,7 +94,6 @@ void Server::accept_clients() {
     const ClientId id = next_++;
     Client& client = clients_[id];
     client.fd = fd;
-    client.progress = now_;
     client.watching = EPOLLIN;
     loop_.watch(fd, EPOLLIN, [this, id](uint32_t events) { on_event(id, events); });
   }
@@ -102,15 +103,17 @@ void Server::accept_clients() {
 bool Server::make_room() {
   if (clients_.size() < kMaxClients) return true;
   auto oldest = clients_.end();
+  // What has moved since the last turn is no candidate before all others.
+  const auto idle_since = [](const Client& c) {
+    return c.moved ? Instant{UINT64_MAX} : c.progress;
+  };
   for (auto at = clients_.begin(); at != clients_.end(); ++at) {
     const Client& c = at->second;
     if (c.busy || !c.out.empty() || !c.in.empty()) continue;
-    if (oldest == clients_.end() || c.progress < oldest->second.progress) oldest = at;
+    if (oldest == clients_.end() || idle_since(c) < idle_since(oldest->second)) oldest = at;
   }
   if (oldest == clients_.end()) return false;
-  loop_.forget(oldest->second.fd);
-  close(oldest->second.fd);
-  clients_.erase(oldest);
+  disconnect(oldest->first);
   return true;
 }
 
@@ -123,9 +126,7 @@ void Server::on_event(ClientId id, uint32_t events) {
   // this again and again.
   const auto left = clients_.find(id);
   if ((events & (EPOLLHUP | EPOLLERR)) == 0 || left == clients_.end()) return;
-  loop_.forget(left->second.fd);
-  close(left->second.fd);
-  clients_.erase(left);
+  disconnect(id);
 }
 
 void Server::read_from(Client& client) {
@@ -133,7 +134,7 @@ void Server::read_from(Client& client) {
   const ssize_t n = recv(client.fd, buffer, sizeof buffer, 0);
   if (n > 0) {
     client.in.append(buffer, static_cast<size_t>(n));
-    client.progress = now_;
+    client.moved = true;
   } else if (n == 0) {
     client.ended = true;
   } else if (errno != EAGAIN && errno != EINTR) {
@@ -188,7 +189,7 @@ void Server::reply(ClientId id, const std::string& line) {
   client.busy = false;
   client.out += line;
   client.out += '\n';
-  client.progress = now_;
+  client.moved = true;
   if (client.out.size() > kMaxReply) {
     client.out = "{\"ok\":false,\"error\":\"the answer is too long; use a limit\"}\n";
     client.sent = 0;
@@ -204,7 +205,7 @@ void Server::write_to(Client& client) {
                            client.out.size() - client.sent, MSG_NOSIGNAL);
     if (n > 0) {
       client.sent += static_cast<size_t>(n);
-      client.progress = now_;
+      client.moved = true;
       continue;
     }
     if (errno == EINTR) continue;
@@ -223,9 +224,7 @@ void Server::settle(ClientId id) {
   write_to(client);
   const bool done = client.broken || (client.ended && !client.busy && client.in.empty());
   if (done && client.out.empty()) {
-    loop_.forget(client.fd);
-    close(client.fd);
-    clients_.erase(at);
+    disconnect(id);
     return;
   }
   if (!client.busy && !client.broken && client.out.empty() &&
@@ -238,29 +237,49 @@ void Server::settle(ClientId id) {
   client.watching = events;
 }
 
+// A line is under way that the client may finish at any time, and it is taking too long. While an
+// answer is awaited or not read yet, the client's next line has to wait itself.
+bool Server::overdue(Client& client) const {
+  const bool unfinished = !client.busy && !client.broken && client.out.empty() &&
+                          !client.in.empty() && client.in.find('\n') == std::string::npos;
+  if (!unfinished) {
+    client.line_since.reset();
+    return false;
+  }
+  if (!client.line_since) client.line_since = now_;
+  return now_ - *client.line_since > kLineTime;
+}
+
+void Server::disconnect(ClientId id) {
+  const auto at = clients_.find(id);
+  loop_.forget(at->second.fd);
+  close(at->second.fd);
+  clients_.erase(at);
+}
+
 void Server::turn(Instant now) {
   now_ = now;
   std::vector<ClientId> ready, stalled;
-  for (const auto& [id, client] : clients_) {
-    if (!client.out.empty() && now - client.progress > kStalled)
+  for (auto& [id, client] : clients_) {
+    if (std::exchange(client.moved, false)) client.progress = now;
+    if (overdue(client)) {
+      [[maybe_unused]] const ssize_t n = send(client.fd, kTooSlow, strlen(kTooSlow), MSG_NOSIGNAL);
       stalled.push_back(id);
-    else if (more_)
+    } else if (!client.out.empty() && now - client.progress > kStalled) {
+      stalled.push_back(id);
+    } else if (more_) {
       ready.push_back(id);
+    }
   }
   more_ = false;
-  for (const ClientId id : stalled) {
-    Client& client = clients_.at(id);
-    loop_.forget(client.fd);
-    close(client.fd);
-    clients_.erase(id);
-  }
+  for (const ClientId id : stalled) disconnect(id);
   for (const ClientId id : ready) pump(id);
 }
 
 std::optional<Duration> Server::wait() const {
   if (more_) return Duration::zero();
   for (const auto& [id, client] : clients_)
-    if (!client.out.empty()) return kStalled;
+    if (!client.out.empty() || client.line_since) return kStalled;
   return std::nullopt;
 }
 

@@ -23,6 +23,8 @@ class Server {
   static constexpr size_t kMaxClients = 64;
   static constexpr size_t kMaxReply = 64 * 1024 * 1024;  // waiting to be read by one client
   static constexpr Duration kStalled = std::chrono::seconds(10);  // reads nothing of its reply
+  // From a request's first byte to its end, however often a byte comes.
+  static constexpr Duration kLineTime = std::chrono::seconds(10);
 
   using ClientId = uint64_t;  // never reused
   // Exactly one reply() must follow, now or later; the client's next line waits for it.
@@ -46,11 +48,13 @@ class Server {
     int fd = -1;
     std::string in;
     std::string out;
-    size_t sent = 0;      // of out
-    bool busy = false;    // a line was given out and not answered yet
-    bool ended = false;   // sends no more
-    bool broken = false;  // to be closed once `out` is sent
-    Instant progress;     // last time that it did something
+    size_t sent = 0;                    // of out
+    bool busy = false;                  // a line was given out and not answered yet
+    bool ended = false;                 // sends no more
+    bool broken = false;                // to be closed once `out` is sent
+    bool moved = true;                  // did something since the last turn
+    Instant progress;                   // the turn after it last did something
+    std::optional<Instant> line_since;  // the turn that first saw its unfinished line
     uint32_t watching = 0;
   };
 
@@ -63,6 +67,8 @@ class Server {
   bool take_line(Client& client, std::string& line);
   void pump(ClientId id);
   void settle(ClientId id);
+  bool overdue(Client& client) const;
+  void disconnect(ClientId id);
 
   Loop& loop_;
   int fd_;
@@ -72,7 +78,7 @@ class Server {
   std::map<ClientId, Client> clients_;
   ClientId pumping_ = 0;
   bool more_ = false;  // lines wait that no event will announce
-  Instant now_;        // of the last turn
+  Instant now_;        // of the last turn; between turns it may be long past
 };
 
 }  // namespace limpet::control

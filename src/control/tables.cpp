@@ -127,6 +127,20 @@ Table workers(const Json& rows) {
   return t;
 }
 
+Table ports(const Json& rows) {
+  Table t{{"PORT", "DEVICE", "MAC", "MTU", "LINK", "RSS", "RX", "TX", "BYTES IN", "BYTES OUT",
+           "MISSED", "RX ERRORS", "NO MBUF", "TX ERRORS"},
+          {}};
+  for (const Json& r : rows)
+    t.rows.push_back({word(at(r, {"name"})), word(at(r, {"device"})), word(at(r, {"mac"})),
+                      word(at(r, {"mtu"})), word(at(r, {"link"})), word(at(r, {"rss"})),
+                      count(at(r, {"rx_packets"})), count(at(r, {"tx_packets"})),
+                      bytes(at(r, {"rx_bytes"})), bytes(at(r, {"tx_bytes"})),
+                      count(at(r, {"imissed"})), count(at(r, {"ierrors"})),
+                      count(at(r, {"rx_nombuf"})), count(at(r, {"oerrors"}))});
+  return t;
+}
+
 const char* explain_drop(const std::string& reason) {
   for (size_t i = 0; i < kDropCount; ++i)
     if (reason == drop_name(static_cast<Drop>(i))) return drop_text(static_cast<Drop>(i));
@@ -252,6 +266,8 @@ std::string render(const std::string& what, const Json& data, bool all) {
     t = backends(rows);
   else if (what == "workers")
     t = workers(rows);
+  else if (what == "ports")
+    t = ports(rows);
   else if (what == "drops")
     t = drops(rows, all);
   else if (what == "neighbors")

@@ -87,7 +87,10 @@ void register_commands() {
       {"/limpet/backend", "One backend. Parameter: POOL/NAME"},
       {"/limpet/workers", "Numbers of the workers"},
       {"/limpet/worker", "One worker. Parameter: its number"},
-      {"/limpet/drops", "Dropped packets by reason. Parameter: worker, default all"}};
+      {"/limpet/ports", "Names of the ports"},
+      {"/limpet/port", "One port with its NIC's counters. Parameter: its name"},
+      {"/limpet/drops",
+       "Dropped packets by reason. Parameter: worker, reason or port, default all"}};
   for (const auto& [command, help] : kCommands)
     rte_telemetry_register_cmd(command, on_command, help);
 }

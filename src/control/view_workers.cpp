@@ -1,4 +1,4 @@
-// Workers and drops: counters as they are.
+// Workers, ports and drops: counters as they are.
 #include <fmt/core.h>
 
 #include <charconv>
@@ -77,14 +77,52 @@ Result<Rows> worker_rows(const View& v, std::string_view name) {
   return rows;
 }
 
-Result<Rows> drop_rows(const View& v, std::string_view name) {
-  const Result<std::span<const WorkerInfo>> workers = selected(v, name);
-  if (!workers) return Error{workers.error()};
+Result<Rows> port_rows(const View& v, std::string_view name) {
   Rows rows;
-  for (size_t reason = 1; reason < kDropCount; ++reason)  // 0 is "not dropped"
-    for (const WorkerInfo& w : *workers)
+  for (size_t i = 0; i < v.snapshot.ports.size(); ++i) {
+    const dataplane::PortEntry& p = v.snapshot.ports[i];
+    if (!name.empty() && name != p.name) continue;
+    const dataplane::NicCounters n = v.nic ? v.nic(i) : dataplane::NicCounters{};
+    rows.push_back({{"name", p.name},
+                    {"device", i < v.document.ports.size() ? v.document.ports[i].device : ""},
+                    {"mac", p.mac.to_string()},
+                    {"mtu", p.mtu},
+                    {"link", n.link_up ? "up" : "down"},
+                    {"rss", p.rss},
+                    {"rx_packets", n.rx_packets},
+                    {"rx_bytes", n.rx_bytes},
+                    {"tx_packets", n.tx_packets},
+                    {"tx_bytes", n.tx_bytes},
+                    {"imissed", n.missed},
+                    {"ierrors", n.rx_errors},
+                    {"oerrors", n.tx_errors},
+                    {"rx_nombuf", n.no_mbuf}});
+  }
+  if (rows.empty() && !name.empty()) return Error{fmt::format("no port \"{}\"", name)};
+  return rows;
+}
+
+// `name` is looked for among the workers' numbers, then the reasons, then the ports.
+Result<Rows> drop_rows(const View& v, std::string_view name) {
+  const Result<std::span<const WorkerInfo>> one = selected(v, name);
+  const std::span<const WorkerInfo> workers = one ? *one : v.workers;
+  size_t only_reason = 0, only_port = v.snapshot.ports.size();
+  if (!one) {
+    for (size_t reason = 1; reason < kDropCount; ++reason)
+      if (name == drop_name(static_cast<Drop>(reason))) only_reason = reason;
+    for (size_t port = 0; port < v.snapshot.ports.size() && only_reason == 0; ++port)
+      if (name == v.snapshot.ports[port].name) only_port = port;
+    if (only_reason == 0 && only_port == v.snapshot.ports.size())
+      return Error{fmt::format(
+          "no worker, reason or port \"{}\"; `limpetctl show drops --all` lists them", name)};
+  }
+  Rows rows;
+  for (size_t reason = 1; reason < kDropCount; ++reason) {  // 0 is "not dropped"
+    if (only_reason != 0 && reason != only_reason) continue;
+    for (const WorkerInfo& w : workers)
       for (size_t port = 0; port < w.stats->drops.size() && port < v.snapshot.ports.size();
            ++port) {
+        if (only_port != v.snapshot.ports.size() && port != only_port) continue;
         const dataplane::DropCounter& count = w.stats->drops[port][reason];
         rows.push_back({{"reason", drop_name(static_cast<Drop>(reason))},
                         {"worker", w.id},
@@ -92,6 +130,7 @@ Result<Rows> drop_rows(const View& v, std::string_view name) {
                         {"packets", count.packets.get()},
                         {"bytes", count.bytes.get()}});
       }
+  }
   return rows;
 }
 

@@ -23,10 +23,17 @@ bool Worker::answers_for(uint16_t port, const IpAddress& address) const {
   return !on_link_elsewhere;
 }
 
+// The control thread sees the counter move and says so; nobody is believed (RFC 5227, 2.4).
+void Worker::conflict(Work& w, const MacAddress& claimant) {
+  uint64_t number = 0;
+  for (const uint8_t byte : claimant.bytes) number = number << 8 | byte;
+  n_.conflict_mac.set(number);
+  drop(w.m, Drop::address_conflict);
+}
+
 void Worker::arp(Work& w) {
   const wire::Arp a = wire::read_arp(w.bytes(), w.f);
-  if (snapshot_->locals.find(a.sender) != nullptr)
-    return drop(w.m, Drop::arp_bad);  // claims our address
+  if (snapshot_->locals.find(a.sender) != nullptr) return conflict(w, a.sender_mac);
   const bool ours = answers_for(w.port, a.target);
   // Who asks for us will be answered and talked to; others' news are only taken for neighbors we
   // know.
@@ -48,7 +55,8 @@ void Worker::neighbor_discovery(Work& w) {
   if (bad != Drop::none) return drop(w.m, bad);
   if (message.solicitation) {
     if (!answers_for(w.port, message.target)) return not_local(w, Drop::not_ours);
-    if (snapshot_->locals.find(w.f.source) != nullptr) return drop(w.m, Drop::nd_bad);
+    if (snapshot_->locals.find(w.f.source) != nullptr)
+      return conflict(w, message.link_address.value_or(w.f.source_mac));
     if (message.link_address && !w.f.source.is_unspecified())
       learn(w.port, w.f.source, *message.link_address, true);
     rte_mbuf* reply = fresh();
@@ -58,10 +66,9 @@ void Worker::neighbor_discovery(Work& w) {
     originate_by(w.port, reply);
     return consume(w.m);
   }
-  if (snapshot_->locals.find(message.target) != nullptr)
-    return drop(w.m, Drop::nd_bad);  // claims our address
   // A unicast answer may leave the option out (RFC 4861, 4.4): the frame came from there.
   const MacAddress mac = message.link_address.value_or(w.f.source_mac);
+  if (snapshot_->locals.find(message.target) != nullptr) return conflict(w, mac);
   const uint16_t known = neighbors_.find(w.port, message.target);
   const bool contradicts = known != Neighbors::kNone && neighbors_.usable(known) &&
                            neighbors_.at(known).mac != mac && !message.overrides;

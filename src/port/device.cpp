@@ -215,6 +215,20 @@ bool Device::up() const {
   return rte_eth_link_get_nowait(id_, &link) == 0 && link.link_status == RTE_ETH_LINK_UP;
 }
 
+dataplane::NicCounters Device::counters() const {
+  rte_eth_stats s{};
+  if (!configured_ || rte_eth_stats_get(id_, &s) != 0) return {};
+  return {.link_up = up(),
+          .rx_packets = s.ipackets,
+          .rx_bytes = s.ibytes,
+          .tx_packets = s.opackets,
+          .tx_bytes = s.obytes,
+          .missed = s.imissed,
+          .rx_errors = s.ierrors,
+          .tx_errors = s.oerrors,
+          .no_mbuf = s.rx_nombuf};
+}
+
 void Device::stop() {
   if (!configured_) return;
   configured_ = false;

@@ -33,6 +33,7 @@ class Device {
   uint32_t framesz() const { return framesz_; }  // slot of an af_packet ring; 0: none
   bool kernel_shares() const;                    // the kernel sees the same frames
   bool up() const;                               // link
+  dataplane::NicCounters counters() const;
 
  private:
   Status check_kernel_interface() const;

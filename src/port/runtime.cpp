@@ -53,6 +53,7 @@ class Runtime::Impl {
   void share_out_queues();
   uint32_t stop_ports();
   uint32_t mbufs_in_use() const;
+  dataplane::NicCounters nic_counters(size_t port) const;
 
   std::vector<unsigned> lcores;
   std::vector<dataplane::PortEntry> ports;
@@ -250,6 +251,10 @@ uint32_t Runtime::Impl::stop_ports() {
   return used - std::min(used, in_rings);
 }
 
+dataplane::NicCounters Runtime::Impl::nic_counters(size_t port) const {
+  return port < devices_.size() ? devices_[port].counters() : dataplane::NicCounters{};
+}
+
 uint32_t Runtime::Impl::mbufs_in_use() const {
   uint32_t n = 0;
   for (const auto& [socket, pool] : pools_) n += rte_mempool_in_use_count(pool);
@@ -300,6 +305,9 @@ uint32_t Runtime::mbuf_pool_size() const {
 }
 uint32_t Runtime::mbufs_in_use() const {
   return impl_->mbufs_in_use();
+}
+dataplane::NicCounters Runtime::nic_counters(size_t port) const {
+  return impl_->nic_counters(port);
 }
 uint32_t Runtime::stop_ports() {
   return impl_->stop_ports();

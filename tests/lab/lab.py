@@ -24,8 +24,9 @@ PYTHON = "/usr/bin/python3" if os.path.exists("/usr/bin/python3") else "python3"
 
 # Health in the lab: interval 1 s, timeout 0.5 s, fall 3, rise 2.
 INTERVAL, TIMEOUT, FALL, RISE = 1.0, 0.5, 3, 2
-SLACK = 1.0  # what the harness itself may be late on two shared cores
-DOWN_WITHIN = FALL * INTERVAL + TIMEOUT + SLACK
+BOUND = FALL * INTERVAL + TIMEOUT  # from a backend's death to the last connection that goes there
+SLACK = 1.0  # what the harness itself may be late on two shared cores: for waiting, never for a bound
+DOWN_WITHIN = BOUND + SLACK
 UP_WITHIN = RISE * INTERVAL + TIMEOUT + SLACK
 
 VIPS = {4: labconfig.VIP4, 6: labconfig.VIP6}
@@ -33,8 +34,8 @@ VIPS = {4: labconfig.VIP4, 6: labconfig.VIP6}
 # Reasons for which a packet of a healthy lab must never be dropped, whatever the test does.
 NEVER = {"ip_checksum_bad", "tcp_checksum_bad", "udp_checksum_bad", "ip_header_bad", "ip_length_bad",
          "ip_version_bad", "ip_address_bad", "tcp_header_bad", "tcp_flags_bad", "udp_length_bad",
-         "arp_bad", "nd_bad", "icmp_bad", "mbuf_exhausted", "mbuf_segmented", "hairpin", "no_route",
-         "flow_table_full", "vlan_unsupported", "port_zero"}
+         "arp_bad", "nd_bad", "address_conflict", "icmp_bad", "mbuf_exhausted", "mbuf_segmented",
+         "hairpin", "no_route", "flow_table_full", "vlan_unsupported", "port_zero"}
 
 
 class Skip(Exception):
@@ -43,7 +44,7 @@ class Skip(Exception):
 
 def cases(workers=(1,), backends=4, start=True, may_drop=(), **options):
     """One case for each number of workers. `start`: limpet runs when the test begins. `may_drop`:
-    reasons of NEVER that this test provokes. Other options go to up.sh (mtu_front, mtu_back)."""
+    reasons of NEVER that this test provokes. Other options go to up.sh (mtu_front, mtu_back, one_arm)."""
     def decorate(function):
         function.cases = [dict(workers=w, backends=backends, start=start, may_drop=set(may_drop),
                                options=options) for w in workers]
@@ -148,6 +149,7 @@ class Lab:
         self.loads = []
         self.extra_namespaces = []
         self.idle_mbufs = None
+        self.notes = []  # what a test measured; the runner prints it
 
     # --- the lab's own scripts ------------------------------------------------------------------
 
@@ -165,7 +167,7 @@ class Lab:
     def up(self):
         options = ["--workers", self.workers, "--backends", self.backends, "--no-limpet"]
         for option, value in self.options.items():
-            options += ["--" + option.replace("_", "-"), value]
+            options += ["--" + option.replace("_", "-")] + ([] if value is True else [value])
         self.script("up.sh", *options)
         if self.start:
             self.start_limpet()
@@ -200,7 +202,8 @@ class Lab:
     def model(self):
         """The configuration limpet runs with, as labconfig's model, to be changed and written."""
         return labconfig.standard(self.name, self.workers, self.backends,
-                                  self.options.get("mtu_front", 1500), self.options.get("mtu_back", 1500))
+                                  self.options.get("mtu_front", 1500), self.options.get("mtu_back", 1500),
+                                  self.options.get("one_arm", False))
 
     def write_config(self, model):
         text = model if isinstance(model, str) else labconfig.render(model)

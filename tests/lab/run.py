@@ -66,7 +66,7 @@ def run_case(number, function, case, keep):
             return result, message
     lab.down()
     del live[lab.name]
-    return result, message
+    return result, "; ".join([*lab.notes, *([message] if message else [])])
 
 
 def main():

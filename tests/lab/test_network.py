@@ -1,6 +1,7 @@
 """A real network around limpet: ping, datagram sizes, small MTUs, TIME_WAIT at the backends."""
 import hashlib
 import subprocess
+import time
 
 from lab import VIPS, cases, eventually, out
 from labconfig import pool
@@ -61,6 +62,30 @@ def test_fragments_end_in_a_named_drop(lab):
             return True
         eventually(check, 3)
     lab.clients("udp", "--sockets", 1, "--datagrams", 2, port=7000).home()
+
+
+CLAIM = r"""
+import socket, sys
+mac, vip = bytes.fromhex("020000000666"), socket.inet_aton(sys.argv[1])
+sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+sock.bind(("c0", 0))
+frame = b"\xff" * 6 + mac + bytes.fromhex("0806000108000604") + b"\0\1" + mac + vip + bytes(6) + vip
+for _ in range(5):
+    sock.send(frame.ljust(60, b"\0"))
+print("null")
+"""
+
+
+@cases(workers=(1, 2), may_drop=("address_conflict",))
+def test_somebody_else_with_a_vip_is_named_once_and_not_believed(lab):
+    home = lab.clients("http", "--clients", 4, "--connections", 2, "--gap", 0.05).home()
+    for _ in range(3):
+        lab.python("client", CLAIM, VIPS[4])
+        time.sleep(1.2)  # the control thread looks every second
+    eventually(lambda: lab.drops()["address_conflict"] == 15, 3)
+    lines = [line for line in lab.log().splitlines() if "claims an address of ours" in line]
+    assert len(lines) == 1 and "port front: 02:00:00:00:06:66 claims" in lines[0], lines
+    assert lab.clients("http", "--clients", 4, "--connections", 2, "--gap", 0.05).home() == home
 
 
 # --- path MTU -------------------------------------------------------------------------------------

@@ -84,7 +84,7 @@ def test_tables_and_json_show_the_same_things(lab):
     before = lab.connections()
     load = lab.load("http", "--duration", 120, "--requests", 0, "--gap", 0.5)  # flows that stay until they are shown
     lab.wait_connections(128, before)
-    for what in ("services", "backends", "workers", "drops", "neighbors", "flows"):
+    for what in ("flows", "services", "backends", "workers", "ports", "drops", "neighbors"):
         table = lab.ctl("show", what).stdout
         answer = json.loads(lab.ctl("show", what, "--json").stdout)
         assert answer["schema"] == 1 and answer["pid"] == lab.limpet_pid() and answer["uptime_s"] >= 0
@@ -100,6 +100,14 @@ def test_tables_and_json_show_the_same_things(lab):
                   "effective_weight", "maglev_entries", "connections_active", "connections_total",
                   "connect_failures", "redispatched_total", "packets_in", "packets_out", "bytes_in", "bytes_out"):
         assert field in backend, field
+    ports = {p["name"]: p for p in lab.show("ports")}
+    assert set(ports) == {"front", "back"} and lab.show("ports", "back")[0]["mac"] == ports["back"]["mac"]
+    assert all(p["link"] == "up" and p["rx_packets"] > 256 and p["tx_packets"] > 256 and p["imissed"] == 0
+               for p in ports.values()), ports
+    assert {d["port"] for d in lab.show("drops", "back")} == {"back"}
+    assert {d["reason"] for d in lab.show("drops", "no_flow")} == {"no_flow"}
+    assert lab.ctl("show", "drops", "nosuch", check=False).returncode == 1
+    lab.clients("http", "--clients", 16, "--connections", 1).home()  # those of before may have ended
     assert len(lab.show("flows", "--limit", "5")) == 5
     assert json.loads(lab.ctl("show", "flows", "--limit", "5", "--json").stdout)["truncated"] is True
     neighbors = {n["address"]: n for n in lab.show("neighbors")}

@@ -12,6 +12,12 @@ const IpAddress kClient4 = ip("10.1.0.2");
 const IpAddress kClient6 = ip("fd00:1::2");
 
 // The neighbor that worker 0 knows under this address.
+uint64_t number_of(const MacAddress& mac) {
+  uint64_t n = 0;
+  for (const uint8_t byte : mac.bytes) n = n << 8 | byte;
+  return n;
+}
+
 dataplane::Neighbor neighbor(Rig& rig, const IpAddress& address, unsigned worker = 0) {
   const Neighbors& all = rig.worker(worker).neighbors();
   const uint16_t i = all.find(rig.port_towards(address), address);
@@ -105,7 +111,16 @@ TEST(Arp, ClaimsToOurAddressesAreRefused) {
   Rig rig;
   EXPECT_TRUE(nothing(rig.send(kFront, arp_frame({kBroadcastMac, mac_of(kClient4)}, 1,
                                                  mac_of(kClient4), kVip4, {}, kVip4))));
-  EXPECT_EQ(rig.drops(Drop::arp_bad), 1u);
+  EXPECT_EQ(rig.drops(Drop::address_conflict), 1u);
+  EXPECT_EQ(rig.stats().worker.conflict_mac.get(), number_of(mac_of(kClient4)));
+  // A reply to somebody else claims it as well; who only probes for it (RFC 5227, 2.1.1) does not.
+  rig.send(kFront, arp_frame({kBroadcastMac, mac_of(kClient4)}, 2, mac_of(kClient4), kVip4,
+                             mac_of(ip("10.1.0.3")), ip("10.1.0.3")));
+  EXPECT_EQ(rig.drops(Drop::address_conflict), 2u);
+  rig.send(kFront, arp_frame({kBroadcastMac, mac_of(kClient4)}, 1, mac_of(kClient4), ip("0.0.0.0"),
+                             {}, kVip4));
+  EXPECT_EQ(rig.drops(Drop::address_conflict), 2u);
+  EXPECT_EQ(rig.drops(Drop::arp_bad), 0u);
 }
 
 TEST(Arp, GratuitousNewsMoveAKnownNeighbor) {
@@ -187,11 +202,17 @@ TEST(Nd, ClaimsToOurAddressesAndBadMessagesAreRefused) {
   const IpAddress all = ip("ff02::1");
   rig.send(kFront, advertisement({group_mac(all), mac_of(kClient6)}, kVip6, all, kVip6, 0x20,
                                  mac_of(kClient6)));
-  EXPECT_EQ(rig.drops(Drop::nd_bad), 1u);
+  EXPECT_EQ(rig.drops(Drop::address_conflict), 1u);
+  EXPECT_EQ(rig.stats().worker.conflict_mac.get(), number_of(mac_of(kClient6)));
+  const MacAddress other{{2, 9, 9, 9, 9, 9}};
+  rig.send(kFront, solicitation({rig.port_mac(kFront), other}, kVip6, kVip6, kVip6, other));
+  EXPECT_EQ(rig.drops(Drop::address_conflict), 2u);
+  EXPECT_EQ(rig.stats().worker.conflict_mac.get(), number_of(other));
+  EXPECT_EQ(rig.drops(Drop::nd_bad), 0u);
   Bytes routed = solicitation({rig.port_mac(kFront), mac_of(kClient6)}, kClient6, kVip6, kVip6, {});
   routed[21] = 254;  // hop limit: it came through a router
   EXPECT_TRUE(nothing(rig.send(kFront, routed)));
-  EXPECT_EQ(rig.drops(Drop::nd_bad), 2u);
+  EXPECT_EQ(rig.drops(Drop::nd_bad), 1u);
 }
 
 TEST(Announcements, TellOnceWhereEachVipIsAndAgainOnlyWhatIsNew) {

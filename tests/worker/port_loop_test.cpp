@@ -4,6 +4,7 @@
 #include <rte_launch.h>
 #include <rte_mbuf.h>
 #include <rte_ring.h>
+#include <rte_ring_elem.h>
 
 #include <atomic>
 #include <chrono>
@@ -57,9 +58,9 @@ struct Machine {
     runtime.reset();
   }
 
-  Workers& create(bool adaptive) {
+  Workers& create(bool adaptive, uint32_t flows = 4096) {
     auto created =
-        Workers::create(*runtime, {.flows = 4096, .held_packets = 1024, .adaptive = adaptive});
+        Workers::create(*runtime, {.flows = flows, .held_packets = 1024, .adaptive = adaptive});
     EXPECT_TRUE(created.ok()) << created.error();
     workers = std::move(created).value();
     runtime->shared().snapshot.store(&snapshot, std::memory_order_release);
@@ -194,6 +195,12 @@ TEST(Loop, AnswersAndPadsWithZeros) {
     EXPECT_EQ(n.consumed.get(), 1u);
     EXPECT_EQ(n.originated.get(), 1u);
     EXPECT_EQ(n.snapshot.get(), 1u);
+    const dataplane::NicCounters nic = machine.runtime->nic_counters(0);
+    EXPECT_TRUE(nic.link_up);
+    EXPECT_EQ(nic.rx_packets, 1u);
+    EXPECT_EQ(nic.tx_packets, 1u);
+    EXPECT_EQ(nic.missed + nic.rx_errors + nic.no_mbuf, 0u);
+    EXPECT_EQ(machine.runtime->nic_counters(1).rx_packets, 0u) << "there is no such port";
     machine.workers.reset();
     EXPECT_EQ(machine.runtime->stop_ports(), 0u);
   });
@@ -238,6 +245,29 @@ TEST(Loop, NeverNapsWhenItIsToSpin) {
     ASSERT_TRUE(soon([&] { return n.empty_polls.get() > 100 * Idle::kPollsBeforeNap; }));
     machine.workers->stop();
     EXPECT_EQ(machine.workers->naps(0), 0u);
+  });
+}
+
+// A backend died: its flows are looked for, 4096 records an iteration. No frame announces that
+// work, and with naps of 200 us in between a million flows would wait for seconds.
+TEST(Loop, DoesNotNapWhileFlowsOfADeadBackendAreLookedFor) {
+  in_child([] {
+    constexpr uint32_t kRecords = 1u << 20, kIterations = kRecords / 4096;
+    static_assert(kIterations > Idle::kPollsBeforeNap + 64);
+    Machine machine(1);
+    machine.create(true, kRecords);
+    dataplane::ToWorker down;
+    down.slot = 0;
+    down.status.admin = balance::Admin::down;
+    ASSERT_EQ(
+        rte_ring_sp_enqueue_elem(machine.runtime->shared().rings[0].control, &down, sizeof down),
+        0);
+    ASSERT_TRUE(machine.workers->launch().ok());
+    ASSERT_TRUE(soon([&] { return machine.workers->naps(0) > 10; }));  // when that is done
+    machine.workers->stop();
+    // At most one nap an iteration, so these went without.
+    EXPECT_GE(machine.runtime->stats(0).worker.iterations.get(),
+              machine.workers->naps(0) + kIterations);
   });
 }
 

@@ -18,6 +18,7 @@ namespace limpet {
   X(vlan_unsupported,      "802.1Q or 802.1ad tag") \
   X(ethertype_unsupported, "neither ARP, IPv4 nor IPv6, and no kernel shares the port") \
   X(arp_bad,               "malformed ARP") \
+  X(address_conflict,      "ARP or ND by which somebody else claims an address of ours") \
   /* IP */ \
   X(ip_version_bad,        "version field and EtherType differ") \
   X(ip_header_bad,         "header length out of range") \

@@ -47,6 +47,7 @@ struct Setup {
   std::string runtime_dir;  // of DPDK; the socket is runtime_dir/limpet.sock
   std::function<uint32_t()> mbufs_in_use;
   uint32_t mbuf_pool_size = 0;
+  std::function<dataplane::NicCounters(size_t port)> nic;  // by number; null: zeros
 };
 
 // SIGHUP, SIGINT and SIGTERM are taken by the event loop and by nobody else; SIGPIPE is ignored.

@@ -18,6 +18,11 @@
 
 namespace limpet::control {
 
+// The time-out of a check that starts `late` after it was due. Whoever relies on a dead backend
+// being out after fall x interval + timeout must not pay for our timers, which round up to whole
+// milliseconds, nor for a loop that was busy; a tenth of the time-out at most makes up for both.
+Duration time_left(Duration timeout, Duration late);
+
 class HealthChecks {
  public:
   // What a backend's stack agrees to is asked again after this long.

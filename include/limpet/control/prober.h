@@ -25,6 +25,7 @@ struct Probe {
   std::vector<config::StatusRange> expect = {{200, 399}};
   bool verify = false;
   Duration timeout = std::chrono::milliseconds(500);  // rounded up to whole milliseconds
+  std::optional<Duration> patience;  // give up after this instead; messages tell of `timeout`
 };
 
 // What the backend's stack agreed to in its SYN-ACK.

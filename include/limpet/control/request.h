@@ -19,7 +19,7 @@ namespace limpet::control {
 
 struct Request {
   enum class Command { show, backend, reload, explain, log_level };
-  enum class What { services, backends, workers, drops, neighbors, flows };
+  enum class What { services, backends, workers, ports, drops, neighbors, flows };
 
   Command command = Command::show;
   What what = What::services;                 // show

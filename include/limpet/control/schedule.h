@@ -31,6 +31,8 @@ class Schedule {
   // The next item that has to start now; it counts as running until ended() or remove().
   std::optional<uint32_t> start(Instant now);
   void ended(uint32_t id, Instant now);
+  // When the item's run that is under way had to start; it may have started later.
+  Instant due(uint32_t id) const { return items_.at(id).due; }
   // Of the item's next run; meaningful while it runs.
   Instant following(uint32_t id, Instant now) const;
 

@@ -34,15 +34,18 @@ struct View {
   uint32_t mbuf_pool_size = 0;
   uint32_t mbufs_in_use = 0;
   Instant now;
+  std::function<dataplane::NicCounters(size_t port)> nic = nullptr;  // null: zeros
 };
 
 // Rows of the table, those only that `name` selects ("" selects all): a service; a pool or
-// POOL/NAME; a worker's number (workers and drops). With `removed` also what is no longer
-// configured but still has flows. An error when a name selects nothing that could be there.
+// POOL/NAME; a worker's number; a port; for drops a worker's number, a reason or a port. With
+// `removed` also what is no longer configured but still has flows. An error when a name selects
+// nothing that could be there.
 using Rows = std::vector<nlohmann::json>;
 Result<Rows> service_rows(const View& view, std::string_view name, bool removed);
 Result<Rows> backend_rows(const View& view, std::string_view name, bool removed);
 Result<Rows> worker_rows(const View& view, std::string_view name);
+Result<Rows> port_rows(const View& view, std::string_view name);
 Result<Rows> drop_rows(const View& view, std::string_view name);
 
 // Answers of one worker. What ended meanwhile is left out.

@@ -94,6 +94,21 @@ struct alignas(64) WorkerCounters {
   Counter busy_cycles;
   Counter total_cycles;
   Counter snapshot;  // serial in use
+  // MAC that claimed an address of ours last, as a number; 0: nobody ever did
+  Counter conflict_mac;
+};
+
+// Of one port, counted by its device since its start: what the workers never saw is here only.
+struct NicCounters {
+  bool link_up = false;
+  uint64_t rx_packets = 0;
+  uint64_t rx_bytes = 0;
+  uint64_t tx_packets = 0;
+  uint64_t tx_bytes = 0;
+  uint64_t missed = 0;     // came while the receive queues were full
+  uint64_t rx_errors = 0;  // damaged on the wire
+  uint64_t tx_errors = 0;
+  uint64_t no_mbuf = 0;  // there was no buffer to receive into
 };
 
 // All of one worker, preallocated for every slot and port there can be.

@@ -136,6 +136,7 @@ class Worker {
 
   // local.cpp: frames for ourselves
   bool answers_for(uint16_t port, const IpAddress& address) const;
+  void conflict(Work& w, const MacAddress& claimant);
   void arp(Work& w);
   void neighbor_discovery(Work& w);
   void echo(Work& w);

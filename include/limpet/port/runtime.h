@@ -64,6 +64,9 @@ class Runtime {
   // Ports hold some for reception. From any thread; counts what per-lcore caches hold as free.
   uint32_t mbufs_in_use() const;
 
+  // What the device of a port has counted. From the main thread.
+  dataplane::NicCounters nic_counters(size_t port) const;
+
   // Stops and closes every port. Returns how many mbufs are still in use then, of those that are
   // not in a ring between workers: anything but 0 is a leak.
   uint32_t stop_ports();

@@ -136,6 +136,7 @@ class ControllerTest : public ::testing::Test {
     setup.runtime_dir = directory_;
     setup.mbufs_in_use = [] { return 5u; };
     setup.mbuf_pool_size = 50;
+    setup.nic = [](size_t port) { return dataplane::NicCounters{.missed = 100 + port}; };
     auto controller = Controller::create(std::move(setup));
     ASSERT_TRUE(controller.ok()) << controller.error();
     controller_ = std::move(*controller);
@@ -187,7 +188,8 @@ class ControllerTest : public ::testing::Test {
 };
 
 TEST_F(ControllerTest, every_table_is_shown_in_its_envelope) {
-  for (const char* what : {"services", "backends", "workers", "drops", "neighbors", "flows"}) {
+  for (const char* what :
+       {"services", "backends", "workers", "ports", "drops", "neighbors", "flows"}) {
     const json data = show(what);
     EXPECT_EQ(data["schema"], 1);
     EXPECT_EQ(data["pid"], getpid());
@@ -196,6 +198,7 @@ TEST_F(ControllerTest, every_table_is_shown_in_its_envelope) {
     EXPECT_FALSE(data[what].empty()) << what;
   }
   EXPECT_EQ(show("workers")["workers"][0]["mbufs"], (json{{"pool", 50}, {"in_use", 5}}));
+  EXPECT_EQ(show("ports")["ports"][1]["imissed"], 101) << "what the NIC says of that port";
 }
 
 TEST_F(ControllerTest, flows_of_all_workers_up_to_the_limit) {
@@ -213,6 +216,8 @@ TEST_F(ControllerTest, names_that_do_not_exist_are_errors) {
   for (const auto& [what, none] : std::map<std::string, std::string>{{"services", "x"},
                                                                      {"backends", "x/y"},
                                                                      {"workers", "9"},
+                                                                     {"ports", "x"},
+                                                                     {"drops", "x"},
                                                                      {"flows", "x"},
                                                                      {"neighbors", "x"}}) {
     const json reply = ask({{"cmd", "show"}, {"what", what}, {"name", none}});
@@ -399,6 +404,9 @@ TEST_F(ControllerTest, telemetry_asks_the_control_thread) {
   EXPECT_EQ(Telemetry::question("/limpet/backend", "web/s1")["weight"], 2);
   EXPECT_EQ(Telemetry::question("/limpet/service", "web")["vip"], "10.1.0.100");
   EXPECT_EQ(Telemetry::question("/limpet/worker", "1")["lcore"], 2);
+  EXPECT_EQ(Telemetry::question("/limpet/ports", ""), (json{"front", "back"}));
+  EXPECT_EQ(Telemetry::question("/limpet/port", "front")["imissed"], 100);
+  EXPECT_TRUE(Telemetry::question("/limpet/port", "side").is_null());
   EXPECT_TRUE(Telemetry::question("/limpet/backend", "web/s9").is_null());
   EXPECT_TRUE(Telemetry::question("/limpet/backend", "").is_null());
   EXPECT_TRUE(Telemetry::question("/limpet/nothing", "").is_null());
@@ -412,6 +420,8 @@ TEST_F(ControllerTest, telemetry_sums_drops_over_ports_and_workers) {
   EXPECT_EQ(all["no_route"], 0);
   EXPECT_EQ(Telemetry::question("/limpet/drops", "1")["no_flow"], 3);
   EXPECT_TRUE(Telemetry::question("/limpet/drops", "7").is_null());
+  EXPECT_EQ(Telemetry::question("/limpet/drops", "back")["no_flow"], 3);
+  EXPECT_EQ(Telemetry::question("/limpet/drops", "no_flow"), (json{{"no_flow", 5}}));
 }
 
 TEST_F(ControllerTest, telemetry_does_not_wait_for_ever_for_a_control_thread_that_has_ended) {

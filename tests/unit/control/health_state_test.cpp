@@ -6,6 +6,7 @@
 #include <set>
 #include <string>
 
+#include "limpet/control/health.h"
 #include "limpet/control/schedule.h"
 
 namespace limpet::control {
@@ -186,6 +187,26 @@ TEST(Schedule, another_interval_holds_from_the_next_check_on) {
   s.set(1, "a", milliseconds(50), at(1010));
   s.ended(1, at(1020));
   EXPECT_LE(*s.next(), at(1070));
+}
+
+TEST(Schedule, tells_when_a_running_item_was_due) {
+  Schedule s(1);
+  s.set(7, "web/s0", milliseconds(1000), at(0));
+  const Instant due = *s.next();
+  ASSERT_TRUE(s.start(due + milliseconds(40)));
+  EXPECT_EQ(s.due(7), due);
+  s.ended(7, due + milliseconds(90));
+  EXPECT_EQ(*s.next(), due + milliseconds(1000));
+}
+
+// fall x interval + timeout is counted from the moment at which a check was due.
+TEST(TimeLeft, ends_a_check_when_it_would_have_ended_had_it_started_in_time) {
+  EXPECT_EQ(time_left(milliseconds(500), milliseconds(0)), milliseconds(497));
+  EXPECT_EQ(time_left(milliseconds(500), milliseconds(20)), milliseconds(477));
+  EXPECT_EQ(time_left(milliseconds(500), milliseconds(300)), milliseconds(450))
+      << "a tenth at most";
+  EXPECT_EQ(time_left(milliseconds(10), milliseconds(0)), milliseconds(9));
+  EXPECT_EQ(time_left(milliseconds(500), milliseconds(-5)), milliseconds(497));
 }
 
 }  // namespace

@@ -35,7 +35,8 @@ TEST(Request, show_with_nothing_but_what) {
 }
 
 TEST(Request, every_table_has_the_name_of_its_rows) {
-  for (const char* what : {"services", "backends", "workers", "drops", "neighbors", "flows"}) {
+  for (const char* what :
+       {"services", "backends", "workers", "ports", "drops", "neighbors", "flows"}) {
     const auto r = parse_request(std::string(R"({"cmd":"show","what":")") + what + "\"}");
     ASSERT_TRUE(r) << what;
     EXPECT_STREQ(name(r->what), what);
@@ -72,7 +73,7 @@ TEST(Request, unknown_members_are_left_to_later_versions) {
 
 TEST(Request, what_is_wrong_is_said) {
   EXPECT_EQ(error_of(R"({"cmd":"show","what":"shoes"})"),
-            "nothing called \"shoes\" to show; expected services, backends, workers, drops, "
+            "nothing called \"shoes\" to show; expected services, backends, workers, ports, drops, "
             "neighbors or flows");
   EXPECT_EQ(error_of(R"({"cmd":"dance"})"),
             "no command \"dance\"; expected show, backend, reload, explain or log-level");

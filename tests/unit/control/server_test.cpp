@@ -238,6 +238,59 @@ TEST_F(ServerTest, a_client_that_does_not_read_gets_no_further_line_and_is_dropp
   EXPECT_EQ(server_->clients(), 0u);
 }
 
+TEST_F(ServerTest, a_line_that_does_not_end_is_given_up_however_often_a_byte_comes) {
+  Client c(path_), patient(path_);
+  turn([&] { return server_->clients() == 2; });
+  now_ = now_ + 1h;  // with nothing to do for long: an idle client may stay
+  c.say("sho");
+  turn();
+  EXPECT_EQ(server_->clients(), 2u);
+  EXPECT_LE(server_->wait().value_or(1h), Server::kLineTime) << "the loop must not oversleep";
+  for (int i = 0; i < 9; ++i) {
+    now_ = now_ + 1s;
+    c.say("w");
+    turn();
+  }
+  EXPECT_EQ(server_->clients(), 2u);
+  now_ = now_ + 2s;
+  c.say("w");
+  turn();
+  EXPECT_EQ(c.hear(), "{\"ok\":false,\"error\":\"the request did not end within 10 seconds\"}\n");
+  EXPECT_TRUE(c.closed);
+  EXPECT_EQ(server_->clients(), 1u);
+  EXPECT_TRUE(lines_.empty());
+}
+
+TEST_F(ServerTest, the_time_of_a_line_begins_anew_with_every_line) {
+  Client c(path_);
+  for (size_t i = 0; i < 5; ++i) {
+    c.say("one");
+    turn();
+    now_ = now_ + (Server::kLineTime - 1s);
+    turn();
+    c.say(" more\nand");  // the next one has begun
+    turn([&] { return lines_.size() == i + 1; });
+    c.say(" so on\n");
+    turn([&] { return lines_.size() == 2 * i + 2; });
+  }
+  EXPECT_EQ(server_->clients(), 1u);
+}
+
+TEST_F(ServerTest, a_line_waits_as_long_as_the_answer_before_it_takes) {
+  answer_ = false;
+  Client c(path_);
+  c.say("one\ntw");
+  turn([&] { return !lines_.empty(); });
+  now_ = now_ + 2 * Server::kLineTime;
+  turn();
+  server_->reply(asked_[0], "done");
+  turn();
+  EXPECT_EQ(server_->clients(), 1u);
+  now_ = now_ + (Server::kLineTime + 1s);
+  turn();
+  EXPECT_EQ(server_->clients(), 0u);
+}
+
 TEST_F(ServerTest, a_slow_reader_gets_all_of_a_long_answer) {
   answer_ = false;
   Client c(path_);

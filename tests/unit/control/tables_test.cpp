@@ -46,6 +46,20 @@ TEST(Render, backends_are_named_by_pool_and_name) {
   EXPECT_NE(text.find("refused"), std::string::npos);
 }
 
+TEST(Render, ports_show_what_the_nic_lost) {
+  const Json data = {{"ports",
+                      {{{"name", "front"},
+                        {"device", "0000:03:00.0"},
+                        {"link", "up"},
+                        {"rss", true},
+                        {"imissed", 12345},
+                        {"ierrors", 7},
+                        {"rx_nombuf", 9}}}}};
+  const std::string text = render("ports", data, false);
+  for (const char* part : {"front", "0000:03:00.0", "yes", "12.3k", "  7", "  9", "MISSED"})
+    EXPECT_NE(text.find(part), std::string::npos) << part << "\n" << text;
+}
+
 TEST(Render, drops_are_summed_over_workers_explained_and_zeros_left_out) {
   const auto row = [](const char* reason, unsigned worker, unsigned packets) {
     return Json{{"reason", reason},
@@ -83,7 +97,7 @@ TEST(Render, survives_whatever_a_daemon_sends) {
       Json::array(
           {{{"reason", 5}, {"packets", "many"}, {"rx", -3}, {"held", 1}, {"since_s", "x"}}})};
   for (const char* what :
-       {"services", "backends", "workers", "drops", "neighbors", "flows", "other"})
+       {"services", "backends", "workers", "ports", "drops", "neighbors", "flows", "other"})
     for (const Json& shape : shapes) {
       EXPECT_NO_THROW(render(what, shape, true));
       EXPECT_NO_THROW(render(what, Json{{what, shape}, {"truncated", shape}}, true));

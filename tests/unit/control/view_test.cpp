@@ -332,6 +332,56 @@ TEST_F(ViewTest, there_is_a_row_for_every_reason_worker_and_port) {
   EXPECT_EQ(drop_rows(view(), "0")->size(), (kDropCount - 1) * 2);
 }
 
+TEST_F(ViewTest, drops_of_one_worker_reason_or_port) {
+  const Rows worker = *drop_rows(view(), "1");
+  EXPECT_EQ(worker.size(), (kDropCount - 1) * 2);
+  for (const json& row : worker) EXPECT_EQ(row["worker"], 1);
+  const Rows reason = *drop_rows(view(), "no_flow");
+  EXPECT_EQ(reason.size(), 2u * 2u);
+  for (const json& row : reason) EXPECT_EQ(row["reason"], "no_flow");
+  const Rows port = *drop_rows(view(), "back");
+  EXPECT_EQ(port.size(), (kDropCount - 1) * 2);
+  for (const json& row : port) EXPECT_EQ(row["port"], "back");
+  for (const char* nothing : {"2", "none", "backs", "no_flo"})
+    EXPECT_EQ(drop_rows(view(), nothing).error(),
+              std::string("no worker, reason or port \"") + nothing +
+                  "\"; `limpetctl show drops --all` lists them");
+}
+
+TEST_F(ViewTest, ports_have_the_counters_of_their_nics) {
+  View v = view();
+  v.nic = [](size_t port) {
+    return dataplane::NicCounters{.link_up = port == 1,
+                                  .rx_packets = 1 + port,
+                                  .rx_bytes = 2 + port,
+                                  .tx_packets = 3 + port,
+                                  .tx_bytes = 4 + port,
+                                  .missed = 5 + port,
+                                  .rx_errors = 6 + port,
+                                  .tx_errors = 7 + port,
+                                  .no_mbuf = 8 + port};
+  };
+  const Rows rows = *port_rows(v, "");
+  ASSERT_EQ(rows.size(), 2u);
+  EXPECT_EQ(rows[1], (json{{"name", "back"},
+                           {"device", "net_ring1"},
+                           {"mac", ports_[1].mac.to_string()},
+                           {"mtu", 1500},
+                           {"link", "up"},
+                           {"rss", false},
+                           {"rx_packets", 2},
+                           {"rx_bytes", 3},
+                           {"tx_packets", 4},
+                           {"tx_bytes", 5},
+                           {"imissed", 6},
+                           {"ierrors", 7},
+                           {"oerrors", 8},
+                           {"rx_nombuf", 9}}));
+  EXPECT_EQ(rows[0]["link"], "down");
+  EXPECT_EQ(*port_rows(v, "back"), Rows{rows[1]});
+  EXPECT_EQ(port_rows(v, "side").error(), "no port \"side\"");
+}
+
 TEST_F(ViewTest, flows_have_the_promised_fields) {
   dataplane::Query q;
   q.flows.resize(2);
