@@ -74,7 +74,7 @@ class BodySkipper {
 
  private:
   enum class State : uint8_t;
-  void fail(BodyFault fault);
+  State fail(BodyFault fault);
   State step(uint8_t c);
 
   uint64_t left_ = 0;  // data bytes of the body or chunk; the chunk size while it is read
