@@ -78,8 +78,8 @@ struct Hit {
 
 enum class ScanStatus : uint8_t {
   complete,
-  overflow,     // more hits than `out` has room for; those that fit are right, but no promise
-                // about the union of their `remove` is kept
+  overflow,     // more hits than `out` has room for, or more than kMaxLines lines to read; the hits
+                // that fit are found, but not everything that `remove` should say
   scratch_bad,  // the scratch does not fit this sniffer; nothing was found
 };
 
@@ -113,6 +113,9 @@ class SnifferScratch {
 
 class Sniffer {
  public:
+  // Lines of names looked for that one head may have. (HAProxy takes 101 header lines in all.)
+  static constexpr size_t kMaxLines = 128;
+
   // The error names the entry that is at fault. An empty spec is a Sniffer that finds nothing.
   static Result<Sniffer> compile(const SnifferSpec& spec);
 
