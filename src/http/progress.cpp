@@ -33,11 +33,23 @@ constexpr bool is_version(uint8_t c) {
   return is_digit(c) || c == '.' || c == '/' || (c >= 'A' && c <= 'Z');
 }
 
+constexpr bool is_in_target(uint8_t c) {
+  return c > ' ' && c < 127 && c != '#';
+}
+
 constexpr uint64_t repeated(uint8_t c) {
   return c * 0x0101010101010101u;
 }
 
-// The next CR, LF or NUL, or `end`.
+template <class Is>
+uint32_t skip_while(Bytes bytes, uint32_t at, Is&& is) {
+  const uint8_t* const data = bytes.data();
+  const auto end = static_cast<uint32_t>(bytes.size());
+  while (at < end && is(data[at])) ++at;
+  return at;
+}
+
+// The next CR, LF or NUL, or the end.
 uint32_t skip_value(Bytes bytes, uint32_t at) {
   const uint8_t* const data = bytes.data();
   const auto end = static_cast<uint32_t>(bytes.size());
@@ -89,14 +101,16 @@ class Scan {
 };
 
 Fed Scan::run() {
-  while (at_ < bytes_.size() && state_ != State::complete && state_ != State::refused) {
-    if (state_ == State::name) {
-      while (at_ < bytes_.size() && is_token(bytes_[at_])) ++at_;
-      if (at_ == bytes_.size()) break;
-    } else if (state_ == State::value) {
+  const auto end = static_cast<uint32_t>(bytes_.size());
+  while (state_ != State::complete && state_ != State::refused) {
+    // Most of a head is names, values and the target: those go by the block.
+    if (state_ == State::name)
+      at_ = skip_while(bytes_, at_, is_token);
+    else if (state_ == State::value)
       at_ = skip_value(bytes_, at_);
-      if (at_ == bytes_.size()) break;
-    }
+    else if (state_ == State::target)
+      at_ = skip_while(bytes_, at_, is_in_target);
+    if (at_ == end) break;
     state_ = step(bytes_[at_]);
     if (state_ != State::refused) ++at_;
   }
@@ -121,7 +135,7 @@ State Scan::step(uint8_t c) {
     case State::target:
       if (is_line_end(c)) return refuse(Refusal::http09);
       if (is_blank(c)) return State::target_blank;
-      return c > ' ' && c < 127 && c != '#' ? State::target : refuse(Refusal::target_bad);
+      return is_in_target(c) ? State::target : refuse(Refusal::target_bad);
     case State::target_blank:
       if (is_blank(c)) return State::target_blank;
       if (is_line_end(c)) return refuse(Refusal::http09);

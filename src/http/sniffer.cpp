@@ -47,15 +47,16 @@ Result<Database> compile_database(const std::vector<Names::Stop>& stops) {
   if (hs_valid_platform() != HS_SUCCESS)
     return Error{"this processor lacks SSSE3, which Hyperscan needs"};
   std::vector<std::string> texts;
+  texts.reserve(stops.size());
   for (const Names::Stop& s : stops) texts.push_back('\n' + s.name + ':');
-  std::vector<const char*> pointers;
-  std::vector<size_t> lengths;
-  std::vector<unsigned> ids, flags;
-  for (const std::string& t : texts) {
-    pointers.push_back(t.data());
-    lengths.push_back(t.size());
-    ids.push_back(static_cast<unsigned>(ids.size()));
-    flags.push_back(HS_FLAG_CASELESS);
+  std::vector<const char*> pointers(stops.size());
+  std::vector<size_t> lengths(stops.size());
+  std::vector<unsigned> ids(stops.size());
+  const std::vector<unsigned> flags(stops.size(), HS_FLAG_CASELESS);
+  for (size_t i = 0; i < texts.size(); ++i) {
+    pointers[i] = texts[i].data();
+    lengths[i] = texts[i].size();
+    ids[i] = static_cast<unsigned>(i);
   }
   hs_database_t* db = nullptr;
   hs_compile_error_t* error = nullptr;

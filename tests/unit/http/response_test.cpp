@@ -10,7 +10,6 @@ namespace {
 
 using test::bytes;
 using test::Case;
-using test::text;
 using namespace std::string_view_literals;
 
 class Response : public testing::TestWithParam<Case> {};
