@@ -98,7 +98,15 @@ TEST(Reason, names_are_stable) {
   EXPECT_STREQ(reason_name(Reason::connection), "connection");
   EXPECT_STREQ(reason_name(Reason::source), "source");
   EXPECT_STREQ(reason_name(Reason::source_redirected), "source_redirected");
-  EXPECT_EQ(kReasonCount, 4u);
+  EXPECT_STREQ(reason_name(Reason::source_pinned), "source_pinned");
+  EXPECT_STREQ(reason_name(Reason::cookie), "cookie");
+  EXPECT_STREQ(reason_name(Reason::cookie_draining), "cookie_draining");
+  EXPECT_STREQ(reason_name(Reason::cookie_none), "cookie_none");
+  EXPECT_STREQ(reason_name(Reason::cookie_invalid), "cookie_invalid");
+  EXPECT_STREQ(reason_name(Reason::cookie_down), "cookie_down");
+  EXPECT_STREQ(reason_name(Reason::cookie_expired), "cookie_expired");
+  EXPECT_STREQ(reason_name(Reason::cookie_old), "cookie_old");
+  EXPECT_EQ(kReasonCount, 12u);
   for (size_t r = 0; r < kReasonCount; ++r) {
     EXPECT_FALSE(std::string_view(reason_text(static_cast<Reason>(r))).empty());
   }
