@@ -121,8 +121,9 @@ class CookiePolicy {
   // Bytes to take from the front of a request's cookie value, whatever it names: OURS~ in mode
   // prefix.
   size_t strip(std::string_view value) const;
-  // Only the whole response head can tell what to do; else a line may follow the status line.
-  bool needs_response_head() const;
+  // `lines` do not depend on what the server sets: they may follow the status line at once, and
+  // cookies of the server's are removed where they stand. Else the whole head decides.
+  bool inserts_early() const { return mode_ == CookieMode::insert && !preserve_; }
 
   // `values`: of every pair NAME=VALUE of our name, in the order of the request, without the spaces
   // around it, quotes included; a name without `=` is no cookie. The first that names a backend

@@ -98,7 +98,8 @@ class StickTable {
   static constexpr size_t kMaxShards = 64;
   static constexpr size_t kEntryBytes = 64;  // one cache line
   static constexpr size_t kMaxCapacity = size_t{1} << 30;
-  static constexpr size_t kReadStep = 64;  // entries looked at per lock in read()
+  static constexpr size_t kReadStep = 64;   // entries looked at per lock in read()
+  static constexpr size_t kReadSteps = 64;  // locks per call of it
 
   struct Settings {
     size_t capacity = 0;  // entries, 1 .. kMaxCapacity
@@ -124,8 +125,8 @@ class StickTable {
   bool erase(const StickKey& key);
 
   // Copies live entries from where the cursor stands, a bounded piece under each lock, and moves it
-  // on. Entries that come, go or move meanwhile may be missed; none is torn. Returns how many; the
-  // walk is over when cursor.done.
+  // on. Entries that come, go or move meanwhile may be missed; none is torn. Returns how many,
+  // which may be 0 before the end: the walk is over when cursor.done.
   size_t read(StickCursor& cursor, std::span<StickView> out, Instant now) const;
   StickCounters counters() const;
 
