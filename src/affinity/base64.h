@@ -13,11 +13,11 @@ constexpr std::string_view kBase64Url =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 // Character -> its value, -1 for one that is not in the alphabet.
-constexpr std::array<int8_t, 256> reverse_of(std::string_view alphabet) {
-  std::array<int8_t, 256> r{};
+constexpr std::array<int16_t, 256> reverse_of(std::string_view alphabet) {
+  std::array<int16_t, 256> r{};
   for (auto& v : r) v = -1;
   for (size_t i = 0; i < alphabet.size(); ++i)
-    r[static_cast<uint8_t>(alphabet[i])] = static_cast<int8_t>(i);
+    r[static_cast<uint8_t>(alphabet[i])] = static_cast<int16_t>(i);
   return r;
 }
 inline constexpr auto kStandardValue = reverse_of(kBase64Standard);
