@@ -4,7 +4,8 @@
 set -euo pipefail
 
 build=(meson ninja-build pkg-config g++ clang libclang-rt-14-dev python3
-       libdpdk-dev libhyperscan-dev libconfig-dev libsodium-dev libcurl4-openssl-dev libfmt-dev libcli11-dev
+       libdpdk-dev libhyperscan-dev libconfig-dev libsodium-dev libssl-dev libcurl4-openssl-dev libfmt-dev
+       libcli11-dev
        nlohmann-json3-dev libgtest-dev libgmock-dev libbenchmark-dev)
 lab=(nginx-light wrk curl iproute2 iputils-ping ethtool nftables procps util-linux)
 

@@ -25,11 +25,15 @@ uint64_t seed_of(std::string_view pool_name) {
   return siphash(kSeedKey, pool_name);
 }
 
+IpAddress network_of(const SourceKey& key, const IpAddress& client) {
+  return mask(client, client.is_v4() ? key.prefix4 : key.prefix6);
+}
+
 uint64_t hash_source(const SourceKey& key, const IpAddress& client) {
   // seed, address; masking leaves ::ffff:0:0/96 in front of IPv4, so the families stay apart.
   std::array<uint8_t, 24> bytes;
   store(bytes.data(), key.seed);
-  store(bytes.data() + 8, mask(client, client.is_v4() ? key.prefix4 : key.prefix6));
+  store(bytes.data() + 8, network_of(key, client));
   return siphash(kSourceKey, bytes);
 }
 

@@ -12,7 +12,15 @@ namespace limpet::affinity {
   X(no_backend,        "no usable backend in the pool") \
   X(connection,        "no persistence: each connection is balanced on its own") \
   X(source,            "source address") \
-  X(source_redirected, "source address, but its backend was not usable: the next one")
+  X(source_redirected, "source address, but its backend was not usable: the next one") \
+  X(source_pinned,     "source address, as an earlier connection of it was pinned") \
+  X(cookie,            "persistence cookie") \
+  X(cookie_draining,   "persistence cookie; its backend takes no new clients any more") \
+  X(cookie_none,       "no persistence cookie yet: balanced") \
+  X(cookie_invalid,    "persistence cookie that names no backend: balanced anew") \
+  X(cookie_down,       "persistence cookie, but its backend may not be used: balanced anew") \
+  X(cookie_expired,    "persistence cookie not used for too long: balanced anew") \
+  X(cookie_old,        "persistence cookie issued too long ago: balanced anew")
 // clang-format on
 
 enum class Reason : uint8_t {

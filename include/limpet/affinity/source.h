@@ -18,6 +18,7 @@ struct SourceKey {
 };
 
 uint64_t seed_of(std::string_view pool_name);
+IpAddress network_of(const SourceKey& key, const IpAddress& client);  // masked; families stay apart
 uint64_t hash_source(const SourceKey& key, const IpAddress& client);
 
 // No persistence configured: each connection on its own, but the same on every worker that sees it.

@@ -38,6 +38,7 @@ ONE_FILE = {
     "libconfig": ("config", re.compile(r"libconfig\.h(\+\+)?")),
     "Hyperscan": ("http", re.compile(r"(hs/)?hs(_\w+)?\.h")),
     "libcurl": ("control", re.compile(r"curl/\w+\.h")),
+    "OpenSSL": ("affinity", re.compile(r"openssl/\w+\.h")),
     "hiredis": ("control", re.compile(r"hiredis(/\w+)?(\.h)?")),
 }
 
@@ -234,6 +235,8 @@ CASES = [
     ("src/http/a.cpp", "#include <hs/hs.h>\n", None),
     ("src/affinity/a.cpp", "#include <hs.h>\n", "one file of http"),
     ("src/apps/a.cpp", "#include <curl/curl.h>\n", "one file of control"),
+    ("src/affinity/a.cpp", "#include <openssl/evp.h>\n", None),
+    ("src/control/a.cpp", "#include <openssl/evp.h>\n", "one file of affinity"),
     ("src/affinity/a.cpp", "#include <hiredis/hiredis.h>\n", "one file of control"),
     ("src/dataplane/a.cpp", "void f() { rte_eth_rx_burst(0, 0, b, 32); }\n", "live in port"),
     ("src/control/a.cpp", "int i = rte_eal_init(0, nullptr);\n", "live in port"),

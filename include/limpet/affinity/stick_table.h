@@ -1,0 +1,150 @@
+// The stick table: key of a client -> its backend, shared by all workers of the process.
+//
+// Its point is get_or_insert(): look-up and store are one atomic step, so parallel first
+// connections of one client, on whatever workers, are told the same backend. update_if() is the
+// same for a backend that died: the first worker to move the client decides for all.
+//
+// Memory is taken once, by the control thread. The table is split into shards by the key's hash;
+// each has a spin lock that is held for one chain walk of expected length below two (the hash is
+// keyed with a secret, so nobody can lengthen a chain) and a few stores: no allocation, no hash, no
+// system call inside. Calls happen at connection set-up, never per packet. A waiting thread yields
+// after a while, as there may be fewer cores than threads.
+//
+// Each shard keeps its entries in order of last use, exactly. A full shard gives up its oldest
+// entry or refuses, as configured. The capacity is an upper limit for each shard's share: keys
+// spread unevenly, so with S shards of n entries the first eviction comes about sqrt(n) entries
+// early in the fullest one. Tables up to kShardSize have a single shard and are exact.
+//
+// Expiry: an entry that was not used for longer than `expire` is not there. It is reclaimed when
+// its key comes back, or by later insertions into its shard, which look at the oldest two each.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string_view>
+#include <type_traits>
+
+#include "limpet/base/hash.h"
+#include "limpet/base/time.h"
+
+namespace limpet::affinity {
+
+struct StickValue {
+  uint32_t backend = 0;  // backend_id(): what it means, on every node and after a reload
+  uint16_t member =
+      0xffff;  // where the backend stood in the pool when stored: a hint, to be checked
+  uint16_t reserved = 0;
+  friend bool operator==(const StickValue&, const StickValue&) = default;
+};
+
+constexpr size_t kMaxStickKey = 32;
+
+// Made by StickTable::key(), outside of any lock. Longer keys are replaced by 128 bits of keyed
+// hash.
+struct StickKey {
+  std::array<uint8_t, kMaxStickKey> bytes{};  // zero-padded
+  uint64_t hash = 0;
+  uint8_t length = 0;  // kHashedLength: the bytes are a hash
+  uint8_t kind = 0;    // keys of different kinds (entries of the list) never meet
+  static constexpr uint8_t kHashedLength = 0xff;
+};
+
+enum class WhenFull : uint8_t { evict, refuse };
+enum class Stick : uint8_t {
+  inserted,          // was not there; now it is
+  found,             // was there: `value` is what it has, perhaps not what was proposed
+  replaced_expired,  // was there but too old; now it has the proposed value
+  updated,           // update_if: the expected value was replaced
+  absent,            // find: not there, or too old
+  refused            // full, and the policy is to refuse: `value` is the proposal, nobody keeps it
+};
+
+struct StickResult {
+  StickValue value;
+  Stick what = Stick::absent;
+  friend bool operator==(const StickResult&, const StickResult&) = default;
+};
+
+struct StickCounters {  // sums over the shards; monotonic but for `used`
+  uint64_t used = 0;    // entries, expired ones that were not reclaimed yet included
+  uint64_t inserted = 0, found = 0, absent = 0, updated = 0, erased = 0;
+  uint64_t expired = 0;  // reclaimed, by whatever way
+  uint64_t evicted = 0;  // the oldest gave way
+  uint64_t refused = 0;
+  uint64_t overruled = 0;  // get_or_insert and update_if that were told another value than theirs
+};
+
+struct StickView {
+  std::array<uint8_t, kMaxStickKey> key{};
+  uint8_t length = 0;  // StickKey::kHashedLength: a hash of 16 bytes
+  uint8_t kind = 0;
+  StickValue value;
+  Duration idle{};     // since the last use, of a resolution of 1.07 s
+  Duration expires{};  // until it goes when not used
+};
+
+struct StickCursor {  // where a walk stands; a default one starts at the beginning
+  uint32_t shard = 0;
+  uint32_t index = 0;
+  bool done = false;
+};
+
+class StickTable {
+ public:
+  static constexpr size_t kShardSize = 1024;  // the least that a shard of several has
+  static constexpr size_t kMaxShards = 64;
+  static constexpr size_t kEntryBytes = 64;  // one cache line
+  static constexpr size_t kMaxCapacity = size_t{1} << 30;
+  static constexpr size_t kReadStep = 64;   // entries looked at per lock in read()
+  static constexpr size_t kReadSteps = 64;  // locks per call of it
+
+  struct Settings {
+    size_t capacity = 0;  // entries, 1 .. kMaxCapacity
+    Duration expire{};    // of at least one second
+    WhenFull when_full = WhenFull::evict;
+  };
+  StickTable(const Settings& settings, const HashKey& secret);  // random, of this process
+  ~StickTable();
+  StickTable(const StickTable&) = delete;
+  StickTable& operator=(const StickTable&) = delete;
+
+  StickKey key(uint8_t kind, std::span<const uint8_t> bytes) const;
+  StickKey key(uint8_t kind, std::string_view bytes) const;
+
+  // `found` refreshes the entry. `now`: of the worker; workers' times may differ a little.
+  StickResult get_or_insert(const StickKey& key, StickValue proposed, Instant now);
+  StickResult find(const StickKey& key, Instant now);
+  // Present with `expected` -> `updated`. Present with another -> `found`, its value. Absent ->
+  // `inserted`. Whoever asks gets the value that holds now.
+  StickResult update_if(const StickKey& key, StickValue expected, StickValue desired, Instant now);
+  // Stores without asking: an application has said so (learn).
+  StickResult assign(const StickKey& key, StickValue value, Instant now);
+  bool erase(const StickKey& key);
+
+  // Copies live entries from where the cursor stands, a bounded piece under each lock, and moves it
+  // on. Entries that come, go or move meanwhile may be missed; none is torn. Returns how many,
+  // which may be 0 before the end: the walk is over when cursor.done.
+  size_t read(StickCursor& cursor, std::span<StickView> out, Instant now) const;
+  StickCounters counters() const;
+
+  size_t capacity() const { return capacity_; }
+  size_t bytes() const;  // all of it
+  // 64 for the entry and 4 to 8 for its place in the index.
+  static constexpr size_t kMaxBytesEach = kEntryBytes + 8;
+
+ private:
+  struct Shard;
+  Shard& shard(const StickKey& key) const;
+
+  std::unique_ptr<Shard[]> shards_;
+  uint32_t shard_count_ = 0;
+  size_t capacity_ = 0;
+  uint32_t expire_ = 0;  // in ticks of 2^30 ns
+  WhenFull when_full_ = WhenFull::evict;
+  std::array<HashKey, 3> keys_{};  // place, and two halves of long keys
+};
+
+}  // namespace limpet::affinity

@@ -1,0 +1,309 @@
+#include "limpet/affinity/cookie_policy.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <cassert>
+#include <charconv>
+#include <cstring>
+
+#include "limpet/affinity/http_date.h"
+#include "limpet/affinity/plain_cookie.h"
+
+namespace limpet::affinity {
+
+namespace {
+
+using balance::Maglev;
+
+// RFC 9110, 5.6.2: what a cookie's name may consist of (RFC 6265, 4.1.1).
+bool token(std::string_view text) {
+  return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) {
+    return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
+           std::string_view("!#$%&'*+-.^_`|~").find(c) != std::string_view::npos;
+  });
+}
+
+// RFC 6265, 4.1.1: av-octet. What else gets into a header line changes its meaning.
+bool attribute_text(std::string_view text) {
+  return std::all_of(text.begin(), text.end(),
+                     [](char c) { return c >= 0x20 && c < 0x7f && c != ';'; });
+}
+
+uint32_t minutes(uint64_t seconds) {
+  return static_cast<uint32_t>((seconds + 59) / 60);
+}
+
+InvalidDetail detail_of(Sealed s) {
+  switch (s) {
+    case Sealed::truncated:
+      return InvalidDetail::truncated;
+    case Sealed::too_long:
+      return InvalidDetail::too_long;
+    case Sealed::bad_character:
+      return InvalidDetail::bad_character;
+    case Sealed::trailing_bits:
+      return InvalidDetail::trailing_bits;
+    case Sealed::unknown_key:
+      return InvalidDetail::unknown_key;
+    case Sealed::forged:
+      return InvalidDetail::forged;
+    case Sealed::bad_version:
+      return InvalidDetail::bad_version;
+    case Sealed::future_dated_issue:
+    case Sealed::future_dated_use:
+      return InvalidDetail::future_dated;
+    case Sealed::valid:
+    case Sealed::expired_absolute:
+    case Sealed::expired_idle:
+      break;
+  }
+  return InvalidDetail::none;
+}
+
+size_t put(char* out, std::string_view text) {
+  std::memcpy(out, text.data(), text.size());
+  return text.size();
+}
+
+// Signed distance on the circle of 2^32 seconds, as HAProxy's ints have it.
+int32_t seconds_since(uint64_t now, uint32_t then) {
+  return static_cast<int32_t>(static_cast<uint32_t>(now) - then);
+}
+
+std::string problem_of(const CookieSettings& s) {
+  if (!token(s.name) || s.name.size() > kMaxCookieName || s.name.front() == '$')
+    return fmt::format(
+        "session_name: not a cookie name; expected 1 to {} letters, digits or other "
+        "token characters, the first not '$'",
+        kMaxCookieName);
+  const bool dated = s.idle_timeout != 0 || s.absolute_timeout != 0;
+  if (dated && s.mode != CookieMode::insert)
+    return "idle_timeout, absolute_timeout: only mode \"insert\" can refresh a date; expected none";
+  if (s.idle_timeout > kMaxCookieTimeout || s.absolute_timeout > kMaxCookieTimeout)
+    return fmt::format("idle_timeout, absolute_timeout: too long; expected at most {} days",
+                       kMaxCookieTimeout / 86400);
+  if (s.permanent && !dated)
+    return "lifetime: \"permanent\" needs an end; expected idle_timeout or absolute_timeout beside "
+           "it";
+  if (s.indirect && (s.mode == CookieMode::rewrite || s.mode == CookieMode::learn))
+    return "indirect: the cookie is the server's in this mode; expected mode \"insert\"";
+  if (s.preserve && s.mode != CookieMode::insert && !s.indirect)
+    return "preserve: nothing of the server's is taken away in this mode; expected mode \"insert\"";
+  if (!attribute_text(s.path)) return "path: expected printable ASCII without ';'";
+  for (const std::string& d : s.domains)
+    if (d.empty() || !attribute_text(d)) return "domain: expected printable ASCII without ';'";
+  for (const std::string& a : s.attributes)
+    if (a.empty() || !attribute_text(a)) return "attributes: expected printable ASCII without ';'";
+  if (!s.same_site.empty() && s.same_site != "Strict" && s.same_site != "Lax" &&
+      s.same_site != "None")
+    return "same_site: expected \"Strict\", \"Lax\", \"None\" or \"\"";
+  if (s.same_site == "None" && !s.secure)
+    return "same_site: browsers drop \"None\" without Secure; expected secure = true beside it";
+  return {};
+}
+
+}  // namespace
+
+Result<CookiePolicy> CookiePolicy::compile(const CookieSettings& s) {
+  if (const std::string problem = problem_of(s); !problem.empty()) return Error{problem};
+  CookiePolicy p;
+  p.name_ = s.name;
+  // In HAProxy's order; it has SameSite among the attributes only, which stand last.
+  if (!s.path.empty()) p.attributes_ += "; path=" + s.path;
+  for (const std::string& d : s.domains) p.attributes_ += "; domain=" + d;
+  if (s.http_only) p.attributes_ += "; HttpOnly";
+  if (s.secure) p.attributes_ += "; Secure";
+  if (!s.same_site.empty()) p.attributes_ += "; SameSite=" + s.same_site;
+  for (const std::string& a : s.attributes) p.attributes_ += "; " + a;
+  if (p.attributes_.size() > kMaxCookieAttributes)
+    return Error{
+        fmt::format("path, domain, attributes: {} characters together; expected at most {}",
+                    p.attributes_.size(), kMaxCookieAttributes)};
+  p.context_ = cookie_context(s.service, s.name);
+  p.limits_ = {minutes(s.absolute_timeout), minutes(s.idle_timeout)};
+  p.idle_ = static_cast<uint32_t>(s.idle_timeout);
+  p.absolute_ = static_cast<uint32_t>(s.absolute_timeout);
+  p.mode_ = s.mode;
+  p.sealed_ = s.sealed && s.mode != CookieMode::learn;
+  p.permanent_ = s.permanent;
+  p.indirect_ = s.indirect;
+  p.no_cache_ = s.no_cache;
+  p.preserve_ = s.preserve;
+  p.post_only_ = s.post_only;
+  return p;
+}
+
+size_t CookiePolicy::strip(std::string_view value) const {
+  return mode_ == CookieMode::prefix ? parse_prefix(value).strip : 0;
+}
+
+CookiePolicy::Read CookiePolicy::read(CookieCrypter* crypter, std::string_view value,
+                                      uint64_t now) const {
+  assert(mode_ != CookieMode::learn);
+  if (mode_ == CookieMode::prefix) value = parse_prefix(value).name;
+  if (value.empty()) return {.flag = RequestFlag::invalid, .detail = InvalidDetail::empty};
+  if (!sealed_) return read_plain(value, now);
+  assert(crypter != nullptr);
+  return read_sealed(*crypter, value, now);
+}
+
+CookiePolicy::Read CookiePolicy::read_plain(std::string_view value, uint64_t now) const {
+  Read r;
+  // In mode prefix a bar is part of the name, as in HAProxy.
+  const PlainValue v = mode_ == CookieMode::prefix ? PlainValue{value} : parse_plain(value);
+  if (v.first != 0 && absolute_ != 0) {
+    const int32_t age = seconds_since(now, v.first);
+    if (age > static_cast<int32_t>(absolute_)) return {.flag = RequestFlag::old};
+    if (age < -kPlainFutureTolerance)
+      return {.flag = RequestFlag::old, .detail = InvalidDetail::future_dated};
+  }
+  if (v.last != 0 && idle_ != 0) {
+    const int32_t age = seconds_since(now, v.last);
+    if (age > static_cast<int32_t>(idle_)) return {.flag = RequestFlag::expired};
+    if (age < -kPlainFutureTolerance)
+      return {.flag = RequestFlag::expired, .detail = InvalidDetail::future_dated};
+  }
+  r.has_first = v.first != 0, r.first = v.first;
+  r.has_last = v.last != 0, r.last = v.last;
+  if (v.name.empty()) {
+    r.flag = RequestFlag::invalid;
+    r.detail = InvalidDetail::empty;
+    return r;
+  }
+  r.name = v.name;
+  r.id = backend_id(v.name);
+  return r;
+}
+
+CookiePolicy::Read CookiePolicy::read_sealed(CookieCrypter& crypter, std::string_view value,
+                                             uint64_t now) const {
+  const CookieCrypter::Opened o = crypter.open(value, context_, minute_of(now), limits_);
+  switch (o.what) {
+    case Sealed::valid:
+      break;
+    case Sealed::future_dated_issue:
+    case Sealed::expired_absolute:
+      return {.flag = RequestFlag::old, .detail = detail_of(o.what)};
+    case Sealed::future_dated_use:
+    case Sealed::expired_idle:
+      return {.flag = RequestFlag::expired, .detail = detail_of(o.what)};
+    default:
+      return {.flag = RequestFlag::invalid, .detail = detail_of(o.what)};
+  }
+  Read r;
+  r.older_key = o.older_key;
+  r.has_first = r.has_last = true;
+  r.first = o.payload.issued;
+  r.last = o.payload.last();
+  r.id = o.payload.backend;
+  return r;
+}
+
+// The client has a cookie for this very backend (`direct`): is it to be issued again?
+bool CookiePolicy::must_issue(const RequestDecision& q, bool direct, uint64_t now) const {
+  if (!direct) return true;
+  if (sealed_) return q.older_key || (idle_ != 0 && minutes_since(minute_of(now), q.last) > 0);
+  const bool stale = !q.has_last || seconds_since(now, q.last) > 0;
+  return ((idle_ != 0 || q.has_last) && stale) || (absolute_ != 0) != q.has_first;
+}
+
+// NAME, NAME|last, NAME|last|first or the sealed value; 0 when there is none to give.
+size_t CookiePolicy::put_value(const BackendIds& backends, CookieCrypter* crypter,
+                               const ResponseInput& in, bool dated, char* out) const {
+  if (!sealed_) {
+    const std::string_view name = backends.name(in.member);
+    assert(name.size() <= kMaxPlainName);
+    size_t n = put(out, name);
+    if (!dated || (idle_ == 0 && absolute_ == 0)) return n;
+    out[n++] = kDateDelimiter;
+    encode_date(date_units(in.now), std::span<char, kDateSize>(out + n, kDateSize));
+    n += kDateSize;
+    if (absolute_ == 0) return n;
+    out[n++] = kDateDelimiter;
+    const uint32_t first = in.request.has_first ? in.request.first >> 2 : date_units(in.now);
+    encode_date(first, std::span<char, kDateSize>(out + n, kDateSize));
+    return n + kDateSize;
+  }
+  if (crypter == nullptr || !crypter->can_seal()) return 0;
+  SealedPayload p;
+  p.backend = backends.id(in.member);
+  p.issued = minute_of(in.now);
+  if (absolute_ != 0 && in.request.has_first) {
+    // The last use is now; an issue in the future (another node's clock) stays until we get there.
+    const int32_t age = minutes_since(p.issued, in.request.first);
+    p.issued = in.request.first;
+    p.idle = age > 0 ? static_cast<uint32_t>(age) : 0;
+  }
+  crypter->seal(p, context_, std::span<char, kSealedSize>(out, kSealedSize));
+  return kSealedSize;
+}
+
+// "; Expires=...; Max-Age=..." of a permanent cookie: until the first time-out ends it.
+size_t CookiePolicy::put_lifetime(const ResponseInput& in, char* out) const {
+  if (!permanent_) return 0;
+  int64_t left = INT64_MAX;
+  if (idle_ != 0) left = idle_;
+  if (absolute_ != 0) {
+    int64_t age = 0;
+    if (in.request.has_first)
+      age = sealed_ ? int64_t{60} * minutes_since(minute_of(in.now), in.request.first)
+                    : int64_t{seconds_since(in.now, in.request.first)};
+    left = std::min(left, int64_t{absolute_} - std::max<int64_t>(age, 0));
+  }
+  left = std::max<int64_t>(left, 1);
+  size_t n = put(out, "; Expires=");
+  format_http_date(in.now + static_cast<uint64_t>(left),
+                   std::span<char, kHttpDateSize>(out + n, kHttpDateSize));
+  n += kHttpDateSize;
+  n += put(out + n, "; Max-Age=");
+  return static_cast<size_t>(std::to_chars(out + n, out + n + 10, left).ptr - out);
+}
+
+ResponseEdits CookiePolicy::response(const BackendIds& backends, CookieCrypter* crypter,
+                                     const ResponseInput& in,
+                                     std::span<char, kMaxResponseText> out) const {
+  ResponseEdits e;
+  if (in.status < 200 && in.status != 101) return e;
+  const bool known = in.member != Maglev::kNone;
+  const bool direct =
+      known && in.request.flag == RequestFlag::valid && in.request.member == in.member;
+  if (in.server_cookie && !in.request.ignored) {
+    e.flag = ResponseFlag::passive;
+    const bool insert = known && mode_ == CookieMode::insert;
+    if (preserve_) {
+      // The server's word stands.
+    } else if (insert || (direct && indirect_)) {
+      e.server = ServerCookie::remove;
+      e.flag = ResponseFlag::deleted;
+    } else if (known && (mode_ == CookieMode::rewrite || mode_ == CookieMode::prefix)) {
+      size_t n = put_value(backends, crypter, in, false, out.data());
+      if (n == 0) return e;
+      if (mode_ == CookieMode::prefix) out[n++] = kPrefixDelimiter;
+      e.server =
+          mode_ == CookieMode::prefix ? ServerCookie::prepend_value : ServerCookie::replace_value;
+      e.value = {out.data(), n};
+      e.flag = ResponseFlag::rewritten;
+    }
+  }
+  if (mode_ != CookieMode::insert || !known || in.request.ignored) return e;
+  if (in.server_cookie && preserve_) return e;
+  if (!must_issue(in.request, direct, in.now) || (post_only_ && !in.post)) return e;
+
+  size_t n = put(out.data(), "Set-Cookie: ");
+  n += put(out.data() + n, name_);
+  out[n++] = '=';
+  const size_t value = put_value(backends, crypter, in, true, out.data() + n);
+  if (value == 0) return e;
+  n += value;
+  n += put_lifetime(in, out.data() + n);
+  n += put(out.data() + n, attributes_);
+  n += put(out.data() + n, "\r\n");
+  if (no_cache_ && in.cacheable) n += put(out.data() + n, "Cache-Control: private\r\n");
+  assert(n <= kMaxResponseText);
+  e.lines = {out.data(), n};
+  e.flag = direct ? ResponseFlag::updated : ResponseFlag::inserted;
+  return e;
+}
+
+}  // namespace limpet::affinity
