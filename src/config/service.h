@@ -17,6 +17,11 @@ struct ServiceReading {
   bool is_nat() const { return mode_known && service.mode == ServiceMode::nat; }
 };
 
+void read_persistence(ServiceReading& reading);                       // persistence.cpp
+void read_cookie(const Node& entry, Cookie& cookie, Report& report);  // cookie.cpp
+// After read_persistence; `persistence_known`: that had nothing to report.
+void read_table(ServiceReading& reading, bool persistence_known);
+void check_tables(Draft& draft);            // table.cpp: all of them together
 void read_splice(ServiceReading& reading);  // splice.cpp: what only this mode has
 // Ports of protocols in which the server speaks first; after the service's pool is known.
 void check_server_first(ServiceReading& reading, const Draft& draft);

@@ -13,29 +13,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-void read_persistence_entry(const Node& node, Service& service, Report& report) {
-  if (!is_group(node, report)) return;
-  const Node* type = require(node, "type", "\"source\"", report);
-  if (type == nullptr) return;
-  if (!read_word(*type, {"source"}, {"cookie", "header", "parameter", "token"}, report)) return;
-  check_names(node, {{"type", "prefix4", "prefix6"}, {}}, report);
-  Persistence entry;
-  if (const Node* prefix = node.find("prefix4"))
-    entry.prefix4 = static_cast<uint8_t>(read_integer(*prefix, 1, 32, report).value_or(32));
-  if (const Node* prefix = node.find("prefix6"))
-    entry.prefix6 = static_cast<uint8_t>(read_integer(*prefix, 1, 128, report).value_or(64));
-  if (!service.persistence.empty())
-    report.add(node, "second entry of type \"source\"; expected one, as every client has a source");
-  else
-    service.persistence.push_back(entry);
-}
-
-void read_persistence(const Node& node, Service& service, Report& report) {
-  constexpr size_t kMaxEntries = 16;
-  if (const auto list = read_sequence(node, "persistence entry", 0, kMaxEntries, report))
-    for (const Node& entry : *list) read_persistence_entry(entry, service, report);
-}
-
 void read_timeouts(ServiceReading& reading) {
   Service& service = reading.service;
   Report& report = reading.report;
@@ -105,12 +82,12 @@ Service read_service(const Node& node, Draft& draft) {
   service.pool = kNoPool;
   Report& report = draft.report;
   if (!is_group(node, report)) return service;
-  check_names(
-      node,
-      {{"name", "vip", "port", "protocol", "mode", "pool", "persistence", "timeouts", "forwarded",
-        "on_no_backend", "unavailable", "redispatch", "limits", "session_log", "application"},
-       {"table"}},
-      report);
+  check_names(node,
+              {{"name", "vip", "port", "protocol", "mode", "pool", "persistence", "table",
+                "timeouts", "forwarded", "on_no_backend", "unavailable", "redispatch", "limits",
+                "session_log", "application"},
+               {}},
+              report);
   ServiceReading reading{node, service, report};
   if (const Node* name = require(node, "name", "the name of the service", report))
     service.name = read_name(*name, report).value_or("");
@@ -122,8 +99,9 @@ Service read_service(const Node& node, Draft& draft) {
   read_mode(reading);
   if (const Node* pool = require(node, "pool", "the name of a pool", report))
     service.pool = find_pool(*pool, draft, report);
-  if (const Node* persistence = node.find("persistence"))
-    read_persistence(*persistence, service, report);
+  const size_t before = report.count();
+  read_persistence(reading);
+  read_table(reading, report.count() == before);
   read_timeouts(reading);
   read_splice(reading);
   check_server_first(reading, draft);
@@ -174,6 +152,7 @@ void read_services(Draft& draft) {
   if (!list) return;
   for (const Node& service : *list) draft.document.services.push_back(read_service(service, draft));
   check_duplicates(draft);
+  check_tables(draft);
   choose_health(draft);
 }
 

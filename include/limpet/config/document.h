@@ -9,6 +9,7 @@
 
 #include "limpet/base/address.h"
 #include "limpet/base/time.h"
+#include "limpet/config/persistence.h"
 
 namespace limpet::config {
 
@@ -16,7 +17,6 @@ enum class Poll : uint8_t { spin, adaptive };
 enum class Protocol : uint8_t { tcp = 6, udp = 17 };
 enum class HealthType : uint8_t { none, tcp, http, https };
 enum class ServiceMode : uint8_t { nat, splice };  // dsr, ipip, gue come with their issues
-enum class PersistenceType : uint8_t { source };
 enum class Forwarded : uint8_t { none, x_forwarded_for, proxy_v1, proxy_v2 };
 enum class OnNoBackend : uint8_t { reset, unavailable };  // RST or ICMP; a 503 and a clean close
 
@@ -95,12 +95,6 @@ struct Pool {
   int line = 0;
 };
 
-struct Persistence {
-  PersistenceType type = PersistenceType::source;
-  uint8_t prefix4 = 32;  // 1 .. 32: clients that agree in that many bits share a backend
-  uint8_t prefix6 = 64;  // 1 .. 128
-};
-
 struct Timeouts {
   // nat: the handshake that passes through us, default 10 s. splice: each try of a backend, from
   // our first SYN to its SYN-ACK, default 1 s; then the next one is tried. 100 ms .. 10 m
@@ -132,7 +126,9 @@ struct Service {
   Protocol protocol = Protocol::tcp;
   ServiceMode mode = ServiceMode::nat;   // splice: protocol is tcp
   uint32_t pool = 0;                     // index into Document::pools
-  std::vector<Persistence> persistence;  // empty: each connection is balanced on its own
+  std::vector<Persistence> persistence;  // empty: each connection is balanced on its own. Cookies
+                                         // (mode splice only) before the source, which is the last
+  Table table;                           // with mode splice only; there when a cookie is learned
   Timeouts timeouts;
   OnNoBackend on_no_backend = OnNoBackend::reset;  // splice: default unavailable; nat: reset
   Unavailable unavailable;                         // used with OnNoBackend::unavailable
@@ -152,6 +148,7 @@ struct Document {
   std::vector<Route> routes;
   std::vector<Pool> pools;
   std::vector<Service> services;
+  std::string cookie_keys_file;  // absolute; empty when no service seals a cookie
 };
 
 }  // namespace limpet::config
