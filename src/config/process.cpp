@@ -43,8 +43,8 @@ void read_capacity(const Node& node, Draft& draft) {
 void read_process(Draft& draft) {
   const Node& root = draft.root;
   check_names(root,
-              {{"eal", "poll", "capacity", "ports", "routes", "pools", "services"},
-               {"cookie_keys", "stores", "metrics"}},
+              {{"eal", "poll", "capacity", "ports", "routes", "pools", "services", "cookie_keys"},
+               {"stores", "metrics"}},
               draft.report);
   if (const Node* eal = root.find("eal")) read_eal(*eal, draft);
   if (const Node* poll = root.find("poll"))
@@ -70,6 +70,7 @@ void validate(Draft& draft) {
   read_routes(draft);
   read_pools(draft);
   read_services(draft);
+  check_sealing(draft);
   check_addresses(draft);
 }
 

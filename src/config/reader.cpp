@@ -188,6 +188,47 @@ std::optional<Duration> read_duration(const Node& node, Duration low, Duration h
   return std::nullopt;
 }
 
+namespace {
+
+std::string format_size(uint64_t bytes) {
+  for (const auto& [unit, name] :
+       {std::pair<uint64_t, const char*>{1u << 20, "M"}, {1u << 10, "k"}})
+    if (bytes != 0 && bytes % unit == 0) return fmt::format("{}{}", bytes / unit, name);
+  return fmt::format("{}", bytes);
+}
+
+}  // namespace
+
+std::optional<uint64_t> read_size(const Node& node, uint64_t low, uint64_t high, Report& report) {
+  const std::string expected =
+      fmt::format("a size from \"{}\" to \"{}\"", format_size(low), format_size(high));
+  const auto text = read_string(node, expected, report);
+  if (!text) return std::nullopt;
+  const auto size = parse_size(*text);
+  if (!size)
+    report.add(node, fmt::format("{} is not a size; expected a whole number of bytes, or with k or "
+                                 "M, from \"{}\" to \"{}\"",
+                                 quote(*text), format_size(low), format_size(high)));
+  else if (*size < low || *size > high)
+    report.add(node, fmt::format("{} is out of range; expected {}", quote(*text), expected));
+  else
+    return *size;
+  return std::nullopt;
+}
+
+bool is_printable(std::string_view text, std::string_view without) {
+  return std::all_of(text.begin(), text.end(), [&](char c) {
+    return c >= 0x20 && c < 0x7f && without.find(c) == std::string_view::npos;
+  });
+}
+
+bool is_token(std::string_view text) {
+  return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           std::string_view("!#$%&'*+-.^_`|~").find(c) != std::string_view::npos;
+  });
+}
+
 std::optional<std::string> read_name(const Node& node, Report& report) {
   const std::string expected =
       fmt::format("a name of 1 to {} letters, digits, '_', '-' and '.'", kMaxNameLength);

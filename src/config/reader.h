@@ -54,6 +54,8 @@ std::optional<int64_t> read_integer(const Node& node, int64_t low, int64_t high,
 std::optional<bool> read_boolean(const Node& node, Report& report);
 std::optional<Duration> read_duration(const Node& node, Duration low, Duration high,
                                       Report& report);
+// Bytes: "16384", "16k", "1M".
+std::optional<uint64_t> read_size(const Node& node, uint64_t low, uint64_t high, Report& report);
 std::optional<std::string> read_name(const Node& node, Report& report);
 // A unicast address that a host may have.
 std::optional<IpAddress> read_address(const Node& node, Report& report);
@@ -61,6 +63,10 @@ std::optional<IpAddress> read_address(const Node& node, Report& report);
 // Index of the word in `words`; a word of `later` is "not supported by this version".
 std::optional<size_t> read_word(const Node& node, std::initializer_list<std::string_view> words,
                                 std::initializer_list<std::string_view> later, Report& report);
+
+// Printable ASCII, blanks included, and none of `without`.
+bool is_printable(std::string_view text, std::string_view without = {});
+bool is_token(std::string_view text);  // RFC 9110, 5.6.2: what may be a header's or cookie's name
 
 // Why no host can have the address, or nothing: "is a multicast address".
 std::optional<std::string> unusable(const IpAddress& address);

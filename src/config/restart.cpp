@@ -1,7 +1,12 @@
 // What a reload cannot change: EAL, lcores' polling, preallocated tables and ports exist once a
-// process.
+// process. A service may change its mode, persistence and all else while it runs, since that is for
+// connections to come: but for the two things here that are memory.
 #include <fmt/core.h>
 #include <fmt/ranges.h>
+
+#include <algorithm>
+#include <map>
+#include <tuple>
 
 #include "limpet/config/load.h"
 
@@ -61,6 +66,39 @@ void compare_ports(const std::vector<Port>& running, const std::vector<Port>& wa
     }
 }
 
+bool splices(const Service& service) {
+  return service.mode == ServiceMode::splice;
+}
+
+// Each worker has a splice state beside every flow record, or none.
+void compare_splicing(const Document& running, const Document& wanted,
+                      std::vector<std::string>& out) {
+  if (std::any_of(running.services.begin(), running.services.end(), splices)) return;
+  const auto first = std::find_if(wanted.services.begin(), wanted.services.end(), splices);
+  if (first != wanted.services.end())
+    out.push_back(fmt::format(
+        "service \"{}\" is the first with mode \"splice\", the memory for which is taken "
+        "at start",
+        first->name));
+}
+
+// Workers write into a table all the time: it cannot be copied into one of another size without
+// losing sessions. A service that is new, or gets its first table, or gives it up, is another
+// thing.
+void compare_tables(const Document& running, const Document& wanted,
+                    std::vector<std::string>& out) {
+  std::map<std::tuple<IpAddress, uint16_t, Protocol>, const Service*> services;
+  for (const Service& s : running.services)
+    if (s.table.size != 0) services[{s.vip, s.port, s.protocol}] = &s;
+  for (const Service& s : wanted.services) {
+    if (s.table.size == 0) continue;
+    const auto found = services.find({s.vip, s.port, s.protocol});
+    if (found != services.end() && found->second->table.size != s.table.size)
+      out.push_back(fmt::format("the table of service \"{}\" has {} entries, the file says {}",
+                                s.name, found->second->table.size, s.table.size));
+  }
+}
+
 }  // namespace
 
 std::vector<std::string> restart_needed(const Document& running, const Document& wanted) {
@@ -78,6 +116,8 @@ std::vector<std::string> restart_needed(const Document& running, const Document&
     out.push_back(fmt::format("capacity.held_packets is {}, the file says {}",
                               running.capacity.held_packets, wanted.capacity.held_packets));
   compare_ports(running.ports, wanted.ports, out);
+  compare_splicing(running, wanted, out);
+  compare_tables(running, wanted, out);
   return out;
 }
 

@@ -1,41 +1,26 @@
-// Services: VIP, mode, pool by name, persistence and time-outs.
+// Services: VIP, mode, pool by name and time-outs; what else a service has is read by the files
+// that service.h names.
 #include <fmt/core.h>
 
 #include <map>
 #include <tuple>
 
 #include "nearest.h"
-#include "validate.h"
+#include "service.h"
 
 namespace limpet::config {
 namespace {
 
 using namespace std::chrono_literals;
 
-void read_persistence_entry(const Node& node, Service& service, Report& report) {
-  if (!is_group(node, report)) return;
-  const Node* type = require(node, "type", "\"source\"", report);
-  if (type == nullptr) return;
-  if (!read_word(*type, {"source"}, {"cookie", "header", "parameter", "token"}, report)) return;
-  check_names(node, {{"type", "prefix4", "prefix6"}, {}}, report);
-  Persistence entry;
-  if (const Node* prefix = node.find("prefix4"))
-    entry.prefix4 = static_cast<uint8_t>(read_integer(*prefix, 1, 32, report).value_or(32));
-  if (const Node* prefix = node.find("prefix6"))
-    entry.prefix6 = static_cast<uint8_t>(read_integer(*prefix, 1, 128, report).value_or(64));
-  if (!service.persistence.empty())
-    report.add(node, "second entry of type \"source\"; expected one, as every client has a source");
-  else
-    service.persistence.push_back(entry);
-}
-
-void read_persistence(const Node& node, Service& service, Report& report) {
-  constexpr size_t kMaxEntries = 16;
-  if (const auto list = read_sequence(node, "persistence entry", 0, kMaxEntries, report))
-    for (const Node& entry : *list) read_persistence_entry(entry, service, report);
-}
-
-void read_timeouts(const Node& node, bool protocol_known, Service& service, Report& report) {
+void read_timeouts(ServiceReading& reading) {
+  Service& service = reading.service;
+  Report& report = reading.report;
+  if (service.protocol == Protocol::udp) service.timeouts.idle = 30s;
+  if (service.mode == ServiceMode::splice) service.timeouts.connect = 1s;
+  const Node* found = reading.node.find("timeouts");
+  if (found == nullptr) return;
+  const Node& node = *found;
   if (!is_group(node, report)) return;
   check_names(node, {{"connect", "idle", "half_closed", "time_wait"}, {}}, report);
   struct Setting {
@@ -51,7 +36,7 @@ void read_timeouts(const Node& node, bool protocol_known, Service& service, Repo
   for (const Setting& setting : kSettings) {
     const Node* value = node.find(setting.name);
     if (value == nullptr) continue;
-    if (setting.tcp_only && protocol_known && service.protocol == Protocol::udp)
+    if (setting.tcp_only && reading.protocol_known && service.protocol == Protocol::udp)
       report.add(*value, "has no meaning with protocol \"udp\"; expected only idle");
     else if (const auto d = read_duration(*value, 100ms, setting.most, report))
       service.timeouts.*setting.field = *d;
@@ -71,16 +56,24 @@ uint32_t find_pool(const Node& node, const Draft& draft, Report& report) {
   return kNoPool;
 }
 
-void read_later(const Node& node, Report& report) {
-  if (const Node* mode = node.find("mode"))
-    read_word(*mode, {"nat"}, {"splice", "dsr", "ipip", "gue"}, report);
-  if (const Node* forwarded = node.find("forwarded"))
-    read_word(*forwarded, {"none"}, {"x-forwarded-for", "proxy-v1", "proxy-v2"}, report);
-  if (const Node* policy = node.find("on_no_backend"))
-    read_word(*policy, {"reset"}, {"503"}, report);
-  if (const Node* redispatch = node.find("redispatch"))
-    if (!read_boolean(*redispatch, report).value_or(true))
-      report.add(*redispatch, "false is not supported by this version; expected true");
+void read_protocol(ServiceReading& reading) {
+  const Node* protocol = reading.node.find("protocol");
+  if (protocol == nullptr) return;
+  const auto word = read_word(*protocol, {"tcp", "udp"}, {}, reading.report);
+  reading.protocol_known = word.has_value();
+  reading.service.protocol = word.value_or(0) == 0 ? Protocol::tcp : Protocol::udp;
+}
+
+void read_mode(ServiceReading& reading) {
+  const Node* mode = reading.node.find("mode");
+  if (mode == nullptr) return;
+  const auto word = read_word(*mode, {"nat", "splice"}, {"dsr", "ipip", "gue"}, reading.report);
+  reading.mode_known = word.has_value();
+  if (word.value_or(0) == 1) reading.service.mode = ServiceMode::splice;
+  if (reading.service.mode == ServiceMode::splice && reading.service.protocol == Protocol::udp)
+    reading.report.add(*mode,
+                       "\"splice\" with protocol \"udp\", which has no connections to splice; "
+                       "expected \"nat\", or protocol \"tcp\"");
 }
 
 Service read_service(const Node& node, Draft& draft) {
@@ -90,30 +83,28 @@ Service read_service(const Node& node, Draft& draft) {
   Report& report = draft.report;
   if (!is_group(node, report)) return service;
   check_names(node,
-              {{"name", "vip", "port", "protocol", "mode", "pool", "persistence", "timeouts",
-                "forwarded", "on_no_backend", "redispatch"},
-               {"table", "limits"}},
+              {{"name", "vip", "port", "protocol", "mode", "pool", "persistence", "table",
+                "timeouts", "forwarded", "on_no_backend", "unavailable", "redispatch", "limits",
+                "session_log", "application"},
+               {}},
               report);
-  read_later(node, report);
+  ServiceReading reading{node, service, report};
   if (const Node* name = require(node, "name", "the name of the service", report))
     service.name = read_name(*name, report).value_or("");
   if (const Node* vip = require(node, "vip", "an IPv4 or IPv6 address", report))
     service.vip = read_address(*vip, report).value_or(IpAddress{});
   if (const Node* port = require(node, "port", "an integer from 1 to 65535", report))
     service.port = static_cast<uint16_t>(read_integer(*port, 1, 65535, report).value_or(0));
-  bool protocol_known = true;
-  if (const Node* protocol = node.find("protocol")) {
-    const auto word = read_word(*protocol, {"tcp", "udp"}, {}, report);
-    protocol_known = word.has_value();
-    service.protocol = word.value_or(0) == 0 ? Protocol::tcp : Protocol::udp;
-  }
-  if (service.protocol == Protocol::udp) service.timeouts.idle = 30s;
+  read_protocol(reading);
+  read_mode(reading);
   if (const Node* pool = require(node, "pool", "the name of a pool", report))
     service.pool = find_pool(*pool, draft, report);
-  if (const Node* persistence = node.find("persistence"))
-    read_persistence(*persistence, service, report);
-  if (const Node* timeouts = node.find("timeouts"))
-    read_timeouts(*timeouts, protocol_known, service, report);
+  const size_t before = report.count();
+  read_persistence(reading);
+  read_table(reading, report.count() == before);
+  read_timeouts(reading);
+  read_splice(reading);
+  check_server_first(reading, draft);
   return service;
 }
 
@@ -161,6 +152,7 @@ void read_services(Draft& draft) {
   if (!list) return;
   for (const Node& service : *list) draft.document.services.push_back(read_service(service, draft));
   check_duplicates(draft);
+  check_tables(draft);
   choose_health(draft);
 }
 

@@ -45,6 +45,7 @@ class Builder {
   }
 
   Result<Built> run() {
+    if (Status s = refuse_splice(); !s) return Error{s.error()};
     if (Status s = take_backends(); !s) return Error{s.error()};
     if (Status s = take_services(); !s) return Error{s.error()};
     auto snapshot = std::make_unique<dataplane::Snapshot>();
@@ -61,6 +62,15 @@ class Builder {
 
  private:
   Slots& slots() { return built_.slots; }
+
+  // The one place that keeps services with mode "splice" from workers, which do not know them.
+  Status refuse_splice() const {
+    for (const config::Service& service : doc_.services)
+      if (service.mode == config::ServiceMode::splice)
+        return Error{fmt::format("service \"{}\": mode \"splice\" is not served yet; use \"nat\"",
+                                 service.name)};
+    return Ok{};
+  }
 
   // What is there, by identity. Everything counts as removed until the document claims it.
   void index() {
@@ -242,7 +252,8 @@ class Builder {
       s.entry.pool = static_cast<uint16_t>(service.pool);
       s.entry.policy = affinity::Policy(doc_.pools[service.pool].name);
       for (const config::Persistence& p : service.persistence)
-        s.entry.policy.add_source(p.prefix4, p.prefix6);
+        if (p.type == config::PersistenceType::source)
+          s.entry.policy.add_source(p.prefix4, p.prefix6);
       s.entry.timeouts = {to_ticks(service.timeouts.connect), to_ticks(service.timeouts.idle),
                           to_ticks(service.timeouts.half_closed),
                           to_ticks(service.timeouts.time_wait)};

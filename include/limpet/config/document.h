@@ -9,14 +9,16 @@
 
 #include "limpet/base/address.h"
 #include "limpet/base/time.h"
+#include "limpet/config/persistence.h"
 
 namespace limpet::config {
 
 enum class Poll : uint8_t { spin, adaptive };
 enum class Protocol : uint8_t { tcp = 6, udp = 17 };
 enum class HealthType : uint8_t { none, tcp, http, https };
-enum class ServiceMode : uint8_t { nat };  // splice, dsr, ipip, gue come with their issues
-enum class PersistenceType : uint8_t { source };
+enum class ServiceMode : uint8_t { nat, splice };  // dsr, ipip, gue come with their issues
+enum class Forwarded : uint8_t { none, x_forwarded_for, proxy_v1, proxy_v2 };
+enum class OnNoBackend : uint8_t { reset, unavailable };  // RST or ICMP; a 503 and a clean close
 
 // A limit on everything that the file may multiply, so that the tables built from it have known
 // sizes.
@@ -29,7 +31,8 @@ constexpr uint32_t kMaxBackends = 16384;     // of all pools together
 constexpr uint32_t kMaxPoolSources = 64;     // source addresses of one pool
 constexpr uint32_t kMaxSources = 4096;       // different source addresses of all pools together
 constexpr uint32_t kMaxServices = 4096;
-constexpr uint32_t kMaxNameLength = 63;  // names: letters, digits, '_', '-' and '.'
+constexpr uint32_t kMaxNameLength = 63;         // names: letters, digits, '_', '-' and '.'
+constexpr uint32_t kMaxUnavailableBody = 4096;  // bytes of a 503, all of it sent at once
 
 struct Capacity {                 // per process, shared out over the workers
   uint32_t flows = 1000000;       // 1024 .. 2^27
@@ -92,17 +95,28 @@ struct Pool {
   int line = 0;
 };
 
-struct Persistence {
-  PersistenceType type = PersistenceType::source;
-  uint8_t prefix4 = 32;  // 1 .. 32: clients that agree in that many bits share a backend
-  uint8_t prefix6 = 64;  // 1 .. 128
-};
-
 struct Timeouts {
-  Duration connect = std::chrono::seconds(10);  // TCP handshake through us; 100 ms .. 10 m
-  Duration idle = std::chrono::minutes(5);      // established TCP; UDP default 30 s; 100 ms .. 7 d
+  // nat: the handshake that passes through us, default 10 s. splice: each try of a backend, from
+  // our first SYN to its SYN-ACK, default 1 s; then the next one is tried. 100 ms .. 10 m
+  Duration connect = std::chrono::seconds(10);
+  Duration idle = std::chrono::minutes(5);  // established TCP; UDP default 30 s; 100 ms .. 7 d
   Duration half_closed = std::chrono::seconds(30);  // one FIN seen; 100 ms .. 1 d
   Duration time_wait = std::chrono::seconds(2);     // both FINs or RST seen; 100 ms .. 10 m
+};
+
+// Of a request head, mode splice.
+struct HeadLimits {
+  uint32_t bytes = 16384;                    // 1 k .. 64 k, from its first byte to the empty line
+  Duration time = std::chrono::seconds(10);  // from its first byte to its last; 100 ms .. 10 m
+};
+
+// The 503 of mode splice.
+struct Unavailable {
+  std::string body =
+      "<!DOCTYPE html>\n<title>503 Service Unavailable</title>\n<h1>Service unavailable</h1>\n"
+      "<p>No server can take this request at the moment. Please try again.</p>\n";
+  std::string content_type = "text/html";          // printable, type/subtype[;parameters]
+  Duration retry_after = std::chrono::seconds(5);  // whole seconds up to 1 d; 0: no Retry-After
 };
 
 struct Service {
@@ -110,10 +124,18 @@ struct Service {
   IpAddress vip;
   uint16_t port = 0;
   Protocol protocol = Protocol::tcp;
-  ServiceMode mode = ServiceMode::nat;
+  ServiceMode mode = ServiceMode::nat;   // splice: protocol is tcp
   uint32_t pool = 0;                     // index into Document::pools
-  std::vector<Persistence> persistence;  // empty: each connection is balanced on its own
+  std::vector<Persistence> persistence;  // empty: each connection is balanced on its own. Cookies
+                                         // (mode splice only) before the source, which is the last
+  Table table;                           // with mode splice only; there when a cookie is learned
   Timeouts timeouts;
+  OnNoBackend on_no_backend = OnNoBackend::reset;  // splice: default unavailable; nat: reset
+  Unavailable unavailable;                         // used with OnNoBackend::unavailable
+  HeadLimits limits;                               // used with mode splice
+  Forwarded forwarded = Forwarded::none;           // nat: none
+  bool redispatch = true;                          // nat: true
+  bool session_log = false;                        // one line a connection; nat: false
   int line = 0;
 };
 
@@ -126,6 +148,7 @@ struct Document {
   std::vector<Route> routes;
   std::vector<Pool> pools;
   std::vector<Service> services;
+  std::string cookie_keys_file;  // absolute; empty when no service seals a cookie
 };
 
 }  // namespace limpet::config

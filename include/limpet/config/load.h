@@ -27,7 +27,8 @@ Loaded load_file(const std::string& path);
 Loaded load_text(const std::string& text, const std::string& name);  // tests, fuzzers; no @include
 
 // What differs between two documents that a running process cannot change (eal, poll, capacity,
-// ports); one sentence a difference, empty when a reload may go ahead.
+// ports, the first service with mode splice, the size of a stick table); one sentence a difference,
+// empty when a reload may go ahead.
 std::vector<std::string> restart_needed(const Document& running, const Document& wanted);
 
 }  // namespace limpet::config

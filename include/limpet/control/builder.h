@@ -40,8 +40,8 @@ struct Built {
   std::vector<std::string> warnings;   // one sentence each
 };
 
-// An error when slots run out, or when flows that exist would lose the source ports that they hold
-// (another range, another spreading over the workers).
+// An error when a service has mode "splice", when slots run out, or when flows that exist would
+// lose the source ports that they hold (another range, another spreading over the workers).
 Result<Built> build(const Slots& current, const BuildInput& input);
 
 }  // namespace limpet::control

@@ -133,6 +133,93 @@ void pool(const Document& d, const Pool& p, const std::set<IpAddress>& own,
   b.hold(weights > 0, "weights");
 }
 
+bool printable(const std::string& text) {
+  return std::all_of(text.begin(), text.end(), [](char c) { return c >= 0x20 && c < 0x7f; });
+}
+
+// What goes into a Set-Cookie line must not be able to end an attribute, or the line.
+bool attribute(const std::string& text) {
+  return printable(text) && text.find(';') == std::string::npos;
+}
+
+void inserted(const Cookie& c, Bounds& b) {
+  size_t text = 7 + c.path.size() + (c.http_only ? 10 : 0) + (c.secure ? 8 : 0);
+  b.hold(!c.path.empty() && c.path[0] == '/' && attribute(c.path), "path");
+  for (const std::string& domain : c.domains) {
+    b.hold(domain.find('.', 1) != std::string::npos && attribute(domain), "domain");
+    text += 9 + domain.size();
+  }
+  for (const std::string& a : c.attributes) {
+    b.hold(!a.empty() && a.size() <= 128 && attribute(a), "attribute");
+    text += 2 + a.size();
+  }
+  b.hold(text <= kMaxAttributeText && c.domains.size() <= kMaxCookieDomains &&
+             c.attributes.size() <= kMaxCookieAttributes,
+         "attributes");
+  const Duration unit = c.value == CookieValue::sealed ? Duration(1min) : Duration(1s);
+  for (const Duration d : {c.idle_timeout, c.absolute_timeout})
+    b.hold(d >= Duration(0) && d <= 24h * 365 && d % unit == Duration(0), "time-out");
+  b.hold(c.absolute_timeout == Duration(0) || c.idle_timeout <= c.absolute_timeout, "idle_timeout");
+  b.hold(c.lifetime == CookieLifetime::session || c.idle_timeout + c.absolute_timeout > Duration(0),
+         "lifetime");
+  b.hold(c.same_site != SameSite::none || c.secure, "same_site");
+}
+
+void cookie(const Cookie& c, Bounds& b) {
+  b.hold(!c.session_name.empty() && c.session_name.size() <= kMaxSessionName &&
+             c.session_name[0] != '$' && attribute(c.session_name) &&
+             c.session_name.find_first_of(" ,=\"()/:<>?@[]\\{}") == std::string::npos,
+         "session_name");
+  if (c.mode == CookieMode::insert) return inserted(c, b);
+  b.hold(!c.indirect && !c.no_cache && !c.preserve && !c.post_only && !c.http_only && !c.secure &&
+             c.path.empty() && c.domains.empty() && c.attributes.empty() &&
+             c.same_site == SameSite::unset && c.lifetime == CookieLifetime::session &&
+             c.idle_timeout + c.absolute_timeout == Duration(0),
+         "setting of another cookie mode");
+}
+
+void persistence(const Service& s, Bounds& b) {
+  std::set<std::string> names;
+  bool learns = false, pins = false;
+  size_t sources = 0;
+  for (const Persistence& p : s.persistence) {
+    b.hold(sources == 0, "entry behind a source");
+    if (p.type == PersistenceType::source) {
+      ++sources;
+      pins = !names.empty();
+      b.range<int>(p.prefix4, 1, 32, "prefix4");
+      b.range<int>(p.prefix6, 1, 128, "prefix6");
+      continue;
+    }
+    b.hold(s.mode == ServiceMode::splice, "cookie without splice");
+    b.hold(names.insert(p.cookie.session_name).second, "cookie twice");
+    learns |= p.cookie.mode == CookieMode::learn;
+    cookie(p.cookie, b);
+  }
+  b.hold(names.size() <= kMaxServiceCookies, "number of cookies");
+  b.hold(s.table.size == 0 ? !learns : learns || pins, "table");
+  if (s.table.size == 0) return;
+  b.range(s.table.size, 16u, kMaxTableSize, "table size");
+  b.range<Duration>(s.table.expire, 1s, 24h * 365, "table expire");
+}
+
+void splice(const Service& s, Bounds& b) {
+  b.hold(s.mode == ServiceMode::splice ||
+             (s.forwarded == Forwarded::none && s.on_no_backend == OnNoBackend::reset &&
+              s.redispatch && !s.session_log && s.table.size == 0),
+         "setting of mode splice");
+  b.hold(s.mode == ServiceMode::nat || s.protocol == Protocol::tcp, "splice without tcp");
+  b.range(s.limits.bytes, 1024u, 65536u, "head_bytes");
+  b.range<Duration>(s.limits.time, 100ms, 10min, "head_time");
+  b.hold(s.unavailable.body.size() <= kMaxUnavailableBody, "body");
+  b.hold(printable(s.unavailable.content_type) &&
+             s.unavailable.content_type.find('/') != std::string::npos,
+         "content_type");
+  b.hold(s.unavailable.retry_after >= Duration(0) && s.unavailable.retry_after <= 24h &&
+             s.unavailable.retry_after % Duration(1s) == Duration(0),
+         "retry_after");
+}
+
 void service(const Document& d, const Service& s, const std::set<IpAddress>& own, Bounds& b) {
   b.where = "service " + s.name;
   b.hold(host(s.vip) && !own.contains(s.vip), "vip");
@@ -141,11 +228,8 @@ void service(const Document& d, const Service& s, const std::set<IpAddress>& own
   b.hold(s.pool < d.pools.size() && !d.pools[s.pool].backends.empty() &&
              d.pools[s.pool].backends[0].address.family() == s.vip.family(),
          "pool");
-  b.hold(s.persistence.size() <= 1, "persistence");
-  for (const Persistence& p : s.persistence) {
-    b.range<int>(p.prefix4, 1, 32, "prefix4");
-    b.range<int>(p.prefix6, 1, 128, "prefix6");
-  }
+  persistence(s, b);
+  splice(s, b);
   b.range<Duration>(s.timeouts.connect, 100ms, 10min, "connect");
   b.range<Duration>(s.timeouts.idle, 100ms, 168h, "idle");
   b.range<Duration>(s.timeouts.half_closed, 100ms, 24h, "half_closed");
@@ -169,6 +253,19 @@ std::string broken_bound(const Document& d) {
     b.hold(endpoints.emplace(s.vip, s.port, s.protocol).second, "endpoint");
     vips.insert(s.vip);
   }
+  uint64_t entries = 0;
+  bool seals = false;
+  for (const Service& s : d.services) {
+    entries += s.table.size;
+    for (const Persistence& p : s.persistence)
+      seals |= p.type == PersistenceType::cookie && p.cookie.mode != CookieMode::learn &&
+               p.cookie.value == CookieValue::sealed;
+  }
+  b.where = "document";
+  b.hold(entries <= kMaxTableEntries, "table entries");
+  b.hold(seals ? d.cookie_keys_file.size() > 1 && d.cookie_keys_file[0] == '/'
+               : d.cookie_keys_file.empty(),
+         "cookie_keys_file");
   b.where = "pools";
   b.range(d.pools.size(), size_t{1}, size_t{kMaxPools}, "number of pools");
   for (const Pool& p : d.pools) {

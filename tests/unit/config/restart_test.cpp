@@ -54,5 +54,56 @@ TEST(RestartNeeded, names_ports_that_come_go_or_move) {
             Differences{"the ports are in another order in the file"});
 }
 
+Sample learning(const std::string& port, const std::string& table) {
+  Sample s;
+  s.more = ", { name = \"app\"; vip = \"10.1.0.100\"; port = " + port +
+           "; pool = \"web\"; mode = \"splice\"; table = " + table +
+           "; persistence = ( { type = \"cookie\"; session_name = \"ID\"; mode = \"learn\"; } ); }";
+  return s;
+}
+
+TEST(RestartNeeded, for_the_first_service_that_splices_and_for_no_other) {
+  Sample spliced;
+  spliced.service = "mode = \"splice\";";
+  const Document nat = Sample().document(), one = spliced.document();
+  EXPECT_EQ(
+      restart_needed(nat, one),
+      Differences{"service \"web\" is the first with mode \"splice\", the memory for which is "
+                  "taken at start"});
+  EXPECT_EQ(restart_needed(one, nat), Differences{});
+  spliced.more =
+      ", { name = \"b\"; vip = \"10.1.0.101\"; port = 80; pool = \"web\"; mode = \"splice\"; }";
+  EXPECT_EQ(restart_needed(one, spliced.document()), Differences{});
+  spliced.service = "";
+  EXPECT_EQ(restart_needed(one, spliced.document()), Differences{})
+      << "one goes back to nat, another splices";
+}
+
+TEST(RestartNeeded, for_another_size_of_a_table_but_not_for_its_other_settings) {
+  const Document running = learning("81", "{ size = 1000; }").document();
+  EXPECT_EQ(restart_needed(running, learning("81", "{ size = 2000; }").document()),
+            Differences{"the table of service \"app\" has 1000 entries, the file says 2000"});
+  EXPECT_EQ(restart_needed(running, learning("81",
+                                             "{ size = 1000; expire = \"1h\"; "
+                                             "when_full = \"refuse\"; }")
+                                        .document()),
+            Differences{});
+  EXPECT_EQ(restart_needed(running, learning("82", "{ size = 2000; }").document()), Differences{})
+      << "another service";
+}
+
+TEST(RestartNeeded, not_for_cookies_and_what_else_splice_has) {
+  Sample before, after;
+  before.service = "mode = \"splice\";";
+  after.service =
+      "mode = \"splice\"; persistence = ( { type = \"cookie\"; session_name = \"A\"; },"
+      "{ type = \"source\"; } ); table = { size = 100; }; forwarded = \"proxy-v2\"; "
+      "on_no_backend = \"reset\"; redispatch = false; session_log = true; "
+      "limits = { head_bytes = \"1k\"; };";
+  after.process = "cookie_keys = { file = \"/run/keys\"; };\n";
+  EXPECT_EQ(restart_needed(before.document(), after.document()), Differences{});
+  EXPECT_EQ(restart_needed(after.document(), before.document()), Differences{});
+}
+
 }  // namespace
 }  // namespace limpet::config

@@ -182,5 +182,18 @@ TEST(Builder, a_worker_without_any_port_is_told_by_a_null_and_a_warning) {
       << b.warnings[0];
 }
 
+TEST(Builder, refuses_a_service_that_splices_until_workers_know_how) {
+  const config::Document d =
+      document(with(kSample, "protocol = \"tcp\"; pool = \"web\";",
+                    "protocol = \"tcp\"; pool = \"web\"; mode = \"splice\";"));
+  const auto ports = ports_of(d, 1);
+  BuildInput input;
+  input.document = &d;
+  input.ports = ports;
+  const Result<Built> built = build(Slots(), input);
+  ASSERT_FALSE(built.ok());
+  EXPECT_EQ(built.error(), "service \"web\": mode \"splice\" is not served yet; use \"nat\"");
+}
+
 }  // namespace
 }  // namespace limpet::control

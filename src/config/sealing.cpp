@@ -1,0 +1,53 @@
+// What sealed cookies need of the whole configuration: their key file. (The keys themselves are
+// read by control; here is no secret.)
+#include <fmt/core.h>
+
+#include <algorithm>
+
+#include "validate.h"
+
+namespace limpet::config {
+namespace {
+
+constexpr std::string_view kDefaultFile = "/etc/limpet/cookie.keys";
+
+std::string read_cookie_keys(const Node& node, Report& report) {
+  constexpr size_t kLongestPath = 4095;  // PATH_MAX without its NUL
+  constexpr std::string_view kExpected = "the absolute path of a file";
+  std::string file(kDefaultFile);
+  if (!is_group(node, report)) return file;
+  check_names(node, {{"file"}, {}}, report);
+  const Node* path = node.find("file");
+  if (path == nullptr) return file;
+  const auto text = read_string(*path, kExpected, report);
+  if (!text) return file;
+  if (text->size() > kLongestPath || text->empty() || text->front() != '/' || text->back() == '/' ||
+      !is_printable(*text))
+    report.add(*path, fmt::format("{} is no usable path; expected {} such as \"{}\"", quote(*text),
+                                  kExpected, kDefaultFile));
+  else
+    file = *text;
+  return file;
+}
+
+bool seals(const Persistence& p) {
+  return p.type == PersistenceType::cookie && p.cookie.mode != CookieMode::learn &&
+         p.cookie.value == CookieValue::sealed;
+}
+
+bool seals(const Service& service) {
+  return std::any_of(service.persistence.begin(), service.persistence.end(),
+                     [](const Persistence& p) { return seals(p); });
+}
+
+}  // namespace
+
+void check_sealing(Draft& draft) {
+  std::string file(kDefaultFile);
+  if (const Node* keys = draft.root.find("cookie_keys"))
+    file = read_cookie_keys(*keys, draft.report);
+  for (const Service& service : draft.document.services)
+    if (seals(service)) draft.document.cookie_keys_file = file;
+}
+
+}  // namespace limpet::config
