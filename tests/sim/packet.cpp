@@ -305,6 +305,25 @@ Bytes emit_too_big(std::span<const uint8_t> original, const IpAddress& router, u
   return frame;
 }
 
+void fix_checksums(Bytes& frame) {
+  uint8_t* ip = &frame[kEthernet];
+  const bool v4 = ip[0] / 16 == 4;
+  const size_t header = v4 ? size_t{ip[0] & 0xfu} * 4 : 40;
+  const size_t length = (v4 ? get16(ip + 2) : 40 + size_t{get16(ip + 4)}) - header;
+  if (v4) {
+    put16(ip + 10, 0);
+    store(ip + 10, fold(sum({ip, header})));
+  }
+  const IpAddress from = v4 ? IpAddress::v4(ip + 12) : IpAddress::v6(ip + 8);
+  const IpAddress to = v4 ? IpAddress::v4(ip + 16) : IpAddress::v6(ip + 24);
+  const uint8_t protocol = ip[v4 ? 9 : 6];
+  uint8_t* l4 = ip + header;
+  uint8_t* field = l4 + (protocol == kProtocolTcp ? 16 : 2);
+  put16(field, 0);
+  const uint64_t pseudo = protocol == kProtocolIcmp ? 0 : pseudo_sum(from, to, protocol, length);
+  store(field, fold(sum({l4, length}, pseudo)));
+}
+
 std::string describe_flags(uint8_t flags) {
   std::string text;
   for (const auto& [flag, letter] :

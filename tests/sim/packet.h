@@ -94,6 +94,9 @@ Bytes emit(const Segment& segment);
 // From `router` to the sender of `frame`, quoting as much of it as the protocol asks for.
 Bytes emit_too_big(std::span<const uint8_t> frame, const IpAddress& router, uint16_t mtu);
 
+// Right checksums of IPv4, TCP and ICMP for a frame that was changed by hand.
+void fix_checksums(Bytes& frame);
+
 // Octets of IP header and TCP header without options.
 constexpr size_t header_bytes(bool v4) {
   return v4 ? 40 : 60;
