@@ -3,7 +3,9 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <set>
 
+#include "limpet/affinity/backend_ids.h"
 #include "validate.h"
 
 namespace limpet::config {
@@ -40,14 +42,32 @@ bool seals(const Service& service) {
                      [](const Persistence& p) { return seals(p); });
 }
 
+// Sealed cookies and stick entries carry an id of 24 bits instead of a backend's name.
+void check_ids(const Draft& draft, uint32_t index) {
+  std::vector<std::string> names;
+  for (const Backend& b : draft.document.pools[index].backends)
+    if (!b.name.empty()) names.push_back(b.name);
+  const auto same = affinity::find_id_collision(names);
+  if (!same) return;
+  draft.report.add(member(element(draft.root, "pools", index), "backends"),
+                   fmt::format("\"{}\" and \"{}\" have the same id in cookies and tables; expected "
+                               "one of them under another name",
+                               names[same->first], names[same->second]));
+}
+
 }  // namespace
 
 void check_sealing(Draft& draft) {
   std::string file(kDefaultFile);
   if (const Node* keys = draft.root.find("cookie_keys"))
     file = read_cookie_keys(*keys, draft.report);
-  for (const Service& service : draft.document.services)
+  std::set<uint32_t> pools;  // one report a pool
+  for (const Service& service : draft.document.services) {
     if (seals(service)) draft.document.cookie_keys_file = file;
+    if ((seals(service) || service.table.size != 0) && service.pool != kNoPool &&
+        pools.insert(service.pool).second)
+      check_ids(draft, service.pool);
+  }
 }
 
 }  // namespace limpet::config

@@ -80,7 +80,13 @@ bool Splice::show(SpliceFlow& f, Side from, const SegmentIn& in, Instant now) {
     // Behind a FIN nothing comes that could be edited.
     if (s.open || fin) map.open();
     if (map.is_open() || s.final == bytes.size()) return false;
-    if (holding) return false;  // what is left is not taken while an older hold drains
+    // What is left follows an older hold, or waits until that one has drained.
+    if (holding && w->hold[index_of(from)].end() != map.frontier()) return false;
+    if (holding) {
+      put(f, from, in);
+      wait(f, from, true, now);
+      return s.final == 0;
+    }
     if (!start_hold(f, from, map.frontier(), static_cast<uint32_t>(bytes.size() - s.final)))
       return false;
     put(f, from, in);
@@ -88,8 +94,8 @@ bool Splice::show(SpliceFlow& f, Side from, const SegmentIn& in, Instant now) {
     wait(f, from, true, now);
     return false;
   }
-  if (!holding && !start_hold(f, from, frontier, 2048)) return false;
-  if (w = work_of(f); w->hold[index_of(from)].end() < frontier) return false;
+  // A gap: its sender is told as a receiver would, so that it does not wait for a time-out.
+  if (!waiting) return acknowledge_to(f, from), false;
   if (!put(f, from, in)) {
     own(f, from, now);  // again, or behind a gap
     return true;
@@ -205,6 +211,14 @@ void Splice::acknowledged(SpliceFlow& f, Side from, bool news, Instant now) {
     if (recovering && w.next[s] > map.una()) resend(f, from, now);
   }
   pump(f, from, now);
+  if (news && !map.covers(h.end())) {
+    // What was acknowledged makes room for the rest of a head. A sender that had filled the hold
+    // hears of it from nobody else.
+    const Seq ack = ack_to(f, from);
+    const bool closed = f.edge[s] <= ack;
+    tell_window(f, from, ack, (map.una() > h.base() ? map.una() : h.base()) + kPartialHold);
+    if (closed) acknowledge_to(f, from);
+  }
 }
 
 void Splice::release(SpliceFlow& f, Side from) {

@@ -57,7 +57,8 @@ Seq StreamMap::position(const EditPool& pool, Seq x) const {
 
 Seq StreamMap::position_of_empty(const EditPool& pool, Seq x) const {
   if (!covers(x)) x = frontier_;
-  if (x < una_) return position(pool, x);
+  // Late, or a probe: it is old for the receiver as well. How old means nothing behind edits.
+  if (x < una_) return ack_ - 1;
   uint32_t shift = shift_;
   for (EditId id = edits_; id != kNoEdit; id = pool.header(id).next) {
     const EditHeader& e = pool.header(id);

@@ -10,6 +10,7 @@
 
 namespace {
 
+using namespace std::chrono_literals;
 using namespace limpet::sim;
 namespace tcp = limpet::tcp;
 
@@ -81,6 +82,16 @@ int main(int argc, char** argv) {
     s.client_app.awaits = s.client_app.expected->size();
     // What was promised before the other end was known may be more than its window: limpet probes.
     s.client.check.data_probes = s.server.check.data_probes = true;
+    // It holds octets, and sends some again with the newest timestamp: what a link delays comes
+    // later.
+    for (EndpointOptions* e : {&s.client, &s.server}) {
+      e->check.in_order = false;
+      e->check.timestamps_may_go_back += 4000;
+      // A client is promised more than a backend with a window of 66 octets takes; what is cut off
+      // is sent again by time-outs alone, and these are to end.
+      e->rto_max = 1s;
+      e->retries = 200;
+    }
     SpliceBox box(s, up, down);
     Trace printer(stdout);
     if (trace) {
