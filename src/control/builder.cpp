@@ -64,12 +64,57 @@ class Builder {
   Slots& slots() { return built_.slots; }
 
   // The one place that keeps services with mode "splice" from workers, which do not know them.
+  // What workers do not know how to do yet must not be taken for done.
   Status refuse_splice() const {
-    for (const config::Service& service : doc_.services)
-      if (service.mode == config::ServiceMode::splice)
-        return Error{fmt::format("service \"{}\": mode \"splice\" is not served yet; use \"nat\"",
-                                 service.name)};
+    for (const config::Service& service : doc_.services) {
+      if (service.mode != config::ServiceMode::splice) continue;
+      for (const config::Persistence& p : service.persistence)
+        if (p.type == config::PersistenceType::cookie)
+          return Error{
+              fmt::format("service \"{}\": cookies are not served yet; use type "
+                          "\"source\" alone",
+                          service.name)};
+      if (service.forwarded != config::Forwarded::none)
+        return Error{
+            fmt::format("service \"{}\": forwarded is not served yet; use \"none\"", service.name)};
+    }
     return Ok{};
+  }
+
+  // The most that our SYN-ACK may announce so that nothing that it invites is too large for a port.
+  uint16_t announced_mss(bool v4) const {
+    uint16_t mtu = 9600;
+    for (const dataplane::PortEntry& p : in_.ports) mtu = std::min(mtu, p.mtu);
+    return static_cast<uint16_t>(mtu - (v4 ? 40 : 60));
+  }
+
+  std::shared_ptr<const dataplane::SpliceEntry> splice_entry(const config::Service& s) const {
+    auto e = std::make_shared<dataplane::SpliceEntry>();
+    e->promise.mss = announced_mss(s.vip.is_v4());
+    e->promise.window = static_cast<uint16_t>(std::min<uint32_t>(s.limits.bytes, 65535));
+    e->head_bytes = std::min<uint32_t>(s.limits.bytes, 65535);
+    e->redispatch = s.redispatch;
+    const auto response = [](std::string_view status, std::string_view type, std::string_view more,
+                             std::string_view body) {
+      return fmt::format(
+          "HTTP/1.1 {}\r\nContent-Type: {}\r\nContent-Length: {}\r\nCache-Control: no-cache\r\n"
+          "{}Connection: close\r\n\r\n{}",
+          status, type, body.size(), more, body);
+    };
+    e->bad_request = response("400 Bad Request", "text/html", "",
+                              "<html><body><h1>400 Bad Request</h1></body></html>\n");
+    e->slow_request = response("408 Request Timeout", "text/html", "",
+                               "<html><body><h1>408 Request Timeout</h1></body></html>\n");
+    if (s.on_no_backend == config::OnNoBackend::unavailable) {
+      const auto seconds =
+          std::chrono::duration_cast<std::chrono::seconds>(s.unavailable.retry_after).count();
+      e->unavailable = response("503 Service Unavailable", s.unavailable.content_type,
+                                seconds == 0 ? "" : fmt::format("Retry-After: {}\r\n", seconds),
+                                s.unavailable.body.empty()
+                                    ? "<html><body><h1>503 Service Unavailable</h1></body></html>\n"
+                                    : s.unavailable.body);
+    }
+    return e;
   }
 
   // What is there, by identity. Everything counts as removed until the document claims it.
@@ -256,7 +301,9 @@ class Builder {
           s.entry.policy.add_source(p.prefix4, p.prefix6);
       s.entry.timeouts = {to_ticks(service.timeouts.connect), to_ticks(service.timeouts.idle),
                           to_ticks(service.timeouts.half_closed),
-                          to_ticks(service.timeouts.time_wait)};
+                          to_ticks(service.timeouts.time_wait), to_ticks(service.limits.time)};
+      s.entry.splice =
+          service.mode == config::ServiceMode::splice ? splice_entry(service) : nullptr;
     }
     return Ok{};
   }

@@ -111,7 +111,7 @@ json service_json(const View& v, uint16_t slot) {
           {"vip", s.vip.to_string()},
           {"port", s.port.host()},
           {"protocol", protocol_name(s.protocol)},
-          {"mode", "nat"},
+          {"mode", s.splice != nullptr ? "splice" : "nat"},
           {"pool", pool},
           {"state", usable != 0 ? "up" : "down"},
           {"configured", s.configured},

@@ -33,6 +33,12 @@ Tick timeout_of(tcp::Track state, const dataplane::Timeouts& t) {
     case tcp::Track::time_wait:
     case tcp::Track::closed:
       return t.time_wait;
+    case tcp::Track::connecting:
+      return t.connect;
+    case tcp::Track::head:
+      return t.head;
+    case tcp::Track::answering:
+      return t.half_closed;
     case tcp::Track::dead:
     case tcp::Track::count_:
       break;
@@ -46,7 +52,10 @@ double tick_seconds(Tick from, Tick to) {
 
 json flow_json(const View& v, unsigned worker, const flow::Record& r, Tick now) {
   const dataplane::ServiceEntry& s = v.slots.services[r.service].entry;
-  const BackendSlot& b = v.slots.backends[r.backend];
+  // Before a backend is chosen there is nobody behind these names.
+  static const BackendSlot kNobody;
+  const bool bound = (r.flags & flow::unbound) == 0;
+  const BackendSlot& b = bound ? v.slots.backends[r.backend] : kNobody;
   return {{"worker", worker},
           {"service", s.name},
           {"protocol", r.protocol == 6 ? "tcp" : "udp"},
@@ -54,14 +63,14 @@ json flow_json(const View& v, unsigned worker, const flow::Record& r, Tick now) 
           {"client_port", r.client_port.host()},
           {"vip", s.vip.to_string()},
           {"vip_port", s.port.host()},
-          {"source", v.slots.sources[r.source].address.to_string()},
-          {"source_port", r.source_port.host()},
+          {"source", bound ? v.slots.sources[r.source].address.to_string() : ""},
+          {"source_port", bound ? r.source_port.host() : 0},
           {"pool", b.pool},
           {"backend_name", b.name},
-          {"backend", b.endpoint.address.to_string()},
+          {"backend", bound ? b.endpoint.address.to_string() : ""},
           {"backend_port", b.endpoint.port.host()},
           {"state", tcp::track_name(r.state)},
-          {"spliced", false},
+          {"spliced", (r.flags & flow::spliced) != 0},
           {"reason", affinity::reason_name(static_cast<affinity::Reason>(r.reason))},
           {"age_s", tick_seconds(r.created, now)},
           {"idle_s", tick_seconds(r.last_seen, now)},

@@ -62,6 +62,11 @@ json worker_json(const View& v, const WorkerInfo& w) {
       {"flows_reset", c.flows_reset.get()},
       {"port_early_reuse", c.port_early_reuse.get()},
       {"stale_answered", c.stale_answered.get()},
+      {"splice_stateless_answers", c.splice_stateless_answers.get()},
+      {"splice_bad_heads", c.splice_bad_heads.get()},
+      {"splice_slow_heads", c.splice_slow_heads.get()},
+      {"splice_redispatched", c.splice_redispatched.get()},
+      {"splice_answers", c.splice_answers.get()},
       {"resets_sent", c.resets_sent.get()},
       {"icmp_sent", c.icmp_sent.get()},
       {"icmp_translated", c.icmp_translated.get()}};

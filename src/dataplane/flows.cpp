@@ -5,6 +5,7 @@
 #include "limpet/affinity/choose.h"
 #include "limpet/wire/nat.h"
 #include "limpet/wire/tcp.h"
+#include "splicer.h"
 #include "work.h"
 
 namespace limpet::dataplane {
@@ -26,8 +27,12 @@ bool opens(const wire::Frame& f) {
 void Worker::from_client(Work& w) {
   const wire::Frame& f = w.f;
   const flow::FlowId id = table_.find(flow::ForwardKey{f.source, f.source_port, w.service}, w.hash);
-  if (id == flow::kNoFlow) return new_flow(w);
+  if (id == flow::kNoFlow) {
+    if (snapshot_->services[w.service].splice != nullptr) return splicer_->no_flow(w);
+    return new_flow(w);
+  }
   flow::Record& r = table_.at(id);
+  if ((r.flags & flow::spliced) != 0) return splicer_->from_client(w, id);
   const bool tcp = r.protocol == IPPROTO_TCP;
 
   if (r.state != tcp::Track::dead && !status_[r.backend].accepts_existing()) {
@@ -69,6 +74,7 @@ void Worker::from_backend(Work& w) {
   if (id == flow::kNoFlow)  // a late segment is answered, so that the backend lets go of its end
     return f.kind == wire::FrameKind::tcp ? refuse(w, Drop::no_flow) : drop(w.m, Drop::no_flow);
   flow::Record& r = table_.at(id);
+  if ((r.flags & flow::spliced) != 0) return splicer_->from_backend(w, id);
   if (r.state == tcp::Track::dead || !status_[r.backend].accepts_existing())
     return f.kind == wire::FrameKind::tcp ? refuse(w, Drop::backend_down)
                                           : drop(w.m, Drop::backend_down);
@@ -149,7 +155,8 @@ flow::FlowId Worker::make_flow(const Work& w, uint16_t backend, affinity::Reason
   r.last_seen = r.created = tick_;
   r.client_hop = 0;
   r.hop_stamp = 0;
-  if (!take_source(w, backend, r) && !(evict(backend) && take_source(w, backend, r))) {
+  const uint8_t p = f.protocol;
+  if (!take_source(p, backend, r) && !(evict(backend) && take_source(p, backend, r))) {
     table_.release(id);
     why = Drop::source_ports_exhausted;
     return flow::kNoFlow;
@@ -167,7 +174,7 @@ flow::FlowId Worker::make_flow(const Work& w, uint16_t backend, affinity::Reason
 
 // Source addresses take turns; a port that still has a flow (possible only while two pools with
 // different port ranges name one endpoint) is passed over.
-bool Worker::take_source(const Work& w, uint16_t backend, flow::Record& r) {
+bool Worker::take_source(uint8_t protocol, uint16_t backend, flow::Record& r) {
   const BackendEntry& entry = snapshot_->backends[backend];
   const size_t count = entry.sources.size();
   for (size_t i = 0; i < count; ++i) {
@@ -177,8 +184,7 @@ bool Worker::take_source(const Work& w, uint16_t backend, flow::Record& r) {
     for (unsigned attempt = 0; attempt < kPortTries; ++attempt) {
       const auto grant = ports->take(tick_);
       if (!grant) break;
-      const flow::ReverseKey key{entry.address, entry.port, source.source, grant->port,
-                                 w.f.protocol};
+      const flow::ReverseKey key{entry.address, entry.port, source.source, grant->port, protocol};
       if (table_.find(key, table_.hash(key)) != flow::kNoFlow) {
         ports->give(grant->port, tick_);
         continue;

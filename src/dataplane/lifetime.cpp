@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 
+#include "splicer.h"
 #include "work.h"
 
 namespace limpet::dataplane {
@@ -29,8 +30,13 @@ Tick Worker::timeout_of(const flow::Record& r) const {
       return (r.flags & flow::reset_seen) == 0 ? t.idle : std::min(t.idle, t.half_closed);
     case tcp::Track::datagram:
       return t.idle;
+    case tcp::Track::head:
+      return t.head;
+    case tcp::Track::connecting:  // a binding has its own, shorter timer; this one only ends it all
+      return t.idle;
     case tcp::Track::fin_client:
     case tcp::Track::fin_backend:
+    case tcp::Track::answering:
       return t.half_closed;
     case tcp::Track::time_wait:
     case tcp::Track::closed:
@@ -68,6 +74,7 @@ void Worker::on_due(flow::FlowId id) {
   const Tick deadline = r.last_seen + timeout_of(r);
   if (tick_before(tick_, deadline)) return wheel_.arm(id, deadline);
   if (r.state == tcp::Track::syn_sent) stats_.backends[r.backend].connect_failures.add();
+  if (r.state == tcp::Track::head && splicer_->slow_head(id)) return;
   n_.flows_expired.add();
   end_flow(id);
 }
@@ -75,13 +82,15 @@ void Worker::on_due(flow::FlowId id) {
 void Worker::end_flow(flow::FlowId id) {
   const flow::Record& r = table_.at(id);
   if ((r.flags & flow::syn_held) != 0) drop_syn(id);
-  give_source(r);
+  const bool bound = (r.flags & flow::unbound) == 0;
+  if (bound) give_source(r);
+  if ((r.flags & flow::spliced) != 0) splicer_->ended(id);
   const uint16_t backend = r.backend;
   const uint16_t service = r.service;
   wheel_.cancel(id);
   table_.erase(id);
   // Last: with no flow left, control gives the slot to another endpoint.
-  stats_.backends[backend].connections_active.sub();
+  if (bound) stats_.backends[backend].connections_active.sub();
   stats_.services[service].connections_active.sub();
 }
 
@@ -134,6 +143,7 @@ void Worker::drop_syn(flow::FlowId id) {
 // packet is balanced anew. False, and nothing has changed, when there was no buffer to tell them.
 bool Worker::backend_gone(flow::FlowId id) {
   const flow::Record& r = table_.at(id);
+  if ((r.flags & flow::spliced) != 0) return splicer_->backend_gone(id);
   switch (r.state) {
     case tcp::Track::established:
     case tcp::Track::fin_client:
@@ -145,6 +155,11 @@ bool Worker::backend_gone(flow::FlowId id) {
       end_flow(id);
       return true;
   }
+  return reset_both(id);
+}
+
+bool Worker::reset_both(flow::FlowId id) {
+  const flow::Record& r = table_.at(id);
   std::array<rte_mbuf*, 2> frames;
   if (rte_pktmbuf_alloc_bulk(pool_, frames.data(), frames.size()) != 0) return false;
   const ServiceEntry& service = snapshot_->services[r.service];
@@ -173,7 +188,8 @@ void Worker::flush_dead(unsigned budget) {
   unsigned gone = 0;
   for (unsigned i = 0; i < budget && flush_left_ != 0 && gone < kGonePerIteration; ++i) {
     const flow::FlowId id = flush_cursor_;
-    if (table_.live(id) && dead_[table_.at(id).backend] != 0) {
+    if (table_.live(id) && (table_.at(id).flags & flow::unbound) == 0 &&
+        dead_[table_.at(id).backend] != 0) {
       if (!backend_gone(id)) return;  // no buffers: from here on next time
       ++gone;
     }

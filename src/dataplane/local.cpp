@@ -2,6 +2,7 @@
 #include "limpet/wire/arp.h"
 #include "limpet/wire/nd.h"
 #include "limpet/wire/quote.h"
+#include "splicer.h"
 #include "work.h"
 
 namespace limpet::dataplane {
@@ -133,17 +134,30 @@ void Worker::icmp_error(Work& w) {
   const ServiceEntry& s = snapshot_->services[r.service];
   const BackendEntry& b = snapshot_->backends[r.backend];
   const IpAddress& source = snapshot_->sources[r.source].address;
+  std::optional<uint32_t> sequence, mtu;
+  if ((r.flags & flow::spliced) != 0) {
+    if ((r.flags & flow::unbound) != 0) return drop(w.m, Drop::icmp_unrelated);
+    const tcp::Side to = about_client_side ? tcp::Side::client : tcp::Side::backend;
+    sequence = splicer_->translated(id, to, quote->tcp_sequence);
+    if (quote->mtu != 0) {
+      const auto told = splicer_->too_big(id, to, quote->tcp_sequence, quote->mtu, quote->v6);
+      if (!told) return drop(w.m, Drop::icmp_unrelated);
+      sequence = told->seq.value;
+      mtu = told->mtu;
+    }
+  }
   Drop why = Drop::no_route;
   const uint16_t hop = about_client_side ? backend_hop(r.backend, why) : client_hop(r, why);
   if (hop == Neighbors::kNone) return drop(w.m, why);
   if (w.f.end - w.f.l3 > snapshot_->ports[neighbors_.at(hop).port].mtu)
     return drop(w.m, Drop::mtu_exceeded);  // no error about an error (RFC 1122, 3.2.2)
   if (about_client_side)                   // the backend sent the packet in question
-    wire::translate_error(w.bytes(), w.f, *quote,
-                          {source, b.address, b.address, source, b.port, r.source_port});
+    wire::translate_error(
+        w.bytes(), w.f, *quote,
+        {source, b.address, b.address, source, b.port, r.source_port, sequence, mtu});
   else
     wire::translate_error(w.bytes(), w.f, *quote,
-                          {s.vip, r.client, r.client, s.vip, r.client_port, s.port});
+                          {s.vip, r.client, r.client, s.vip, r.client_port, s.port, sequence, mtu});
   set_length(w.m, w.f.end);
   n_.icmp_translated.add();
   send_by(hop, w.m, false);

@@ -13,6 +13,7 @@
 #include "limpet/wire/layout.h"
 #include "limpet/wire/nd.h"
 #include "limpet/wire/quote.h"
+#include "splicer.h"
 #include "work.h"
 
 namespace limpet::dataplane {
@@ -52,6 +53,7 @@ Worker::Worker(const WorkerSetup& setup, Instant now)
       syns_(kHeldSyns),
       dead_(kMaxBackends) {
   queries_.reserve(64);
+  splicer_ = std::make_unique<Splicer>(*this, setup, now);
   rte_rcu_qsbr_thread_register(shared_.rcu, id_);
   online();
 }
@@ -310,6 +312,7 @@ void Worker::housekeeping() {
   neighbors_.tick(
       tick_, kNeighborVisits, [this](uint16_t index, bool unicast) { ask(index, unicast); },
       [this](uint16_t index) { give_up(index); });
+  splicer_->tick();
   if (flush_left_ != 0) flush_dead(kFlushBudget);
   if (!queries_.empty()) answer_queries(kQueryBudget);
   n_.flows_used.set(table_.used());

@@ -183,6 +183,11 @@ bool Table::insert(FlowId id) {
   const Record& r = records_[id];
   assert(r.protocol != 0 && r.protocol != kBeingBuilt);
   const ForwardKey forward = forward_key(r);
+  if ((r.flags & unbound) != 0) {
+    const uint64_t hash = hasher_(forward);
+    assert(find(forward, hash) == kNoFlow);
+    return enter(hash, id << 1 | kForwardBit);
+  }
   const ReverseKey reverse = reverse_key(r);
   const uint64_t forward_hash = hasher_(forward);
   const uint64_t reverse_hash = hasher_(reverse);
@@ -194,10 +199,28 @@ bool Table::insert(FlowId id) {
   return false;
 }
 
+bool Table::bind(FlowId id) {
+  Record& r = records_[id];
+  assert((r.flags & unbound) != 0);
+  const ReverseKey reverse = reverse_key(r);
+  const uint64_t hash = hasher_(reverse);
+  assert(find(reverse, hash) == kNoFlow);
+  if (!enter(hash, id << 1 | kReverseBit)) return false;
+  r.flags &= static_cast<uint8_t>(~unbound);
+  return true;
+}
+
+void Table::unbind(FlowId id) {
+  Record& r = records_[id];
+  assert((r.flags & unbound) == 0);
+  remove(hasher_(reverse_key(r)), id << 1 | kReverseBit);
+  r.flags |= unbound;
+}
+
 void Table::erase(FlowId id) {
   const Record& r = records_[id];
   remove(hasher_(forward_key(r)), id << 1 | kForwardBit);
-  remove(hasher_(reverse_key(r)), id << 1 | kReverseBit);
+  if ((r.flags & unbound) == 0) remove(hasher_(reverse_key(r)), id << 1 | kReverseBit);
   release(id);
 }
 
@@ -281,7 +304,7 @@ FlowId Table::victim(uint64_t random, Tick now, unsigned samples, uint16_t backe
     const FlowId id = sample(i);
     const Record& r = records_[id];
     if (r.protocol == 0 || r.protocol == kBeingBuilt) continue;
-    if (backend != kAnyBackend && r.backend != backend) continue;
+    if (backend != kAnyBackend && ((r.flags & unbound) != 0 || r.backend != backend)) continue;
     switch (r.state) {
       case tcp::Track::time_wait:
       case tcp::Track::closed:
@@ -290,6 +313,9 @@ FlowId Table::victim(uint64_t random, Tick now, unsigned samples, uint16_t backe
         break;
       case tcp::Track::syn_sent:
       case tcp::Track::syn_received:
+      case tcp::Track::head:
+      case tcp::Track::connecting:
+      case tcp::Track::answering:
         if (older(id, half_open)) half_open = id;
         break;
       case tcp::Track::datagram:  // one question, answered or not: all that a flood makes

@@ -24,6 +24,9 @@ constexpr Track fb = Track::fin_backend;
 constexpr Track tw = Track::time_wait;
 constexpr Track cl = Track::closed;
 constexpr Track dg = Track::datagram;
+constexpr Track hd = Track::head;
+constexpr Track co = Track::connecting;
+constexpr Track an = Track::answering;
 constexpr Track de = Track::dead;
 
 // A SYN within a living connection is answered by the receiver with a challenge ACK (RFC
@@ -48,6 +51,12 @@ constexpr Track kNext[kStates][2][kKinds] = {
     /*              backend */  {cl, cl, cl, cl, cl, cl}},
     /* datagram     client  */ {{dg, dg, dg, dg, dg, dg},
     /*              backend */  {dg, dg, dg, dg, dg, dg}},
+    /* head         client  */ {{hd, hd, hd, hd, hd, hd},
+    /*              backend */  {hd, hd, hd, hd, hd, hd}},
+    /* connecting   client  */ {{co, co, co, co, co, co},
+    /*              backend */  {co, co, co, co, co, co}},
+    /* answering    client  */ {{an, an, an, an, an, an},
+    /*              backend */  {an, an, an, an, an, an}},
     /* dead         client  */ {{de, de, de, de, de, de},
     /*              backend */  {de, de, de, de, de, de}},
 };
@@ -93,7 +102,7 @@ void note_numbers(Track state, Track next, Side from, Kind kind, const Segment& 
 
 Step advance(Track state, Side from, const Segment& segment, Edges& edges) {
   Step step;
-  if (state == Track::datagram || state == Track::dead) {
+  if (state >= Track::datagram) {  // these have their own ways to change
     step.next = state;
     return step;
   }
@@ -112,7 +121,8 @@ Step advance(Track state, Side from, const Segment& segment, Edges& edges) {
 const char* track_name(Track t) {
   static constexpr const char* kNames[kStates] = {"syn_sent",   "syn_received", "established",
                                                   "fin_client", "fin_backend",  "time_wait",
-                                                  "closed",     "datagram",     "dead"};
+                                                  "closed",     "datagram",     "head",
+                                                  "connecting", "answering",    "dead"};
   const auto i = static_cast<size_t>(t);
   return i < kStates ? kNames[i] : "unknown";
 }

@@ -111,7 +111,16 @@ void translate_error(std::span<uint8_t> bytes, const Frame& f, const Quote& quot
       replace_addresses(ip, f.v6, to.quoted_source, to.quoted_destination);
   ChecksumDelta transport = addresses;
   replace_ports(l4, to.quoted_source_port, to.quoted_destination_port, transport);
+  if (tcp && to.tcp_sequence)
+    replace_field(l4 + tcp_header::kSequence, be32::from(*to.tcp_sequence), transport);
   ChecksumDelta icmp = transport;
+  if (to.mtu && quote.mtu != 0) {
+    uint8_t* rest = bytes.data() + f.l4 + icmp_header::kRest;
+    if (f.v6)
+      replace_field(rest, be32::from(*to.mtu), icmp);
+    else
+      replace_field(rest + 2, be16::from(static_cast<uint16_t>(*to.mtu)), icmp);
+  }
   if (!f.v6)
     replace_field(ip + ip4::kChecksum, addresses.apply(load<be16>(ip + ip4::kChecksum)), icmp);
   uint8_t* field = l4 + (tcp ? tcp_header::kChecksum : udp_header::kChecksum);

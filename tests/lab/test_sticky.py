@@ -48,8 +48,10 @@ def test_wrk_from_all_clients_and_the_flow_list_agree_with_the_clients(lab):
     home = lab.clients("http", "--connections", 2, "--gap", 0.02).home()
     for family in (4, 6):
         host = f"[{VIPS[6]}]" if family == 6 else VIPS[4]
-        wrk = lab.popen_script("wrk.sh", "-t2", "-c128", "-d4", f"http://{host}/")
-        time.sleep(2)
+        before = lab.connections()
+        wrk = lab.popen_script("wrk.sh", "-t2", "-c128", "-d10", f"http://{host}/")
+        lab.wait_connections(128, before)
+        time.sleep(0.5)
         flows = lab.show("flows", "--limit", "100000")
         text = wrk.communicate(timeout=60)[0]
         assert wrk.returncode == 0 and "Socket errors" not in text and "Non-2xx" not in text, text

@@ -86,6 +86,11 @@ struct alignas(64) WorkerCounters {
   Counter port_early_reuse;
   Counter stale_answered;  // a backend answered our SYN from TIME_WAIT; reset there and sent again
   Counter resets_sent;     // in answer to segments of no flow or service
+  Counter splice_stateless_answers;  // SYN-ACKs by cookie, and what else answers without a flow
+  Counter splice_bad_heads;          // no request, or too long a one: answered by limpet
+  Counter splice_slow_heads;         // not complete within limits.head_time
+  Counter splice_redispatched;       // another backend was tried
+  Counter splice_answers;            // responses of limpet's own
   Counter icmp_sent;
   Counter icmp_translated;
   // loop

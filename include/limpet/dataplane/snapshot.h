@@ -19,6 +19,7 @@
 #include "limpet/base/time.h"
 #include "limpet/flow/ports.h"
 #include "limpet/flow/table.h"
+#include "limpet/tcp/handshake.h"
 
 namespace limpet::dataplane {
 
@@ -75,6 +76,17 @@ struct PoolEntry {
 
 struct Timeouts {
   Tick connect = 0, idle = 0, half_closed = 0, time_wait = 0;
+  Tick head = 0;  // mode splice: until the first request head is complete
+};
+
+// Mode splice of a service.
+struct SpliceEntry {
+  tcp::Promise promise;      // of its SYN-ACKs
+  uint32_t head_bytes = 0;   // the largest request head, and what a client may send before that
+  bool redispatch = true;    // to another backend when one refuses or does not answer
+  std::string unavailable;   // the whole response when no backend is left; empty: a reset
+  std::string bad_request;   // to what is no request, or too long a head
+  std::string slow_request;  // to a head that is not complete in time
 };
 
 struct ServiceEntry {  // by service slot
@@ -87,6 +99,7 @@ struct ServiceEntry {  // by service slot
   uint16_t pool = kNoSlot;  // index into Snapshot::pools; valid while configured
   affinity::Policy policy;
   Timeouts timeouts;
+  std::shared_ptr<const SpliceEntry> splice;  // null: mode nat, for connections to come
 };
 
 // What a destination address is to us.

@@ -89,7 +89,8 @@ class Worker {
   const Neighbors& neighbors() const { return neighbors_; }
 
  private:
-  struct Work;  // one frame of a burst between its stages
+  class Splicer;  // mode splice (src/dataplane/splicer.h)
+  struct Work;    // one frame of a burst between its stages
 
   // worker.cpp: batches
   void adopt(const Snapshot* snapshot, const Snapshot* before);
@@ -109,7 +110,7 @@ class Worker {
   void from_backend(Work& w);
   void new_flow(Work& w);
   flow::FlowId make_flow(const Work& w, uint16_t backend, affinity::Reason reason, Drop& why);
-  bool take_source(const Work& w, uint16_t backend, flow::Record& r);
+  bool take_source(uint8_t protocol, uint16_t backend, flow::Record& r);
   void give_source(const flow::Record& r);
   void to_backend(Work& w, flow::FlowId id);
   void to_client(Work& w, flow::FlowId id);
@@ -127,6 +128,7 @@ class Worker {
   bool spend_syn(flow::FlowId id);
   void drop_syn(flow::FlowId id);
   bool backend_gone(flow::FlowId id);
+  bool reset_both(flow::FlowId id);
   void suspect(flow::FlowId id, const tcp::Step& step);
   void flush_dead(unsigned budget);
 
@@ -209,6 +211,7 @@ class Worker {
   uint32_t flush_left_ = 0;    // records still to be looked at
   uint32_t flush_cursor_ = 0;
   std::vector<Query*> queries_;
+  std::unique_ptr<Splicer> splicer_;
   struct IcmpBucket {
     uint32_t tokens = kIcmpPerSecond;
     Tick filled = 0;

@@ -49,6 +49,9 @@ enum Flag : uint8_t {
   reset_seen = 0x04,   // a reset passed that we cannot prove exact, and nothing since
   answered = 0x08,     // datagrams: the backend has sent one
   assured = 0x10,      // datagrams: and the client another one after that, so it is really there
+  unbound = 0x20,      // no backend is chosen: backend, source and source_port mean nothing, and
+                       // the flow has its forward key only
+  spliced = 0x40,      // mode splice: its numbers are in the worker's SpliceFlow of the same id
 };
 
 }  // namespace limpet::flow

@@ -79,7 +79,13 @@ class Table {
   // even after displacement (the record is then still the caller's: fill again or release it). At
   // the load that the table is sized for this does not happen with a secret key. Neither key may be
   // in the table.
+  // A record that is `unbound` gets its forward key only.
   bool insert(FlowId id);
+  // Enters the reverse direction of an inserted record that is `unbound` and has got a backend, and
+  // takes the flag away. False when the index has no room; nothing has changed then.
+  bool bind(FlowId id);
+  // The reverse: the caller may change backend and source afterwards.
+  void unbind(FlowId id);
   // Removes both directions and frees the record. Its keys and the endpoint of its backend slot
   // must be what they were at insert(); its timer must be cancelled before.
   void erase(FlowId id);

@@ -19,6 +19,9 @@ enum class Track : uint8_t {
   time_wait,     // both FINs passed
   closed,        // an exact RST passed; late segments still find the flow for a moment
   datagram,      // UDP: not a TCP state, so that one byte in the flow record serves both
+  head,          // spliced: the client's request head is not complete, no backend is chosen
+  connecting,    // spliced: a SYN to the backend is under way
+  answering,     // spliced: nobody is left, limpet itself answers
   dead,          // its backend is gone: every further segment is refused (tombstone)
   count_
 };

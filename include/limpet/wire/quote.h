@@ -43,11 +43,15 @@ struct ErrorAddresses {
   IpAddress quoted_destination;
   be16 quoted_source_port{};
   be16 quoted_destination_port{};
+  // Where the numbers of the other side differ (mode splice): what the quote is to say.
+  std::optional<uint32_t> tcp_sequence;
+  std::optional<uint32_t> mtu;  // of messages that have one
 };
 
-// Rewrites outer and quoted addresses and the quoted ports in place, takes one from the outer TTL
-// or hop limit, and updates every checksum that covers any of it: outer and quoted IPv4 header,
-// quoted TCP or UDP (where the quote reaches that far, and not a UDP checksum of zero), ICMP.
+// Rewrites outer and quoted addresses and the quoted ports (and numbers, where given) in place,
+// takes one from the outer TTL or hop limit, and updates every checksum that covers any of it:
+// outer and quoted IPv4 header, quoted TCP or UDP (where the quote reaches that far, and not a UDP
+// checksum of zero), ICMP.
 //
 // f and quote are what parse_frame() and parse_quote() said of `bytes`; quote.protocol is TCP or
 // UDP; f.ttl > 1.

@@ -182,7 +182,20 @@ TEST(Builder, a_worker_without_any_port_is_told_by_a_null_and_a_warning) {
       << b.warnings[0];
 }
 
-TEST(Builder, refuses_a_service_that_splices_until_workers_know_how) {
+TEST(Builder, refuses_what_spliced_services_cannot_do_yet) {
+  const config::Document d = document(
+      with(kSample, "protocol = \"tcp\"; pool = \"web\";",
+           "protocol = \"tcp\"; pool = \"web\"; mode = \"splice\"; forwarded = \"proxy-v1\";"));
+  const auto ports = ports_of(d, 1);
+  BuildInput input;
+  input.document = &d;
+  input.ports = ports;
+  const Result<Built> built = build(Slots(), input);
+  ASSERT_FALSE(built.ok());
+  EXPECT_EQ(built.error(), "service \"web\": forwarded is not served yet; use \"none\"");
+}
+
+TEST(Builder, a_spliced_service_promises_what_its_ports_take) {
   const config::Document d =
       document(with(kSample, "protocol = \"tcp\"; pool = \"web\";",
                     "protocol = \"tcp\"; pool = \"web\"; mode = \"splice\";"));
@@ -191,8 +204,16 @@ TEST(Builder, refuses_a_service_that_splices_until_workers_know_how) {
   input.document = &d;
   input.ports = ports;
   const Result<Built> built = build(Slots(), input);
-  ASSERT_FALSE(built.ok());
-  EXPECT_EQ(built.error(), "service \"web\": mode \"splice\" is not served yet; use \"nat\"");
+  ASSERT_TRUE(built.ok()) << built.error();
+  const dataplane::SpliceEntry* e = nullptr;
+  for (const dataplane::ServiceEntry& s : built->owned.snapshot->services)
+    if (s.splice != nullptr) e = s.splice.get();
+  ASSERT_NE(e, nullptr);
+  EXPECT_EQ(e->promise.mss, 1460);
+  EXPECT_EQ(e->promise.window, 16384);
+  EXPECT_EQ(e->head_bytes, 16384u);
+  EXPECT_EQ(e->unavailable.find("HTTP/1.1 503 Service Unavailable\r\n"), 0u);
+  EXPECT_NE(e->unavailable.find("\r\nRetry-After: 5\r\n"), std::string::npos);
 }
 
 }  // namespace

@@ -1,0 +1,93 @@
+// Blocks and bindings of a worker.
+#include "hold_pool.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+
+namespace limpet::dataplane {
+
+HoldPool::HoldPool(uint32_t works, size_t bytes, Instant now)
+    : arena_(bytes), bytes_(bytes), works_(works), cursor_(slot_of(now)) {
+  heads_.fill(tcp::kNoWork);
+  for (uint32_t i = works; i-- != 0;) {
+    works_[i].next = free_work_;
+    free_work_ = i;
+  }
+}
+
+std::span<uint8_t> HoldPool::take(uint32_t size) {
+  const unsigned bits = std::max<unsigned>(
+      static_cast<unsigned>(std::bit_width(std::max<uint32_t>(size, 2) - 1)), kSmallest);
+  if (bits > kLargest) return {};
+  const size_t length = size_t{1} << bits;
+  uint8_t*& free = free_[bits - kSmallest];
+  uint8_t* block = free;
+  if (block != nullptr) {
+    std::memcpy(&free, block, sizeof free);
+  } else {
+    if (bytes_ - fresh_ < length) return {};
+    block = arena_.data() + fresh_;
+    fresh_ += length;
+  }
+  bytes_used_ += length;
+  return {block, length};
+}
+
+void HoldPool::give(std::span<uint8_t> memory) {
+  uint8_t*& free = free_[static_cast<unsigned>(std::bit_width(memory.size() - 1)) - kSmallest];
+  std::memcpy(memory.data(), &free, sizeof free);
+  free = memory.data();
+  bytes_used_ -= memory.size();
+}
+
+uint32_t HoldPool::take_work(tcp::SpliceFlow&) {
+  const uint32_t index = free_work_;
+  if (index == tcp::kNoWork) return index;
+  free_work_ = works_[index].next;
+  works_[index] = Binding{};
+  ++used_;
+  return index;
+}
+
+void HoldPool::give_work(uint32_t index) {
+  unlink(index);
+  works_[index].flow = flow::kNoFlow;
+  works_[index].next = free_work_;
+  free_work_ = index;
+  --used_;
+}
+
+void HoldPool::due(uint32_t index, Instant at) {
+  Binding& w = works_[index];
+  if (w.slot != tcp::kNoWork) {
+    if (w.due <= at) return;
+    unlink(index);
+  }
+  link(index, at);
+}
+
+void HoldPool::link(uint32_t index, Instant at) {
+  Binding& w = works_[index];
+  // A slot that has been emptied already would wait for a whole round.
+  const uint64_t slot = std::max(slot_of(at) + 1, cursor_ + 1);
+  w.due = at;
+  w.slot = static_cast<uint32_t>(slot % kSlots);
+  w.previous = tcp::kNoWork;
+  w.next = heads_[w.slot];
+  if (w.next != tcp::kNoWork) works_[w.next].previous = index;
+  heads_[w.slot] = index;
+}
+
+void HoldPool::unlink(uint32_t index) {
+  Binding& w = works_[index];
+  if (w.slot == tcp::kNoWork) return;
+  if (w.previous == tcp::kNoWork)
+    heads_[w.slot] = w.next;
+  else
+    works_[w.previous].next = w.next;
+  if (w.next != tcp::kNoWork) works_[w.next].previous = w.previous;
+  w.next = w.previous = w.slot = tcp::kNoWork;
+}
+
+}  // namespace limpet::dataplane

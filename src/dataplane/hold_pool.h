@@ -1,0 +1,108 @@
+// Memory of one worker for octets that are withheld (tcp/splice.h): blocks of 2 kB to 64 kB from
+// one arena, and the works that hold them, with a timer each. Everything is taken at construction;
+// pages are touched as they are used.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "limpet/base/time.h"
+#include "limpet/flow/record.h"
+#include "limpet/http/request.h"
+#include "limpet/tcp/splice.h"
+#include "mapped.h"
+
+namespace limpet::dataplane {
+
+// A binding under way: what a spliced flow needs while octets of it are held or its backend is not
+// connected.
+struct Binding {
+  tcp::SpliceWork splice;
+  flow::FlowId flow = flow::kNoFlow;  // kNoFlow: free
+  http::RequestFramer framer;         // of the first head
+  http::Refusal refused = http::Refusal::none;
+  bool complete = false;  // the first head is
+  // The handshake with the backend.
+  Instant syn_at{};   // when the SYN goes again; 0: not connecting
+  Instant give_up{};  // when another backend is tried
+  Duration syn_wait{};
+  uint8_t stale_left = 0;  // how often a stale connection of the backend's may still be reset
+  uint8_t tried_count = 0;
+  std::array<uint16_t, 8> tried{};  // backend slots
+  // Timer list, or free list by `next`.
+  uint32_t next = tcp::kNoWork, previous = tcp::kNoWork;
+  uint32_t slot = tcp::kNoWork;
+  Instant due{};
+};
+
+class HoldPool : public tcp::HoldMemory {
+ public:
+  // works: at most that many at once, each with two holds; bytes: of all holds.
+  HoldPool(uint32_t works, size_t bytes, Instant now);
+
+  std::span<uint8_t> take(uint32_t size) override;
+  void give(std::span<uint8_t> memory) override;
+  uint32_t take_work(tcp::SpliceFlow& flow) override;
+  void give_work(uint32_t work) override;
+  tcp::SpliceWork& work(uint32_t index) override { return works_[index].splice; }
+  void due(uint32_t work, Instant at) override;
+
+  Binding& at(uint32_t index) { return works_[index]; }
+  uint32_t works_used() const { return used_; }
+  size_t bytes_used() const { return bytes_used_; }
+  size_t bytes_total() const { return bytes_; }
+
+  // Calls due(index) for works whose deadline has passed, each once; they are no longer armed then.
+  template <class Due>
+  void advance(Instant now, Due&& call);
+
+ private:
+  static constexpr unsigned kSmallest = 11, kLargest = 16, kClasses = kLargest - kSmallest + 1;
+  // One level of timers, a slot 4.2 ms; later deadlines go round.
+  static constexpr unsigned kSlotShift = 22;
+  static constexpr uint32_t kSlots = 512;
+
+  static uint64_t slot_of(Instant t) { return t.ns >> kSlotShift; }
+  void link(uint32_t index, Instant at);
+  void unlink(uint32_t index);
+
+  Mapped<uint8_t> arena_;
+  size_t bytes_;
+  size_t fresh_ = 0;
+  size_t bytes_used_ = 0;
+  std::array<uint8_t*, kClasses> free_{};
+  std::vector<Binding> works_;
+  uint32_t free_work_ = tcp::kNoWork;
+  uint32_t used_ = 0;
+  std::array<uint32_t, kSlots> heads_;
+  uint64_t cursor_;  // slot number emptied last
+};
+
+template <class Due>
+void HoldPool::advance(Instant now, Due&& call) {
+  if (used_ == 0) {
+    cursor_ = slot_of(now);
+    return;
+  }
+  const uint64_t end = slot_of(now);
+  for (uint64_t turns = 0; cursor_ < end && turns < kSlots; ++turns) {
+    ++cursor_;
+    const uint32_t slot = static_cast<uint32_t>(cursor_ % kSlots);
+    for (uint32_t i = heads_[slot]; i != tcp::kNoWork;) {
+      const uint32_t next = works_[i].next;
+      if (works_[i].due <= now) {
+        unlink(i);
+        call(i);
+        // The call may have changed the list.
+        i = heads_[slot];
+        continue;
+      }
+      i = next;
+    }
+  }
+  cursor_ = end;
+}
+
+}  // namespace limpet::dataplane

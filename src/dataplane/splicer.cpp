@@ -1,0 +1,308 @@
+// Spliced flows between frames and tcp::Splice: the relay, what leaves, timers, the end.
+#include "splicer.h"
+
+#include <netinet/in.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "limpet/wire/segment.h"
+#include "limpet/wire/splice.h"
+#include "limpet/wire/tcp.h"
+
+namespace limpet::dataplane {
+namespace {
+
+using tcp::Seq;
+using tcp::Side;
+
+constexpr size_t kEditBytes = size_t{16} << 20;
+constexpr size_t kStrangers = 4096;
+constexpr uint32_t kMaxBindings = 65536;  // of a worker: heads or backends waited for at once
+
+HashKey key_from(const std::array<uint64_t, 8>& secret) {
+  HashKey key;
+  const uint64_t a = secret[0] ^ 0x73796e636f6f6b69u, b = secret[1];
+  std::memcpy(key.data(), &a, 8);
+  std::memcpy(key.data() + 8, &b, 8);
+  return key;
+}
+
+}  // namespace
+
+Worker::Splicer::Splicer(Worker& worker, const WorkerSetup& setup, Instant now)
+    : w_(worker),
+      edits_(kEditBytes),
+      pool_(std::clamp<uint32_t>(setup.held_packets, 64, kMaxBindings),
+            size_t{setup.held_packets} * 4096, now),
+      splice_(edits_, pool_, *this, *this),
+      cookies_(key_from(setup.secret)),
+      flows_(setup.flows),
+      strangers_(kStrangers) {}
+
+Worker::Splicer::~Splicer() = default;
+
+tcp::SegmentIn Worker::Splicer::segment_in(const Worker::Work& w) {
+  const std::span<const uint8_t> bytes = w.bytes();
+  tcp::SegmentIn in;
+  in.seq = Seq{wire::tcp_sequence(bytes, w.f)};
+  in.ack = Seq{wire::tcp_acknowledgment(bytes, w.f)};
+  in.flags = w.f.tcp_flags;
+  in.window = wire::tcp_window(bytes, w.f);
+  const wire::TcpOptions o = wire::tcp_options(bytes, w.f);
+  in.timestamps = o.timestamps;
+  if ((in.flags & wire::tcp_flag::syn) != 0) {
+    in.mss = o.mss;
+    in.window_scale = o.window_scale;
+    in.sack_permitted = o.sack_permitted;
+  } else {
+    in.sack = wire::sack_blocks(bytes, w.f);
+  }
+  in.payload = wire::tcp_data(bytes, w.f);
+  return in;
+}
+
+void Worker::Splicer::from_client(Worker::Work& w, flow::FlowId id) {
+  flow::Record& r = w_.table_.at(id);
+  const tcp::SegmentIn in = segment_in(w);
+  current_ = id;
+  const bool syn = (in.flags & (wire::tcp_flag::syn | wire::tcp_flag::ack | wire::tcp_flag::rst)) ==
+                   wire::tcp_flag::syn;
+  switch (r.state) {
+    case tcp::Track::time_wait:
+    case tcp::Track::closed:
+    case tcp::Track::dead:
+      if (syn) {  // a new incarnation of the tuple
+        w_.end_flow(id);
+        return no_flow(w);
+      }
+      if (r.state == tcp::Track::dead) return w_.refuse(w, Drop::backend_down);
+      break;
+    default:
+      // RFC 5961, 4: perhaps spoofed, perhaps an old one. The flow stays; a client that has really
+      // forgotten it answers our cookie with data that the flow will not take, and its reset.
+      if (syn) return no_flow(w);
+      break;
+  }
+  switch (r.state) {
+    case tcp::Track::head:
+    case tcp::Track::connecting:
+      return collect(w, id, in);
+    default:
+      if ((r.flags & flow::unbound) != 0) return answered(w, id, in);
+      break;
+  }
+  if (!w_.status_[r.backend].accepts_existing()) {
+    backend_gone(id);
+    return w_.refuse(w, Drop::backend_down);
+  }
+  relay(w, id, Side::client, in);
+}
+
+void Worker::Splicer::from_backend(Worker::Work& w, flow::FlowId id) {
+  flow::Record& r = w_.table_.at(id);
+  current_ = id;
+  if (r.state == tcp::Track::dead || !w_.status_[r.backend].accepts_existing())
+    return w_.refuse(w, Drop::backend_down);
+  const tcp::SegmentIn in = segment_in(w);
+  if (r.state == tcp::Track::connecting) return connecting(w, id, in);
+  relay(w, id, Side::backend, in);
+}
+
+void Worker::Splicer::relay(Worker::Work& w, flow::FlowId id, Side from, const tcp::SegmentIn& in) {
+  flow::Record& r = w_.table_.at(id);
+  tcp::SpliceFlow& f = flows_[id];
+  const tcp::Handled h = splice_.relay(f, from, in, w_.now_);
+  if (h.fate == tcp::Fate::dropped) return w_.drop(w.m, h.reason);
+  // A reset is judged by the number that its receiver will see.
+  r.edges = {splice_.exact(f, Side::client), splice_.exact(f, Side::backend)};
+  const tcp::Step step =
+      tcp::advance(r.state, from, {in.flags, Seq{h.numbers.seq}, in.ack}, r.edges);
+  r.last_seen = w_.tick_;
+  if (step.next != r.state && step.next != tcp::Track::syn_sent)
+    w_.enter(id, step.next);
+  else
+    w_.suspect(id, step);
+  if (h.fate == tcp::Fate::consumed) return w_.consume(w.m);
+
+  const bool to_backend = from == Side::client;
+  Drop why = Drop::no_route;
+  const uint16_t hop = to_backend ? w_.backend_hop(r.backend, why) : w_.client_hop(r, why);
+  if (hop == Neighbors::kNone) return w_.drop(w.m, why);
+  if (!w_.fits(w, hop)) return;
+  const ServiceEntry& service = w_.snapshot_->services[r.service];
+  const BackendEntry& backend = w_.snapshot_->backends[r.backend];
+  BackendCounters& b = w_.stats_.backends[r.backend];
+  ServiceCounters& s = w_.stats_.services[r.service];
+  if (to_backend) {
+    wire::rewrite_spliced(w.bytes(), w.f, w_.snapshot_->sources[r.source].address, r.source_port,
+                          backend.address, backend.port, h.numbers);
+    b.packets_in.add();
+    b.bytes_in.add(w.f.end);
+    s.packets_in.add();
+    s.bytes_in.add(w.f.end);
+  } else {
+    wire::rewrite_spliced(w.bytes(), w.f, service.vip, service.port, r.client, r.client_port,
+                          h.numbers);
+    b.packets_out.add();
+    b.bytes_out.add(w.f.end);
+    s.packets_out.add();
+    s.bytes_out.add(w.f.end);
+  }
+  set_length(w.m, w.f.end);
+  w_.send_by(hop, w.m, false);
+}
+
+// A segment of the splice's own making, to one end of current_.
+void Worker::Splicer::emit(Side to, const tcp::SegmentOut& o) {
+  flow::Record& r = w_.table_.at(current_);
+  const ServiceEntry& service = w_.snapshot_->services[r.service];
+  wire::Segment s;
+  Drop why = Drop::no_route;
+  uint16_t hop = Neighbors::kNone;
+  if (to == Side::client) {
+    s.source = service.vip;
+    s.source_port = service.port;
+    s.destination = r.client;
+    s.destination_port = r.client_port;
+    hop = w_.client_hop(r, why);
+  } else {
+    if ((r.flags & flow::unbound) != 0) return;  // nobody is there yet
+    const BackendEntry& backend = w_.snapshot_->backends[r.backend];
+    s.source = w_.snapshot_->sources[r.source].address;
+    s.source_port = r.source_port;
+    s.destination = backend.address;
+    s.destination_port = backend.port;
+    hop = w_.backend_hop(r.backend, why);
+  }
+  s.seq = o.seq.value;
+  s.ack = o.ack.value;
+  s.flags = o.flags;
+  s.window = o.window;
+  s.mss = o.mss;
+  s.window_scale = o.window_scale;
+  s.sack_permitted = o.sack_permitted;
+  s.timestamps = o.timestamps;
+  s.sack = o.sack;
+  s.may_fragment = o.split;
+  rte_mbuf* m = w_.fresh();
+  if (m == nullptr) return;
+  const std::span<uint8_t> out = room(m);
+  const wire::SegmentRoom space = wire::begin_segment(out, {}, s, o.length);
+  if (space.end == 0 || hop == Neighbors::kNone) {
+    w_.n_.originated_lost.add();
+    return rte_pktmbuf_free(m);
+  }
+  uint8_t* p = out.data() + space.payload;
+  for (unsigned i = 0; i < o.piece_count; ++i)
+    p = std::copy(o.pieces[i].begin(), o.pieces[i].end(), p);
+  wire::finish_segment(out, s, space);
+  set_length(m, space.end);
+  if (o.length != 0) {
+    BackendCounters& b = w_.stats_.backends[r.backend];
+    ServiceCounters& c = w_.stats_.services[r.service];
+    if (to == Side::client) {
+      c.packets_out.add();
+      c.bytes_out.add(space.end);
+    } else {
+      b.packets_in.add();
+      b.bytes_in.add(space.end);
+      c.packets_in.add();
+      c.bytes_in.add(space.end);
+    }
+    if (to == Side::client && (r.flags & flow::unbound) == 0) {
+      b.packets_out.add();
+      b.bytes_out.add(space.end);
+    }
+  }
+  w_.send_by(hop, m, true);
+}
+
+// Without cookies only the first head matters: it is complete, and everything passes.
+tcp::Shown Worker::Splicer::show(tcp::SpliceFlow& f, Side from, std::span<const uint8_t> bytes) {
+  const auto all = static_cast<uint32_t>(bytes.size());
+  if (from == Side::backend) return {all, true};
+  Binding& b = pool_.at(f.work);
+  http::RequestHead head;
+  switch (b.framer.feed(bytes, head)) {
+    case http::Fed::need_more:
+      return {};
+    case http::Fed::refused:
+      b.refused = b.framer.refusal();
+      return {};
+    case http::Fed::complete:
+      break;
+  }
+  b.complete = true;
+  return {all, true};
+}
+
+void Worker::Splicer::tick() {
+  pool_.advance(w_.now_, [this](uint32_t work) { on_due(work); });
+}
+
+void Worker::Splicer::on_due(uint32_t work) {
+  const flow::FlowId id = pool_.at(work).flow;
+  current_ = id;
+  splice_.on_time(flows_[id], w_.now_);
+  if (flows_[id].work != work) return;
+  Binding& b = pool_.at(work);
+  if (b.syn_at.ns == 0) return;
+  if (b.give_up <= w_.now_) return redispatch(id);
+  if (b.syn_at <= w_.now_) {
+    send_syn(id);
+  } else {
+    pool_.due(work, b.syn_at);
+  }
+}
+
+void Worker::Splicer::ended(flow::FlowId id) {
+  splice_.end(flows_[id]);
+}
+
+bool Worker::Splicer::backend_gone(flow::FlowId id) {
+  current_ = id;
+  flow::Record& r = w_.table_.at(id);
+  switch (r.state) {
+    case tcp::Track::dead:
+    case tcp::Track::head:
+    case tcp::Track::answering:
+      return true;
+    case tcp::Track::connecting:
+      redispatch(id);
+      return true;
+    case tcp::Track::established:
+    case tcp::Track::fin_client:
+    case tcp::Track::fin_backend:
+      break;
+    default:
+      w_.end_flow(id);
+      return true;
+  }
+  const tcp::SpliceFlow& f = flows_[id];
+  r.edges = {splice_.exact(f, Side::client), splice_.exact(f, Side::backend)};
+  if (!w_.reset_both(id)) return false;
+  splice_.end(flows_[id]);
+  return true;
+}
+
+bool Worker::Splicer::slow_head(flow::FlowId id) {
+  current_ = id;
+  w_.n_.splice_slow_heads.add();
+  const SpliceEntry* entry = entry_of(w_.table_.at(id));
+  answer(id, entry == nullptr ? std::string() : entry->slow_request);
+  return true;
+}
+
+std::optional<tcp::Splice::TooBig> Worker::Splicer::too_big(flow::FlowId id, Side to, uint32_t seq,
+                                                            uint32_t mtu, bool v6) {
+  if (w_.table_.at(id).state == tcp::Track::head) return std::nullopt;
+  return splice_.too_big(flows_[id], to, Seq{seq}, mtu, v6 ? 60 : 40);
+}
+
+uint32_t Worker::Splicer::translated(flow::FlowId id, Side to, uint32_t seq) const {
+  const size_t sender = tcp::index_of(tcp::other(to));
+  return flows_[id].map[sender].floor(edits_, Seq{seq}).value;
+}
+
+}  // namespace limpet::dataplane

@@ -1,0 +1,88 @@
+// Mode splice of a worker: from the frame to tcp::Splice and back. Owns everything that spliced
+// flows need beside their records; the worker calls it for frames of services in this mode and of
+// flows that are `spliced`, and it uses the worker's table, wheel, neighbors and way out.
+//
+//   no flow ----- data of a proven client ----> head ---- head complete ----> connecting
+//   connecting -- SYN-ACK --> established, then as in mode nat
+//             `-- RST, time-out --> another backend; none left --> answering
+//   head -------- no request --> answering
+#pragma once
+
+#include <vector>
+
+#include "hold_pool.h"
+#include "limpet/dataplane/worker.h"
+#include "limpet/tcp/edit_pool.h"
+#include "limpet/tcp/handshake.h"
+#include "limpet/tcp/splice.h"
+#include "limpet/tcp/syn_cookie.h"
+#include "work.h"
+
+namespace limpet::dataplane {
+
+class Worker::Splicer : tcp::SpliceSink, tcp::SpliceEditor {
+ public:
+  Splicer(Worker& worker, const WorkerSetup& setup, Instant now);
+  ~Splicer();
+
+  void no_flow(Worker::Work& w);
+  void from_client(Worker::Work& w, flow::FlowId id);
+  void from_backend(Worker::Work& w, flow::FlowId id);
+  void tick();
+  void ended(flow::FlowId id);         // the record is about to be erased
+  bool backend_gone(flow::FlowId id);  // as the worker's
+  bool slow_head(flow::FlowId id);     // its time is over: true when that has been dealt with
+
+  // The quoted number of a packet too big, and the MTU to tell; nothing when it is not believed.
+  std::optional<tcp::Splice::TooBig> too_big(flow::FlowId id, tcp::Side to, uint32_t seq,
+                                             uint32_t mtu, bool v6);
+  uint32_t translated(flow::FlowId id, tcp::Side to, uint32_t seq) const;
+
+ private:
+  void emit(tcp::Side to, const tcp::SegmentOut& segment) override;
+  tcp::Shown show(tcp::SpliceFlow& flow, tcp::Side from, std::span<const uint8_t> bytes) override;
+
+  // splicer_listen.cpp
+  void open(Worker::Work& w, const tcp::Hearing& heard, const tcp::SegmentIn& in);
+  void stranger(Worker::Work& w);
+  void reply(Worker::Work& w, const tcp::SegmentOut& segment);
+  // splicer_connect.cpp
+  void collect(Worker::Work& w, flow::FlowId id, const tcp::SegmentIn& in);
+  void collected(flow::FlowId id);
+  void choose(flow::FlowId id);
+  bool connect(flow::FlowId id, uint16_t backend);
+  void disconnect(flow::FlowId id);
+  void send_syn(flow::FlowId id);
+  void connecting(Worker::Work& w, flow::FlowId id, const tcp::SegmentIn& in);
+  void redispatch(flow::FlowId id);
+  void answer(flow::FlowId id, const std::string& text);
+  void answered(Worker::Work& w, flow::FlowId id, const tcp::SegmentIn& in);
+  void reset_client(flow::FlowId id);
+  // splicer.cpp
+  static tcp::SegmentIn segment_in(const Worker::Work& w);
+  void relay(Worker::Work& w, flow::FlowId id, tcp::Side from, const tcp::SegmentIn& in);
+  void on_due(uint32_t work);
+
+  const SpliceEntry* entry_of(const flow::Record& r) const {
+    return w_.snapshot_->services[r.service].splice.get();
+  }
+  Binding& binding_of(flow::FlowId id) { return pool_.at(flows_[id].work); }
+
+  // Who has said something that belongs to no flow: reset when it says it again later, as its first
+  // segment may only be late.
+  struct Stranger {
+    uint32_t tag = 0;
+    Tick first = 0;
+  };
+
+  Worker& w_;
+  tcp::EditPool edits_;
+  HoldPool pool_;
+  tcp::Splice splice_;
+  tcp::SynCookies cookies_;
+  Mapped<tcp::SpliceFlow> flows_;  // by flow id
+  std::vector<Stranger> strangers_;
+  flow::FlowId current_ = flow::kNoFlow;  // whose segments emit() sends
+};
+
+}  // namespace limpet::dataplane

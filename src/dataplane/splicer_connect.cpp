@@ -1,0 +1,208 @@
+// From the client's head to a backend that answers: choice, handshake, the next backend, and what
+// limpet itself says when there is none.
+#include <netinet/in.h>
+
+#include <algorithm>
+
+#include "limpet/affinity/choose.h"
+#include "splicer.h"
+
+namespace limpet::dataplane {
+namespace {
+
+constexpr Duration kFirstSyn = std::chrono::milliseconds(200);
+constexpr Duration kMaxSyn = std::chrono::seconds(3);
+constexpr uint8_t kStaleResets = 3;
+
+}  // namespace
+
+void Worker::Splicer::collect(Worker::Work& w, flow::FlowId id, const tcp::SegmentIn& in) {
+  flow::Record& r = w_.table_.at(id);
+  tcp::SpliceFlow& f = flows_[id];
+  if ((in.flags & wire::tcp_flag::rst) != 0) {
+    // Where the client's next octet would stand, or it is not from there (RFC 5961, 3.2).
+    const tcp::Hold& hold = binding_of(id).splice.hold[tcp::index_of(tcp::Side::client)];
+    if (in.seq >= hold.base() && in.seq <= hold.end()) {
+      w_.consume(w.m);
+      if ((r.flags & flow::unbound) == 0) disconnect(id);
+      return w_.end_flow(id);
+    }
+    return w_.drop(w.m, Drop::no_flow);
+  }
+  r.last_seen = r.state == tcp::Track::head ? r.last_seen : w_.tick_;
+  const bool complete = splice_.collect(f, in, w_.now_);
+  w_.consume(w.m);
+  Binding& b = binding_of(id);
+  if (complete) return collected(id);
+  if (r.state != tcp::Track::head) return;
+  const SpliceEntry* entry = entry_of(r);
+  const tcp::Hold& hold = b.splice.hold[tcp::index_of(tcp::Side::client)];
+  const bool too_long = entry != nullptr && hold.size() >= entry->head_bytes;
+  if (b.refused == http::Refusal::none && !too_long && !hold.has_fin()) return;
+  w_.n_.splice_bad_heads.add();
+  answer(id, entry == nullptr ? std::string() : entry->bad_request);
+}
+
+void Worker::Splicer::collected(flow::FlowId id) {
+  // A stream that ended within its head is open too, but there is no request in it.
+  if (!binding_of(id).complete) {
+    w_.n_.splice_bad_heads.add();
+    const SpliceEntry* entry = entry_of(w_.table_.at(id));
+    return answer(id, entry == nullptr ? std::string() : entry->bad_request);
+  }
+  choose(id);
+}
+
+void Worker::Splicer::choose(flow::FlowId id) {
+  flow::Record& r = w_.table_.at(id);
+  const ServiceEntry& service = w_.snapshot_->services[r.service];
+  Binding& b = binding_of(id);
+  if (service.configured) {
+    const PoolEntry& pool = w_.snapshot_->pools[service.pool];
+    while (b.tried_count < b.tried.size()) {
+      const affinity::Choice choice = affinity::choose(
+          service.policy, {r.client, r.client_port, {}}, pool.maglev, [&](uint16_t member) {
+            const uint16_t slot = pool.members[member];
+            const auto end = b.tried.begin() + b.tried_count;
+            return w_.status_[slot].accepts_new() && std::find(b.tried.begin(), end, slot) == end;
+          });
+      if (choice.member == balance::Maglev::kNone) break;
+      const uint16_t backend = pool.members[choice.member];
+      b.tried[b.tried_count++] = backend;
+      r.reason = static_cast<uint8_t>(choice.reason);
+      if (connect(id, backend)) return;
+    }
+  }
+  w_.stats_.services[r.service].no_backend.add();
+  const SpliceEntry* entry = entry_of(r);
+  answer(id, entry == nullptr ? std::string() : entry->unavailable);
+}
+
+bool Worker::Splicer::connect(flow::FlowId id, uint16_t backend) {
+  flow::Record& r = w_.table_.at(id);
+  r.backend = backend;
+  r.backend_generation = w_.snapshot_->backends[backend].generation;
+  if (!w_.take_source(IPPROTO_TCP, backend, r)) return false;
+  if (!w_.table_.bind(id)) {
+    w_.give_source(r);
+    return false;
+  }
+  BackendCounters& c = w_.stats_.backends[backend];
+  c.connections_total.add();
+  c.connections_active.add();
+  Binding& b = binding_of(id);
+  b.syn_wait = kFirstSyn;
+  b.stale_left = kStaleResets;
+  b.give_up = w_.now_ + tick_duration(w_.snapshot_->services[r.service].timeouts.connect);
+  r.last_seen = w_.tick_;
+  w_.enter(id, tcp::Track::connecting);
+  send_syn(id);
+  return true;
+}
+
+void Worker::Splicer::send_syn(flow::FlowId id) {
+  const flow::Record& r = w_.table_.at(id);
+  Binding& b = binding_of(id);
+  Drop why = Drop::no_route;
+  const uint16_t hop = w_.backend_hop(r.backend, why);
+  const uint16_t mtu = hop == Neighbors::kNone
+                           ? uint16_t{1280}
+                           : w_.snapshot_->ports[w_.neighbors_.at(hop).port].mtu;
+  const auto mss = static_cast<uint16_t>(mtu - (r.client.is_v4() ? 40 : 60));
+  emit(tcp::Side::backend, tcp::backend_syn(splice_, flows_[id], mss));
+  b.syn_at = w_.now_ + b.syn_wait;
+  b.syn_wait = std::min<Duration>(b.syn_wait * 2, kMaxSyn);
+  pool_.due(flows_[id].work, std::min(b.syn_at, b.give_up));
+}
+
+// Lets go of the backend that was tried; a SYN-ACK that comes later is reset as that of no flow.
+void Worker::Splicer::disconnect(flow::FlowId id) {
+  flow::Record& r = w_.table_.at(id);
+  BackendCounters& c = w_.stats_.backends[r.backend];
+  w_.table_.unbind(id);
+  w_.give_source(r);
+  c.connections_active.sub();
+  binding_of(id).syn_at = {};
+}
+
+void Worker::Splicer::redispatch(flow::FlowId id) {
+  current_ = id;
+  flow::Record& r = w_.table_.at(id);
+  w_.stats_.backends[r.backend].connect_failures.add();
+  disconnect(id);
+  const SpliceEntry* entry = entry_of(r);
+  if (entry != nullptr && entry->redispatch) {
+    w_.n_.splice_redispatched.add();
+    return choose(id);
+  }
+  w_.stats_.services[r.service].no_backend.add();
+  answer(id, entry == nullptr ? std::string() : entry->unavailable);
+}
+
+void Worker::Splicer::connecting(Worker::Work& w, flow::FlowId id, const tcp::SegmentIn& in) {
+  flow::Record& r = w_.table_.at(id);
+  Binding& b = binding_of(id);
+  switch (tcp::on_connecting(splice_, flows_[id], in, w_.now_)) {
+    case tcp::Connecting::connected:
+      w_.consume(w.m);
+      r.last_seen = w_.tick_;
+      // The hold may have drained at once, and the binding with it.
+      if (flows_[id].work != tcp::kNoWork) b.syn_at = {};
+      return w_.enter(id, tcp::Track::established);
+    case tcp::Connecting::refused:
+      w_.consume(w.m);
+      return redispatch(id);
+    case tcp::Connecting::stale:
+      if (b.stale_left == 0) return w_.drop(w.m, Drop::no_flow);
+      --b.stale_left;
+      w_.n_.stale_answered.add();
+      w_.send_reset({.source = w.f.destination,
+                     .destination = w.f.source,
+                     .source_port = w.f.destination_port,
+                     .destination_port = w.f.source_port,
+                     .sequence = in.ack.value,
+                     .acknowledgment = std::nullopt});
+      w_.consume(w.m);
+      return send_syn(id);
+    case tcp::Connecting::ignored:
+      return w_.drop(w.m, Drop::no_flow);
+  }
+}
+
+// limpet plays the backend: these bytes and a FIN. Without bytes, or without memory, a reset.
+void Worker::Splicer::answer(flow::FlowId id, const std::string& text) {
+  current_ = id;
+  const std::span<const uint8_t> bytes{reinterpret_cast<const uint8_t*>(text.data()), text.size()};
+  if (text.empty() || !splice_.answer(flows_[id], bytes, w_.now_)) {
+    reset_client(id);
+    return w_.end_flow(id);
+  }
+  w_.n_.splice_answers.add();
+  w_.table_.at(id).last_seen = w_.tick_;
+  w_.enter(id, tcp::Track::answering);
+}
+
+void Worker::Splicer::answered(Worker::Work& w, flow::FlowId id, const tcp::SegmentIn& in) {
+  flow::Record& r = w_.table_.at(id);
+  if ((in.flags & wire::tcp_flag::rst) != 0) {
+    w_.consume(w.m);
+    return w_.end_flow(id);
+  }
+  if (r.state == tcp::Track::answering) r.last_seen = w_.tick_;
+  const bool over = splice_.answered(flows_[id], in, w_.now_);
+  w_.consume(w.m);
+  if (over && r.state == tcp::Track::answering) w_.enter(id, tcp::Track::time_wait);
+}
+
+void Worker::Splicer::reset_client(flow::FlowId id) {
+  const flow::Record& r = w_.table_.at(id);
+  const ServiceEntry& service = w_.snapshot_->services[r.service];
+  w_.send_reset({.source = service.vip,
+                 .destination = r.client,
+                 .source_port = service.port,
+                 .destination_port = r.client_port,
+                 .sequence = splice_.exact(flows_[id], tcp::Side::client).value,
+                 .acknowledgment = std::nullopt});
+}
+
+}  // namespace limpet::dataplane

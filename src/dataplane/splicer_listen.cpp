@@ -1,0 +1,112 @@
+// Segments of clients without a flow: SYN cookies, and the beginning of flows.
+#include <netinet/in.h>
+
+#include "limpet/base/hash.h"
+#include "splicer.h"
+
+namespace limpet::dataplane {
+namespace {
+
+// A client whose first segment was lost repeats everything within its first time-outs; who says
+// the same after that has a connection that we do not know.
+constexpr Tick kPatience = to_ticks(std::chrono::seconds(3));
+constexpr Tick kMemory = to_ticks(std::chrono::minutes(2));
+
+}  // namespace
+
+void Worker::Splicer::no_flow(Worker::Work& w) {
+  const ServiceEntry& service = w_.snapshot_->services[w.service];
+  if (!service.configured || service.splice == nullptr) return w_.refuse(w, Drop::no_service);
+  const tcp::SegmentIn in = segment_in(w);
+  const tcp::Tuple tuple{w.f.source, service.vip, w.f.source_port, service.port};
+  const tcp::Hearing heard = tcp::listen(cookies_, tuple, in, service.splice->promise, w_.now_);
+  switch (heard.what) {
+    case tcp::Heard::answered:
+      return reply(w, heard.answer);
+    case tcp::Heard::silent:
+      return w_.consume(w.m);
+    case tcp::Heard::open:
+      return open(w, heard, in);
+    case tcp::Heard::stale:
+      return w_.refuse(w, Drop::no_flow);
+    case tcp::Heard::stranger:
+      return stranger(w);
+    case tcp::Heard::ignored:
+      return w_.drop(w.m, Drop::no_flow);
+  }
+}
+
+// The frame itself becomes the answer; nothing of it is left in there.
+void Worker::Splicer::reply(Worker::Work& w, const tcp::SegmentOut& o) {
+  wire::Segment s;
+  s.source = w.f.destination;
+  s.source_port = w.f.destination_port;
+  s.destination = w.f.source;
+  s.destination_port = w.f.source_port;
+  s.seq = o.seq.value;
+  s.ack = o.ack.value;
+  s.flags = o.flags;
+  s.window = o.window;
+  s.mss = o.mss;
+  s.window_scale = o.window_scale;
+  s.sack_permitted = o.sack_permitted;
+  s.timestamps = o.timestamps;
+  const size_t length = wire::build_segment(room(w.m), {}, s);
+  if (length == 0) return w_.drop(w.m, Drop::mbuf_exhausted);
+  set_length(w.m, length);
+  w_.n_.consumed.add();
+  w_.n_.splice_stateless_answers.add();
+  w_.originate(s.destination, w.m);
+}
+
+void Worker::Splicer::stranger(Worker::Work& w) {
+  const uint64_t hash = mix64(w.hash ^ 0x9e3779b97f4a7c15u);
+  Stranger& s = strangers_[hash % strangers_.size()];
+  const uint32_t tag = static_cast<uint32_t>(hash >> 32) | 1u;
+  const Tick age = w_.tick_ - s.first;
+  if (s.tag != tag || age > kMemory) {
+    s = {tag, w_.tick_};
+  } else if (age > kPatience) {
+    s = {};
+    return w_.refuse(w, Drop::no_flow);
+  }
+  w_.drop(w.m, Drop::no_flow);
+}
+
+void Worker::Splicer::open(Worker::Work& w, const tcp::Hearing& heard, const tcp::SegmentIn& in) {
+  flow::FlowId id = w_.table_.allocate();
+  if (id == flow::kNoFlow && w_.evict()) id = w_.table_.allocate();
+  if (id == flow::kNoFlow) return w_.drop(w.m, Drop::flow_table_full);
+  flow::Record& r = w_.table_.at(id);
+  r.client = w.f.source;
+  r.client_port = w.f.source_port;
+  r.service = w.service;
+  r.backend = 0;
+  r.state = tcp::Track::head;
+  r.flags = flow::unbound | flow::spliced;
+  r.reason = static_cast<uint8_t>(affinity::Reason::no_backend);
+  r.edges = {in.ack, in.seq};
+  r.last_seen = r.created = w_.tick_;
+  r.client_hop = 0;
+  r.hop_stamp = 0;
+  current_ = id;
+  const SpliceEntry& entry = *w_.snapshot_->services[w.service].splice;
+  if (!tcp::start(splice_, flows_[id], heard.offer, entry.promise, in)) {
+    w_.table_.release(id);
+    return w_.drop(w.m, Drop::held_full);
+  }
+  pool_.at(flows_[id].work).flow = id;
+  r.protocol = IPPROTO_TCP;
+  if (!w_.table_.insert(id)) {
+    splice_.end(flows_[id]);
+    w_.table_.release(id);
+    return w_.drop(w.m, Drop::flow_table_full);
+  }
+  w_.wheel_.arm(id, w_.tick_ + w_.timeout_of(r));
+  w_.stats_.services[w.service].connections_total.add();
+  w_.stats_.services[w.service].connections_active.add();
+  w_.n_.flows_created.add();
+  collect(w, id, in);
+}
+
+}  // namespace limpet::dataplane

@@ -1,0 +1,246 @@
+// Mode splice through a whole worker: the handshake without memory, the head, the backend's
+// handshake with the client's own numbers, the relay, the next backend, limpet's own answers.
+#include "session.h"
+
+namespace limpet::worker_test {
+namespace {
+
+using tcp::Track;
+
+std::string spliced() {
+  return with(with(kTwoArms, R"({ name = "web"; vip)", R"({ name = "web"; mode = "splice"; vip)"),
+              R"(connect = "5s")", R"(connect = "1s")");
+}
+
+const Bytes kRequest = bytes_of("GET / HTTP/1.1\r\nHost: a\r\n\r\n");  // 27 octets: 1001 to 1027
+
+class SpliceTest : public testing::Test {
+ protected:
+  SpliceTest()
+      : rig([] {
+          Rig::Setup s;
+          s.config = spliced();
+          return s;
+        }()) {}
+
+  Bytes client(const Tcp& t) {
+    return tcp_frame(rig.to_us(kClient), {.from = kClient, .to = kVip4}, 40000, 80, t);
+  }
+  Seen only(const std::vector<Left>& out, uint16_t port) {
+    EXPECT_EQ(out.size(), 1u) << rig.drop_list();
+    if (out.empty()) return {};
+    EXPECT_EQ(out[0].port, port);
+    const Seen s = look(out[0].frame);
+    EXPECT_TRUE(s.sums_right);
+    return s;
+  }
+  // SYN and SYN-ACK: our number is in isn.
+  void greet(uint32_t a = 1000) {
+    const Seen s = only(
+        rig.send(kFront, client({.flags = kSyn, .seq = a, .options = {2, 4, 5, 0xb4, 4, 2, 1, 1}})),
+        kFront);
+    EXPECT_EQ(s.flags, kSyn | kAck);
+    EXPECT_EQ(s.ack, a + 1);
+    isn = s.seq;
+  }
+  // The whole way to an established splice; the backend's first number is 7000.
+  void establish() {
+    greet();
+    const Seen syn = only(
+        rig.send(kFront,
+                 client({.flags = kAck | kPsh, .seq = 1001, .ack = isn + 1, .data = kRequest})),
+        kBack);
+    backend = syn.to;
+    source_port = syn.from_port;
+    const auto out = rig.send(
+        kBack,
+        from_backend({.flags = kSyn | kAck, .seq = 7000, .ack = 1001, .options = {2, 4, 5, 0xb4}}));
+    const Seen head = only(out, kBack);
+    EXPECT_EQ(head.data, kRequest);
+    EXPECT_EQ(head.seq, 1001u);
+    EXPECT_EQ(head.ack, 7001u);
+  }
+  Bytes from_backend(const Tcp& t) {
+    return tcp_frame(rig.to_us(backend), {.from = backend, .to = kSource4}, 8080, source_port, t);
+  }
+
+  const IpAddress kClient = ip("10.1.0.2");
+  Rig rig;
+  uint32_t isn = 0;
+  IpAddress backend;
+  uint16_t source_port = 0;
+};
+
+TEST_F(SpliceTest, a_syn_costs_no_memory) {
+  for (int i = 0; i < 100; ++i) greet(static_cast<uint32_t>(1000 + i));
+  EXPECT_EQ(rig.flows(), 0u);
+}
+
+TEST_F(SpliceTest, the_ack_of_the_handshake_costs_none_either) {
+  greet();
+  EXPECT_TRUE(nothing(rig.send(kFront, client({.flags = kAck, .seq = 1001, .ack = isn + 1}))));
+  EXPECT_EQ(rig.flows(), 0u);
+  EXPECT_EQ(rig.drops(), 0u);
+}
+
+TEST_F(SpliceTest, a_port_check_is_closed_politely) {
+  greet();
+  const Seen s =
+      only(rig.send(kFront, client({.flags = kFin | kAck, .seq = 1001, .ack = isn + 1})), kFront);
+  EXPECT_EQ(s.flags, kFin | kAck);
+  EXPECT_EQ(s.ack, 1002u);
+  EXPECT_EQ(rig.flows(), 0u);
+}
+
+TEST_F(SpliceTest, data_without_our_cookie_is_not_answered_until_it_persists) {
+  const Bytes f = client({.flags = kAck, .seq = 1001, .ack = 12345, .data = kRequest});
+  EXPECT_TRUE(nothing(rig.send(kFront, f)));
+  rig.pass(1s);
+  EXPECT_TRUE(nothing(rig.send(kFront, f)));
+  rig.pass(3s);
+  EXPECT_EQ(only(rig.send(kFront, f), kFront).flags, kRst);
+  EXPECT_EQ(rig.flows(), 0u);
+}
+
+TEST_F(SpliceTest, the_backend_is_opened_with_the_client_s_number_and_gets_its_head) {
+  establish();
+  EXPECT_EQ(rig.only_flow().state, Track::established);
+  // The response in the numbers that the client was promised.
+  const Seen down =
+      only(rig.send(kBack, from_backend({.flags = kAck | kPsh,
+                                         .seq = 7001,
+                                         .ack = 1028,
+                                         .data = bytes_of("HTTP/1.1 200 OK\r\n\r\n")})),
+           kFront);
+  EXPECT_EQ(down.seq, isn + 1);
+  EXPECT_EQ(down.ack, 1028u);
+  EXPECT_EQ(down.data, bytes_of("HTTP/1.1 200 OK\r\n\r\n"));
+  const Seen up = only(
+      rig.send(kFront, client({.flags = kAck, .seq = 1028, .ack = isn + 20, .data = pattern(50)})),
+      kBack);
+  EXPECT_EQ(up.seq, 1028u);
+  EXPECT_EQ(up.ack, 7020u);
+  EXPECT_EQ(up.data, pattern(50));
+}
+
+TEST_F(SpliceTest, a_head_in_two_segments_the_second_first) {
+  greet();
+  const Bytes first(kRequest.begin(), kRequest.begin() + 10),
+      rest(kRequest.begin() + 10, kRequest.end());
+  EXPECT_TRUE(nothing(
+      rig.send(kFront, client({.flags = kAck, .seq = 1011, .ack = isn + 1, .data = rest}))));
+  EXPECT_EQ(rig.flows(), 0u) << "its number proves nothing";
+  // A short piece is acknowledged at once: its sender may wait for that (Nagle).
+  const Seen ack =
+      only(rig.send(kFront, client({.flags = kAck, .seq = 1001, .ack = isn + 1, .data = first})),
+           kFront);
+  EXPECT_EQ(ack.ack, 1011u);
+  EXPECT_EQ(rig.only_flow().state, Track::head);
+  const Seen syn = only(
+      rig.send(kFront, client({.flags = kAck, .seq = 1011, .ack = isn + 1, .data = rest})), kBack);
+  EXPECT_EQ(syn.flags, kSyn);
+  EXPECT_EQ(syn.seq, 1000u);
+  EXPECT_EQ(rig.only_flow().state, Track::connecting);
+}
+
+TEST_F(SpliceTest, what_is_no_request_is_answered_with_400) {
+  greet();
+  const auto out = rig.send(
+      kFront,
+      client({.flags = kAck, .seq = 1001, .ack = isn + 1, .data = bytes_of("\x16\x03\x01 hello")}));
+  std::string said;
+  for (const Left& l : out) {
+    const Bytes d = look(l.frame).data;
+    said.append(d.begin(), d.end());
+  }
+  EXPECT_EQ(said.substr(0, 24), "HTTP/1.1 400 Bad Request");
+  EXPECT_EQ(rig.sum(&dataplane::WorkerCounters::splice_bad_heads), 1u);
+}
+
+TEST_F(SpliceTest, a_backend_that_refuses_is_passed_over_until_nobody_is_left) {
+  greet();
+  std::set<IpAddress> tried;
+  auto out =
+      rig.send(kFront, client({.flags = kAck, .seq = 1001, .ack = isn + 1, .data = kRequest}));
+  for (int i = 0; i < 4; ++i) {
+    const Seen syn = only(out, kBack);
+    ASSERT_EQ(syn.flags, kSyn);
+    EXPECT_TRUE(tried.insert(syn.to).second);
+    backend = syn.to;
+    source_port = syn.from_port;
+    out = rig.send(kBack, from_backend({.flags = kRst | kAck, .seq = 0, .ack = 1001}));
+  }
+  std::string said;
+  uint8_t flags = 0;
+  for (const Left& l : out) {
+    const Seen s = look(l.frame);
+    if (l.port != kFront) continue;
+    flags |= s.flags;
+    said.append(s.data.begin(), s.data.end());
+  }
+  EXPECT_EQ(said.substr(0, 32), "HTTP/1.1 503 Service Unavailable");
+  EXPECT_NE(flags & kFin, 0);
+  EXPECT_EQ(rig.only_flow().state, Track::answering);
+}
+
+TEST_F(SpliceTest, a_silent_backend_is_asked_again_and_then_left) {
+  greet();
+  const Seen syn =
+      only(rig.send(kFront, client({.flags = kAck, .seq = 1001, .ack = isn + 1, .data = kRequest})),
+           kBack);
+  rig.pass(300ms);
+  std::vector<Left> again = rig.take();
+  unsigned syns = 0, acks = 0;
+  for (const Left& l : again) {
+    const Seen s = look(l.frame);
+    syns += l.port == kBack && s.flags == kSyn && s.to == syn.to ? 1 : 0;
+    acks += l.port == kFront ? 1 : 0;
+  }
+  EXPECT_EQ(syns, 1u);
+  EXPECT_EQ(acks, 1u) << "what is withheld longer than 20 ms is acknowledged";
+  rig.pass(900ms);
+  std::set<IpAddress> to;
+  for (const Left& l : rig.take())
+    if (l.port == kBack) to.insert(look(l.frame).to);
+  EXPECT_GE(to.size(), 2u);
+}
+
+TEST_F(SpliceTest, a_dead_backend_s_client_is_reset_at_the_exact_number) {
+  establish();
+  rig.down(rig.backend_at(backend, 8080));
+  rig.pass(10ms);
+  bool client_told = false, backend_told = false;
+  for (const Left& l : rig.take()) {
+    const Seen s = look(l.frame);
+    if (s.flags != kRst) continue;
+    if (l.port == kFront) client_told = s.seq == isn + 1;
+    if (l.port == kBack) backend_told = s.seq == 1001;
+  }
+  EXPECT_TRUE(client_told);
+  EXPECT_TRUE(backend_told);
+}
+
+TEST_F(SpliceTest, both_fins_end_it) {
+  establish();
+  rig.send(kFront, client({.flags = kFin | kAck, .seq = 1028, .ack = isn + 1}));
+  EXPECT_EQ(rig.only_flow().state, Track::fin_client);
+  rig.send(kBack, from_backend({.flags = kFin | kAck, .seq = 7001, .ack = 1029}));
+  EXPECT_EQ(rig.only_flow().state, Track::time_wait);
+  rig.pass(3s);
+  EXPECT_EQ(rig.flows(), 0u);
+}
+
+TEST_F(SpliceTest, a_slow_head_is_answered_with_408) {
+  greet();
+  rig.send(kFront, client({.flags = kAck, .seq = 1001, .ack = isn + 1, .data = bytes_of("GET")}));
+  rig.pass(11s);
+  std::string said;
+  for (const Left& l : rig.take()) {
+    const Bytes d = look(l.frame).data;
+    said.append(d.begin(), d.end());
+  }
+  EXPECT_NE(said.find("408 Request Timeout"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace limpet::worker_test
