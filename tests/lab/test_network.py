@@ -154,7 +154,7 @@ def path_mtu(ns, destination):
     return int(text.split(" mtu ")[1].split()[0]) if " mtu " in text else None
 
 
-@cases()
+@cases(workers=(1, 2))
 def test_path_mtu_discovery_towards_clients(lab):
     """backend -> limpet -> router -> (1300) -> client: the backend hears of it and the transfer ends well."""
     path = lab.random_file(3)
@@ -173,7 +173,7 @@ def test_path_mtu_discovery_towards_clients(lab):
         assert learned == 1300, f"IPv{family}: the backend's path MTU is {learned}"
 
 
-@cases()
+@cases(workers=(1, 2))
 def test_path_mtu_discovery_towards_backends(lab):
     """client -> limpet -> router -> (1300) -> backend: the client hears of it."""
     router, far = add_router(lab, "back", 1300, ["10.3.0.2/24", "fd00:3::2/64"])
@@ -226,7 +226,7 @@ def test_limpet_s_own_smaller_port_reports_itself(lab):
 
 # --- TIME_WAIT ------------------------------------------------------------------------------------
 
-@cases(workers=(1, 2))
+@cases(workers=(1, 2, 4))
 def test_few_ports_reused_early_meet_time_wait_and_still_connect(lab):
     """nginx closes first, so TIME_WAIT is at the backend; 40 ports an endpoint come round within seconds."""
     model = lab.model()
