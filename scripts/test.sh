@@ -28,7 +28,15 @@ done
 ((${#groups[@]})) || groups=(unit worker sim bench lab asan thread fuzz mutate)
 
 results=$(mktemp)
-trap 'rm -f "$results"' EXIT
+# What test programs that were killed left in the EAL's runtime directories, 3.3 MB each.
+sweep() {
+  local dir
+  for dir in {/var/run,"${XDG_RUNTIME_DIR:-/tmp}"}/dpdk/limpet_{worker,bench,port,control}_*; do
+    [[ -d $dir && ${dir##*_} =~ ^[0-9]+$ && ! -e /proc/${dir##*_} ]] || continue
+    rm -rf "$dir" || true  # another user's
+  done
+}
+trap 'rm -f "$results"; sweep' EXIT
 started=$SECONDS
 
 # Runs a group's commands: their PASS, FAIL and SKIP lines are the results. A command that fails

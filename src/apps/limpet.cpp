@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "eal_check.h"
 #include "limpet/base/log.h"
 #include "limpet/config/check.h"
 #include "limpet/config/load.h"
@@ -209,12 +210,16 @@ int start(const std::vector<std::string>& words) {
     fmt::print("limpet {}, {}\n", LIMPET_VERSION, port::Eal::dpdk_version());
     return kOk;
   }
-  if (!options.check.empty()) return config::check_file(options.check, stdout, stderr);
+  const auto further = [&](const config::Document& document) {
+    return apps::check_eal(document, line.eal);
+  };
+  if (!options.check.empty()) return config::check_file(options.check, stdout, stderr, further);
   if (options.config.empty())
     return complain(kUsage, "no configuration: limpet --config FILE, or limpet --help for more");
 
   log_set_level(kLevels.at(options.log_level));
   config::Loaded loaded = config::load_file(options.config);
+  if (loaded.ok()) loaded.problems = further(loaded.document);
   for (const config::Problem& problem : loaded.problems)
     fmt::print(stderr, "{}\n", problem.to_string());
   if (!loaded.ok()) return kUsage;

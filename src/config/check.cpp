@@ -13,8 +13,9 @@ std::string counted(size_t n, std::string_view what) {
 
 }  // namespace
 
-int check_file(const std::string& path, std::FILE* out, std::FILE* err) {
-  const Loaded loaded = load_file(path);
+int check_file(const std::string& path, std::FILE* out, std::FILE* err, const Further& further) {
+  Loaded loaded = load_file(path);
+  if (loaded.ok() && further) loaded.problems = further(loaded.document);
   for (const Problem& problem : loaded.problems) fmt::print(err, "{}\n", problem.to_string());
   if (!loaded.ok()) return 2;
   size_t backends = 0;

@@ -180,6 +180,15 @@ Token Lexer::next() {
   return take(TokenKind::garbage, 1);
 }
 
+bool string_has_zero(std::string_view token) {
+  for (size_t i = 0; i + 1 < token.size(); ++i) {
+    if (token[i] != '\\') continue;
+    if ((token[i + 1] | 0x20) == 'x' && token.substr(i + 2, 2) == "00") return true;
+    ++i;  // an escaped backslash begins no other escape
+  }
+  return false;
+}
+
 bool literal_is_wrapped(std::string_view literal) {
   const bool wide = !literal.empty() && literal.back() == 'L';
   while (!literal.empty() && literal.back() == 'L') literal.remove_suffix(1);

@@ -62,4 +62,8 @@ class Lexer {
 // without the suffix L, beyond 64 bits with it.
 bool literal_is_wrapped(std::string_view literal);
 
+// Whether a string token has the escape of a zero byte (\x00): libconfig ends the string there, and
+// what stands behind is lost.
+bool string_has_zero(std::string_view token);
+
 }  // namespace limpet::config

@@ -98,8 +98,10 @@ Port read_port(const Node& node, Draft& draft) {
   check_names(node, {{"name", "device", "addresses", "mtu"}, {}}, report);
   if (const Node* name = require(node, "name", "the name of the port", report))
     port.name = read_name(*name, report).value_or("");
-  if (const Node* device = require(node, "device", kDeviceExpected, report))
+  if (const Node* device = require(node, "device", kDeviceExpected, report)) {
+    port.device_place = {device->file, device->line};
     port.device = read_device(*device, report).value_or("");
+  }
   if (const Node* mtu = node.find("mtu"))
     if (const auto bytes = read_integer(*mtu, 1280, 9600, report))
       port.mtu = static_cast<uint16_t>(*bytes);

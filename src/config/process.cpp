@@ -46,7 +46,10 @@ void read_process(Draft& draft) {
               {{"eal", "poll", "capacity", "ports", "routes", "pools", "services", "cookie_keys"},
                {"stores", "metrics"}},
               draft.report);
-  if (const Node* eal = root.find("eal")) read_eal(*eal, draft);
+  if (const Node* eal = root.find("eal")) {
+    draft.document.eal_place = {eal->file, eal->line};
+    read_eal(*eal, draft);
+  }
   if (const Node* poll = root.find("poll"))
     if (const auto word = read_word(*poll, {"spin", "adaptive"}, {}, draft.report))
       draft.document.poll = *word == 0 ? Poll::spin : Poll::adaptive;

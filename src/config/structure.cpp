@@ -129,7 +129,15 @@ bool Structure::begin_value(const Token& token, Origin at) {
     source_.wrapped.emplace(path, std::string(token.text));
   joinable_ = token.kind == TokenKind::string;
   state_ = in_group() ? State::after_setting : State::after_element;
-  return true;
+  value_ = std::move(path);
+  return !joinable_ || check_string(token, at);
+}
+
+bool Structure::check_string(const Token& token, Origin at) {
+  if (!string_has_zero(token.text)) return true;
+  return fail(
+      at, value_,
+      fmt::format("zero byte in {}; expected no escape \\x00 in a string", describe(token)));
 }
 
 bool Structure::close(const Token& token, Origin at) {
@@ -145,7 +153,7 @@ bool Structure::feed(const Token& token, uint32_t file) {
   const bool joins = joinable_ && token.kind == TokenKind::string;
   switch (state_) {
     case State::after_setting:
-      if (joins) return true;
+      if (joins) return check_string(token, at);
       joinable_ = false;
       if (token.kind == TokenKind::semicolon || token.kind == TokenKind::comma) {
         state_ = State::name;
@@ -165,7 +173,7 @@ bool Structure::feed(const Token& token, uint32_t file) {
       state_ = State::value;
       return true;
     case State::after_element:
-      if (joins) return true;
+      if (joins) return check_string(token, at);
       joinable_ = false;
       if (token.kind == TokenKind::comma) {
         state_ = State::element;

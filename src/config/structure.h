@@ -33,6 +33,7 @@ class Structure {
   bool at_root() const { return frames_.size() == 1; }
   bool begin_name(const Token& token, Origin at);
   bool begin_value(const Token& token, Origin at);
+  bool check_string(const Token& token, Origin at);
   bool close(const Token& token, Origin at);
   bool unexpected(const Token& token, Origin at, const std::string& expected);
   bool fail(Origin at, std::string path, std::string text);
@@ -45,6 +46,7 @@ class Structure {
   State state_ = State::name;
   std::string setting_;    // path of the setting whose value comes
   bool joinable_ = false;  // the last token was a string, which a neighbour continues
+  std::string value_;      // path of that string
 };
 
 // A token for a message: quoted, printable, not too long.

@@ -114,11 +114,19 @@ struct Parsed {
   }
 };
 
+constexpr std::string_view kUnknown = " is no option of DPDK's EAL";
+
 std::string unknown(std::string_view word) {
+  return fmt::format("'{}'{}", word, kUnknown);
+}
+
+// For whoever confuses limpet's options with those of the EAL.
+std::string with_cure(std::string_view where, const std::string& error) {
   return fmt::format(
-      "'{}' is no option of DPDK's EAL; `limpet --help --` lists them, and limpet's own options "
-      "stand after --",
-      word);
+      "{}: {}{}", where, error,
+      error.ends_with(kUnknown)
+          ? "; `limpet --help --` lists them, and limpet's own options stand after --"
+          : "");
 }
 
 // One option at words[at], or an error.
@@ -222,13 +230,18 @@ CommandLine split_command_line(std::span<const std::string> arguments) {
   return line;
 }
 
+Status check_eal_arguments(const std::vector<std::string>& words) {
+  const auto parsed = parse(words);
+  if (!parsed.ok()) return Error{parsed.error()};
+  return Ok{};
+}
+
 Result<std::vector<std::string>> merge_eal_arguments(const std::vector<std::string>& configured,
                                                      const std::vector<std::string>& given) {
   const auto from_file = parse(configured);
-  if (!from_file.ok())
-    return Error{fmt::format("in `eal` of the configuration: {}", from_file.error())};
+  if (!from_file.ok()) return Error{with_cure("in `eal` of the configuration", from_file.error())};
   const auto from_line = parse(given);
-  if (!from_line.ok()) return Error{fmt::format("on the command line: {}", from_line.error())};
+  if (!from_line.ok()) return Error{with_cure("on the command line", from_line.error())};
 
   std::vector<std::string> merged;
   for (const Parsed& c : *from_file) {

@@ -27,7 +27,7 @@ def test_8_transfers_at_once_arrive_whole(lab):
     assert sums == [[wanted]] * 8, sums
 
 
-@cases(workers=(1, 2))
+@cases(workers=(1, 2, 4))
 def test_20_megabytes_each_way_at_1_percent_loss_cubic(lab):
     lossy(lab, "cubic", 10)
 
@@ -42,7 +42,7 @@ def test_20_megabytes_each_way_at_1_percent_loss_bbr(lab):
     lossy(lab, "bbr", 10)
 
 
-@cases(workers=(1, 2))
+@cases(workers=(1, 2, 4))
 def test_20_megabytes_each_way_at_5_percent_loss_bbr(lab):
     lossy(lab, "bbr", 50)
 

@@ -88,6 +88,44 @@ def test_somebody_else_with_a_vip_is_named_once_and_not_believed(lab):
     assert lab.clients("http", "--clients", 4, "--connections", 2, "--gap", 0.05).home() == home
 
 
+TAGGED = r"""
+import json, socket, struct, sys, time
+# argv: address of the sender, VIP, MAC of limpet's port. Pings that are right but for their VLAN tags, at last
+# one that is right; prints the answers' sequence numbers.
+def checksum(data):
+    total = sum(struct.unpack(f">{len(data) // 2}H", data))
+    while total >> 16: total = (total & 0xffff) + (total >> 16)
+    return struct.pack(">H", total ^ 0xffff)
+sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+sock.bind(("c0", 0x800))
+sock.settimeout(0.2)
+for number, tag in enumerate((b"\x81\0\0\x0a", b"\x88\xa8\0\x0a", b"")):
+    icmp = struct.pack(">BBHHH", 8, 0, 0, 0x1234, number) + bytes(range(56))
+    icmp = icmp[:2] + checksum(icmp) + icmp[4:]
+    ip = struct.pack(">BBHHHBBH", 0x45, 0, 20 + len(icmp), 1, 0, 64, 1, 0) + b"".join(map(socket.inet_aton, sys.argv[1:3]))
+    ip = ip[:10] + checksum(ip) + ip[12:]
+    sock.send(bytes.fromhex(sys.argv[3].replace(":", "")) + sock.getsockname()[4] + tag + b"\x08\0" + ip + icmp)
+answered, until = [], time.monotonic() + 1
+while time.monotonic() < until:
+    try: frame = sock.recv(2048)
+    except TimeoutError: continue
+    if frame[23] == 1 and frame[34:36] == b"\0\0" and frame[38:40] == b"\x12\x34":
+        answered.append(frame[41])
+print(json.dumps(answered))
+"""
+
+
+@cases(may_drop=("vlan_unsupported",))
+def test_frames_with_a_vlan_tag_end_in_a_named_drop(lab):
+    """The kernel takes the tag off and tells of it beside the frame, so it is easily lost on an af_packet port."""
+    lab.run("client", "ping", "-c", 1, "-W", 2, "-I", "10.1.0.7", VIPS[4])
+    mac = lab.show("ports", "front")[0]["mac"]
+    before = lab.drops()["vlan_unsupported"]
+    assert lab.python("client", TAGGED, "10.1.0.7", VIPS[4], mac) == [2]
+    eventually(lambda: lab.drops()["vlan_unsupported"] == before + 2, 3)
+    assert {d["port"] for d in lab.show("drops", "vlan_unsupported") if d["packets"]} == {"front"}
+
+
 # --- path MTU -------------------------------------------------------------------------------------
 
 TRANSFER = r"""
@@ -154,7 +192,7 @@ def path_mtu(ns, destination):
     return int(text.split(" mtu ")[1].split()[0]) if " mtu " in text else None
 
 
-@cases()
+@cases(workers=(1, 2))
 def test_path_mtu_discovery_towards_clients(lab):
     """backend -> limpet -> router -> (1300) -> client: the backend hears of it and the transfer ends well."""
     path = lab.random_file(3)
@@ -173,7 +211,7 @@ def test_path_mtu_discovery_towards_clients(lab):
         assert learned == 1300, f"IPv{family}: the backend's path MTU is {learned}"
 
 
-@cases()
+@cases(workers=(1, 2))
 def test_path_mtu_discovery_towards_backends(lab):
     """client -> limpet -> router -> (1300) -> backend: the client hears of it."""
     router, far = add_router(lab, "back", 1300, ["10.3.0.2/24", "fd00:3::2/64"])
@@ -226,7 +264,7 @@ def test_limpet_s_own_smaller_port_reports_itself(lab):
 
 # --- TIME_WAIT ------------------------------------------------------------------------------------
 
-@cases(workers=(1, 2))
+@cases(workers=(1, 2, 4))
 def test_few_ports_reused_early_meet_time_wait_and_still_connect(lab):
     """nginx closes first, so TIME_WAIT is at the backend; 40 ports an endpoint come round within seconds."""
     model = lab.model()

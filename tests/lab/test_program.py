@@ -53,6 +53,21 @@ def test_a_bad_configuration_ends_with_2_and_file_and_line(lab):
 
 
 @cases(start=False)
+def test_eal_arguments_that_cannot_start_end_with_2_and_file_and_line(lab):
+    path = lab.state / "limpet.cfg"
+    option = lab.model()
+    option["eal"].append("--bogus")
+    device = lab.model()
+    device["ports"][1]["device"] = "net_af_packet7"
+    for model, setting, word in ((option, "eal", "--bogus"), (device, "ports[1].device", "net_af_packet7")):
+        lab.write_config(model)
+        for args in (["--check", path], ["--config", path]):
+            code, text = start(lab, None, *args)
+            assert code == 2 and "expected" in text and word in text, (code, text)
+            assert re.match(rf"{re.escape(str(path))}:\d+: {re.escape(setting)}: ", text), text
+
+
+@cases(start=False)
 def test_limpetctl_without_a_daemon_ends_with_3(lab):
     done = lab.ctl("show", "services", check=False)
     assert done.returncode == 3 and done.stderr, (done.returncode, done.stderr)

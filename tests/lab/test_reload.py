@@ -15,7 +15,7 @@ def pools_of(model, names):
     return [p for p in model["pools"] if p["name"] in names]
 
 
-@cases(workers=(1, 2))
+@cases(workers=(1, 2, 4))
 def test_reload_under_load_fails_no_request_and_moves_nobody(lab):
     running = loads(lab)
     time.sleep(1)
@@ -79,7 +79,7 @@ def strip(services):
     return [{n: s[n] for n in names} for s in services]
 
 
-@cases(backends=5)
+@cases(workers=(1, 2), backends=5)
 def test_a_backend_is_added_and_removed_by_reload(lab):
     """Existing flows stay; of the new connections about the share of the newcomer moves to it."""
     model = lab.model()

@@ -7,27 +7,18 @@
 
 #include <cstdio>
 #include <cstdlib>
-#include <filesystem>
 #include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "limpet/port/eal.h"
+#include "runtime_dir.h"
 
 namespace limpet::port {
 
 inline std::string file_prefix_of(pid_t process) {
   return "limpet_port_" + std::to_string(process);
-}
-
-// What an EAL leaves behind.
-inline void remove_runtime_dir(pid_t process) {
-  const char* user = std::getenv("XDG_RUNTIME_DIR");
-  for (const std::string base : {"/var/run", user == nullptr ? "/tmp" : user}) {
-    std::error_code none;
-    std::filesystem::remove_all(base + "/dpdk/" + file_prefix_of(process), none);
-  }
 }
 
 // Runs `body` with gtest's assertions in a child process; they fail this test.
@@ -42,7 +33,7 @@ inline void in_child(const std::function<void()>& body) {
   }
   int status = 0;
   ASSERT_EQ(waitpid(child, &status, 0), child);
-  remove_runtime_dir(child);
+  remove_runtime_dir(file_prefix_of(child));
   EXPECT_TRUE(WIFEXITED(status)) << "signal " << WTERMSIG(status);
   EXPECT_EQ(WEXITSTATUS(status), 0);
 }

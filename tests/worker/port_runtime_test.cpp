@@ -236,7 +236,7 @@ TEST(Eal, TellsWhoUsesTheFilePrefix) {
   });
   close(done[1]);
   waitpid(first, nullptr, 0);
-  remove_runtime_dir(getpid());
+  remove_runtime_dir(file_prefix_of(getpid()));
 }
 
 TEST(Eal, KnowsItsLcoresAndDevices) {

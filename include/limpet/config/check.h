@@ -2,12 +2,19 @@
 #pragma once
 
 #include <cstdio>
+#include <functional>
 #include <string>
+#include <vector>
+
+#include "limpet/config/load.h"
 
 namespace limpet::config {
 
 // Every problem on a line of its own to `err` and 2; or "FILE: ok (2 ports, 3 pools, 4 services,
-// 9 backends)" to `out` and 0.
-int check_file(const std::string& path, std::FILE* out, std::FILE* err);
+// 9 backends)" to `out` and 0. `further` is asked about a document without problems: what somebody
+// else knows of it.
+using Further = std::function<std::vector<Problem>(const Document&)>;
+int check_file(const std::string& path, std::FILE* out, std::FILE* err,
+               const Further& further = {});
 
 }  // namespace limpet::config

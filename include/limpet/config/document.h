@@ -34,6 +34,11 @@ constexpr uint32_t kMaxServices = 4096;
 constexpr uint32_t kMaxNameLength = 63;         // names: letters, digits, '_', '-' and '.'
 constexpr uint32_t kMaxUnavailableBody = 4096;  // bytes of a 503, all of it sent at once
 
+struct Place {  // of a setting, for messages about it from outside `config`
+  std::string file;
+  int line = 0;  // 0: not set
+};
+
 struct Capacity {                 // per process, shared out over the workers
   uint32_t flows = 1000000;       // 1024 .. 2^27
   uint32_t held_packets = 16384;  // 64 .. 2^20
@@ -46,6 +51,7 @@ struct Port {
   std::vector<Prefix> addresses;  // host bits kept: address and the on-link network in one
   uint16_t mtu = 1500;            // bytes of IP, 1280 .. 9600
   int line = 0;
+  Place device_place;
 };
 
 struct Route {
@@ -142,6 +148,7 @@ struct Service {
 struct Document {
   std::string file;
   std::vector<std::string> eal;
+  Place eal_place;
   Poll poll = Poll::adaptive;
   Capacity capacity;
   std::vector<Port> ports;

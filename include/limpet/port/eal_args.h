@@ -34,6 +34,9 @@ CommandLine split_command_line(std::span<const std::string> arguments);
 Result<std::vector<std::string>> merge_eal_arguments(const std::vector<std::string>& configured,
                                                      const std::vector<std::string>& given);
 
+// The same errors for one list alone, without a word on where it stands.
+Status check_eal_arguments(const std::vector<std::string>& words);
+
 // Looking into merged arguments; the last occurrence counts, as in the EAL.
 std::string file_prefix(const std::vector<std::string>& eal);  // "rte" when not given
 bool has_option(const std::vector<std::string>& eal, std::string_view name);  // "no-huge", "a"

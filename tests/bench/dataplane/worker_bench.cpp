@@ -16,6 +16,7 @@
 
 #include "bench.h"
 #include "resets_bench.h"
+#include "runtime_dir.h"
 
 namespace limpet::worker_test {
 namespace {
@@ -151,17 +152,11 @@ int main(int argc, char** argv) {
   sched_getaffinity(0, sizeof allowed, &allowed);
   int cpu = 0;
   while (cpu + 1 < CPU_SETSIZE && !CPU_ISSET(cpu, &allowed)) ++cpu;
-  std::vector<std::string> words = {argv[0],
-                                    "--no-huge",
-                                    "--no-pci",
-                                    "--no-telemetry",
-                                    "-m",
-                                    "256",
-                                    "-l",
-                                    std::to_string(cpu),
-                                    "--log-level=*:error",
-                                    "--file-prefix",
-                                    fmt::format("limpet_bench_{}", getpid())};
+  const std::string prefix = fmt::format("limpet_bench_{}", getpid());
+  std::vector<std::string> words = {
+      argv[0], "--no-huge", "--no-pci",          "--no-telemetry",      "-m",
+      "256",   "-l",        std::to_string(cpu), "--log-level=*:error", "--file-prefix",
+      prefix};
   std::vector<char*> arguments;
   for (std::string& w : words) arguments.push_back(w.data());
   if (rte_eal_init(static_cast<int>(arguments.size()), arguments.data()) < 0) return 1;
@@ -171,5 +166,6 @@ int main(int argc, char** argv) {
   benchmark::RunSpecifiedBenchmarks();
   limpet::worker_test::release_established();
   rte_eal_cleanup();
+  limpet::remove_runtime_dir(prefix);
   return 0;
 }

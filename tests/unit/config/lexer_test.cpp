@@ -79,6 +79,14 @@ TEST(Lexer, knows_an_include_at_the_start_of_a_line_only) {
   EXPECT_EQ(tokens("@include \"x\n\"")[0].kind, TokenKind::open_string);
 }
 
+TEST(String, has_a_zero_byte_where_libconfig_reads_one) {
+  for (const char* text : {R"("\x00")", R"("a\X00b")", R"("\\\x00")", R"("\x01\x00")"})
+    EXPECT_TRUE(string_has_zero(text)) << text;
+  for (const char* text : {R"("")", R"("x00")", R"("\\x00")", R"("\x01")", R"("\x0")", R"("\x0g")",
+                           R"("\0")", R"("\")"})
+    EXPECT_FALSE(string_has_zero(text)) << text;
+}
+
 TEST(Literal, is_wrapped_beyond_32_bits_without_a_suffix) {
   for (const char* text :
        {"0", "2147483647", "-2147483648", "+2147483647", "0x7fffffff", "000001", "2147483648L",

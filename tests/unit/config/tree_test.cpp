@@ -63,6 +63,14 @@ TEST(Tree, marks_integers_that_libconfig_wraps) {
   EXPECT_EQ(root.find("c")->wrapped, "");
 }
 
+TEST(Source, refuses_a_zero_byte_in_a_string) {
+  EXPECT_EQ(problem(R"(a = "s\x00a";)"),
+            "t.cfg:1: a: zero byte in \"s\\x00a\"; expected no escape \\x00 in a string");
+  EXPECT_EQ(problem("a = ( 1, { b = [ \"x\",\n\"y\"\n\"\\x00\" ]; } );"),
+            "t.cfg:3: a[1].b[1]: zero byte in \"\\x00\"; expected no escape \\x00 in a string");
+  EXPECT_EQ(problem(R"(a = "s\\x00a";)"), "");
+}
+
 TEST(Source, says_where_the_syntax_breaks_and_what_was_expected) {
   EXPECT_EQ(problem("a 5;"), "t.cfg:1: a: syntax error at '5'; expected '='");
   EXPECT_EQ(problem("a = ;"), "t.cfg:1: a: syntax error at ';'; expected a value");

@@ -16,6 +16,7 @@
 #include "limpet/control/builder.h"
 #include "limpet/control/health.h"
 #include "sample.h"
+#include "tls_server.h"
 
 namespace limpet::control {
 namespace {
@@ -112,7 +113,8 @@ class ProberTest : public ::testing::Test {
   void SetUp() override { prober_ = Prober::create().value(); }
 
   Probe probe(config::HealthType type, uint16_t port, Duration timeout = 5s) {
-    Probe p;
+    static const Probe defaults;  // copied: GCC 12 takes what is built in place for uninitialized
+    Probe p = defaults;
     p.type = type;
     p.address = ip("127.0.0.1");
     p.port = port;
@@ -261,6 +263,65 @@ TEST_F(ProberTest, https_to_a_plain_server_fails) {
   const CheckResult r = check(probe(config::HealthType::https, server.port));
   EXPECT_FALSE(r.ok);
   EXPECT_NE(r.error, "");
+}
+
+TEST_F(ProberTest, https_200_passes) {
+  TlsServer server("200 OK");
+  const CheckResult r = check(probe(config::HealthType::https, server.port));
+  EXPECT_TRUE(r.ok) << r.error;
+  const auto& seen = server.stop();
+  ASSERT_EQ(seen.size(), 1u);
+  EXPECT_EQ(seen[0].request.substr(0, seen[0].request.find('\r')), "GET / HTTP/1.1");
+  EXPECT_EQ(seen[0].server_name, "") << "an address is no server name (RFC 6066, section 3)";
+}
+
+TEST_F(ProberTest, https_has_an_expected_status) {
+  TlsServer server("503 Maintenance");
+  Probe p = probe(config::HealthType::https, server.port);
+  p.expect = {{200, 204}, {404, 404}};
+  CheckResult r = check(p);
+  EXPECT_FALSE(r.ok);
+  EXPECT_EQ(r.error, "status 503, expected 200-204,404");
+  p.expect = {{503, 503}};
+  r = check(p);
+  EXPECT_TRUE(r.ok) << r.error;
+}
+
+TEST_F(ProberTest, verify_refuses_a_certificate_that_nobody_signed) {
+  TlsServer server("200 OK");
+  Probe p = probe(config::HealthType::https, server.port);
+  p.host = "www.example.org";
+  p.verify = true;
+  const CheckResult r = check(p);
+  EXPECT_FALSE(r.ok);
+  EXPECT_NE(r.error.find("self-signed certificate"), std::string::npos) << r.error;
+  p.verify = false;
+  EXPECT_TRUE(check(p).ok) << "what one check was told means nothing to the next";
+  p.verify = true;
+  EXPECT_FALSE(check(p).ok);
+  const auto& seen = server.stop();
+  ASSERT_EQ(seen.size(), 3u);
+  EXPECT_EQ(seen[0].request, "") << "nothing was said to a server that nobody vouches for";
+}
+
+TEST_F(ProberTest, host_is_the_tls_server_name_and_the_host_header) {
+  TlsServer server("200 OK");
+  Probe p = probe(config::HealthType::https, server.port);
+  p.uri = "/health?deep=1";
+  for (const char* host : {"www.example.org", "www.example.org:8443"}) {
+    p.host = host;
+    const CheckResult r = check(p);
+    EXPECT_TRUE(r.ok) << host << ": " << r.error;
+  }
+  const auto& seen = server.stop();
+  ASSERT_EQ(seen.size(), 2u);
+  for (const TlsServer::Seen& s : seen) {
+    EXPECT_EQ(s.server_name, "www.example.org") << "without a port";
+    EXPECT_EQ(s.request.substr(0, s.request.find('\r')), "GET /health?deep=1 HTTP/1.1");
+    EXPECT_EQ(s.request.find("127.0.0.1"), std::string::npos) << s.request;
+  }
+  EXPECT_NE(seen[0].request.find("\r\nHost: www.example.org\r\n"), std::string::npos);
+  EXPECT_NE(seen[1].request.find("\r\nHost: www.example.org:8443\r\n"), std::string::npos);
 }
 
 TEST_F(ProberTest, a_tcp_check_learns_what_the_stack_offers) {

@@ -1,0 +1,17 @@
+// What would stop the EAL or the ports in a configuration that is right otherwise. Neither
+// `config`, which knows no DPDK, nor `port`, which knows no file, can say it. Pure.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "limpet/config/load.h"
+
+namespace limpet::apps {
+
+// `given`: EAL arguments of the command line, which parse. A device that no --vdev creates is a
+// problem only when the file has EAL arguments; without, they are all to come on a command line.
+std::vector<config::Problem> check_eal(const config::Document& document,
+                                       const std::vector<std::string>& given);
+
+}  // namespace limpet::apps
