@@ -104,7 +104,7 @@ std::vector<dataplane::PortEntry> ports(const config::Document& d) {
 class Thread : public dataplane::Output {
  public:
   Thread(unsigned id, dataplane::Shared& shared, rte_mempool* pool, const flow::Toeplitz& toeplitz)
-      : stats(2, 64, 64), id_(id), pool_(pool), random_(id + 1) {
+      : stats(2, 64, 64), pool_(pool), random_(id + 1) {
     dataplane::WorkerSetup setup;
     setup.id = id;
     setup.shared = &shared;
@@ -221,7 +221,6 @@ class Thread : public dataplane::Output {
     }
   }
 
-  unsigned id_;
   rte_mempool* pool_;
   std::mt19937_64 random_;
   Instant now_{uint64_t{3600} * 1000000000u};

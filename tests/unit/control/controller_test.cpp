@@ -260,8 +260,9 @@ TEST_F(ControllerTest, the_operator_takes_a_backend_out_and_puts_it_back) {
     const json reply = ask({{"cmd", "backend"}, {"name", "web/s1"}, {"state", word}});
     ASSERT_EQ(reply["ok"], true) << reply;
     EXPECT_EQ(reply["data"]["admin"], word);
+    const balance::Admin wanted = admin;  // clang 14 cannot capture a structured binding
     for (auto& worker : workers_)
-      EXPECT_TRUE(eventually([&] { return worker->status(1).admin == admin; })) << word;
+      EXPECT_TRUE(eventually([&] { return worker->status(1).admin == wanted; })) << word;
     EXPECT_EQ(show("backends", {{"name", "web/s1"}})["backends"][0]["admin"], word);
     EXPECT_EQ(show("backends", {{"name", "web/s1"}})["backends"][0]["reason"], "operator: " + word);
   }

@@ -69,7 +69,9 @@ class TlsServer {
 
   void identify() {
     context_.reset(SSL_CTX_new(TLS_server_method()));
-    const std::unique_ptr<EVP_PKEY, Deleter<EVP_PKEY_free>> key(EVP_EC_gen("P-256"));
+    char curve[] = "P-256";  // the macro EVP_EC_gen() casts away a const
+    const std::unique_ptr<EVP_PKEY, Deleter<EVP_PKEY_free>> key(
+        EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", curve));
     const std::unique_ptr<X509, Deleter<X509_free>> certificate(X509_new());
     ASSERT_TRUE(context_ && key && certificate);
     X509_set_version(certificate.get(), X509_VERSION_3);
