@@ -153,6 +153,20 @@ void Worker::Splicer::relay(Worker::Work& w, flow::FlowId id, Side from, const t
   w_.send_by(hop, w.m, false);
 }
 
+// What a segment of the splice says, without its addresses.
+void Worker::Splicer::say(const tcp::SegmentOut& o, wire::Segment& s) {
+  s.seq = o.seq.value;
+  s.ack = o.ack.value;
+  s.flags = o.flags;
+  s.window = o.window;
+  s.mss = o.mss;
+  s.window_scale = o.window_scale;
+  s.sack_permitted = o.sack_permitted;
+  s.timestamps = o.timestamps;
+  s.sack = o.sack;
+  s.may_fragment = o.split;
+}
+
 // A segment of the splice's own making, to one end of current_.
 void Worker::Splicer::emit(Side to, const tcp::SegmentOut& o) {
   flow::Record& r = w_.table_.at(current_);
@@ -175,16 +189,7 @@ void Worker::Splicer::emit(Side to, const tcp::SegmentOut& o) {
     s.destination_port = backend.port;
     hop = w_.backend_hop(r.backend, why);
   }
-  s.seq = o.seq.value;
-  s.ack = o.ack.value;
-  s.flags = o.flags;
-  s.window = o.window;
-  s.mss = o.mss;
-  s.window_scale = o.window_scale;
-  s.sack_permitted = o.sack_permitted;
-  s.timestamps = o.timestamps;
-  s.sack = o.sack;
-  s.may_fragment = o.split;
+  say(o, s);
   rte_mbuf* m = w_.fresh();
   if (m == nullptr) return;
   const std::span<uint8_t> out = room(m);

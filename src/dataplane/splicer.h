@@ -16,6 +16,7 @@
 #include "limpet/tcp/handshake.h"
 #include "limpet/tcp/splice.h"
 #include "limpet/tcp/syn_cookie.h"
+#include "limpet/wire/segment.h"
 #include "work.h"
 
 namespace limpet::dataplane {
@@ -60,6 +61,7 @@ class Worker::Splicer : tcp::SpliceSink, tcp::SpliceEditor {
   void reset_client(flow::FlowId id);
   // splicer.cpp
   static tcp::SegmentIn segment_in(const Worker::Work& w);
+  static void say(const tcp::SegmentOut& from, wire::Segment& to);
   void relay(Worker::Work& w, flow::FlowId id, tcp::Side from, const tcp::SegmentIn& in);
   void on_due(uint32_t work);
 

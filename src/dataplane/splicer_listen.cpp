@@ -43,14 +43,7 @@ void Worker::Splicer::reply(Worker::Work& w, const tcp::SegmentOut& o) {
   s.source_port = w.f.destination_port;
   s.destination = w.f.source;
   s.destination_port = w.f.source_port;
-  s.seq = o.seq.value;
-  s.ack = o.ack.value;
-  s.flags = o.flags;
-  s.window = o.window;
-  s.mss = o.mss;
-  s.window_scale = o.window_scale;
-  s.sack_permitted = o.sack_permitted;
-  s.timestamps = o.timestamps;
+  say(o, s);
   const size_t length = wire::build_segment(room(w.m), {}, s);
   if (length == 0) return w_.drop(w.m, Drop::mbuf_exhausted);
   set_length(w.m, length);
