@@ -153,7 +153,11 @@ Handled Splice::data(SpliceFlow& f, Side from, const SegmentIn& in, Handled h, b
   const bool beyond = !out.is_open() && (fin ? end + 1 : end) > out.frontier();
   bool in_hold = holding && !beyond && in.seq >= held_from &&
                  in.seq < w->hold[index_of(from)].end();  // waits for the window
-  if (beyond) in_hold = show(f, from, in, now);
+  if (beyond) {
+    in_hold = show(f, from, in, now);
+    // What has just left from the hold may have told a further edge, in its own rounding.
+    h.numbers.window = segment.window = tell_window(f, to, segment.ack, std::nullopt);
+  }
   if (in_hold) {
     if (in.seq >= held_from) {
       pass_ack();

@@ -178,7 +178,9 @@ void Splice::resend(SpliceFlow& f, Side from, Instant now) {
   Seq sendable = h.end();
   if (!map.is_open() && sendable > map.frontier()) sendable = map.frontier();
   const Seq una = map.una();
-  Seq stop = una + payload_limit(f, other(from), blank(f, other(from)));
+  // As much as makes a segment for the receiver: of octets that an edit removes none would go.
+  Seq stop = map.ceil(
+      edits_, map.position(edits_, una) + payload_limit(f, other(from), blank(f, other(from))));
   if (stop > sendable) stop = sendable;
   const bool fin = h.has_fin() && stop == h.end() && map.is_open();
   if (stop > una || fin) {

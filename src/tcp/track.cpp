@@ -119,10 +119,9 @@ Step advance(Track state, Side from, const Segment& segment, Edges& edges) {
 }
 
 const char* track_name(Track t) {
-  static constexpr const char* kNames[kStates] = {"syn_sent",   "syn_received", "established",
-                                                  "fin_client", "fin_backend",  "time_wait",
-                                                  "closed",     "datagram",     "head",
-                                                  "connecting", "answering",    "dead"};
+  static constexpr const char* kNames[kStates] = {
+      "syn_sent", "syn_received", "established", "fin_client", "fin_backend", "time_wait",
+      "closed",   "datagram",     "head",        "connecting", "answering",   "dead"};
   const auto i = static_cast<size_t>(t);
   return i < kStates ? kNames[i] : "unknown";
 }

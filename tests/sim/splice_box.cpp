@@ -48,7 +48,9 @@ EditPlan EditPlan::draw(Random& r, uint32_t first, uint32_t total) {
       Edit e;
       e.at = x;
       if (r.chance(50))
-        e.removed = static_cast<uint32_t>(r.between(1, std::min<uint64_t>(120, h.end - 2 - x + 1)));
+        // Sometimes whole segments, which then say nothing to their receiver.
+        e.removed = static_cast<uint32_t>(
+            r.between(1, std::min<uint64_t>(r.pick<uint64_t>({120, 3000}), h.end - 2 - x + 1)));
       if (x + e.removed >= h.end) break;
       if (e.removed == 0 || r.chance(50)) {
         e.text.resize(r.pick<size_t>({1, 20, 150, 400}));
