@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <array>
 #include <cassert>
 #include <charconv>
 #include <cstring>
@@ -258,6 +259,31 @@ size_t CookiePolicy::put_lifetime(const ResponseInput& in, char* out) const {
   n += kHttpDateSize;
   n += put(out + n, "; Max-Age=");
   return static_cast<size_t>(std::to_chars(out + n, out + n + 10, left).ptr - out);
+}
+
+bool may_be_cached(uint16_t status) {
+  static constexpr std::array<uint16_t, 11> kStatus{200, 203, 204, 206, 300, 301,
+                                                    404, 405, 410, 414, 501};
+  return std::find(kStatus.begin(), kStatus.end(), status) != kStatus.end();
+}
+
+bool forbids_caching(std::string_view text) {
+  static constexpr std::array<std::string_view, 5> kForbid{"private", "no-cache", "no-store",
+                                                           "max-age=0", "s-maxage=0"};
+  while (!text.empty()) {
+    const size_t end = std::min(text.find(','), text.size());
+    std::string_view one = text.substr(0, end);
+    text.remove_prefix(std::min(end + 1, text.size()));
+    const size_t first = one.find_first_not_of(" \t\r\n");
+    if (first == std::string_view::npos) continue;
+    one = one.substr(first, one.find_last_not_of(" \t\r\n") - first + 1);
+    const auto is = [one](std::string_view lower) {
+      return std::equal(one.begin(), one.end(), lower.begin(), lower.end(),
+                        [](char a, char b) { return (a >= 'A' && a <= 'Z' ? a | 0x20 : a) == b; });
+    };
+    if (std::any_of(kForbid.begin(), kForbid.end(), is)) return true;
+  }
+  return false;
 }
 
 ResponseEdits CookiePolicy::response(const BackendIds& backends, CookieCrypter* crypter,

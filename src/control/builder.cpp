@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "limpet/base/hash.h"
+#include "splice_builder.h"
 
 namespace limpet::control {
 namespace {
@@ -45,7 +46,6 @@ class Builder {
   }
 
   Result<Built> run() {
-    if (Status s = refuse_splice(); !s) return Error{s.error()};
     if (Status s = take_backends(); !s) return Error{s.error()};
     if (Status s = take_services(); !s) return Error{s.error()};
     auto snapshot = std::make_unique<dataplane::Snapshot>();
@@ -56,6 +56,7 @@ class Builder {
     fill_pools(*snapshot);
     fill_services(*snapshot);
     fill_locals(*snapshot);
+    if (Status s = fill_tools(*snapshot); !s) return Error{s.error()};
     built_.owned.snapshot = std::move(snapshot);
     return std::move(built_);
   }
@@ -63,58 +64,10 @@ class Builder {
  private:
   Slots& slots() { return built_.slots; }
 
-  // The one place that keeps services with mode "splice" from workers, which do not know them.
-  // What workers do not know how to do yet must not be taken for done.
-  Status refuse_splice() const {
-    for (const config::Service& service : doc_.services) {
-      if (service.mode != config::ServiceMode::splice) continue;
-      for (const config::Persistence& p : service.persistence)
-        if (p.type == config::PersistenceType::cookie)
-          return Error{
-              fmt::format("service \"{}\": cookies are not served yet; use type "
-                          "\"source\" alone",
-                          service.name)};
-      if (service.forwarded != config::Forwarded::none)
-        return Error{
-            fmt::format("service \"{}\": forwarded is not served yet; use \"none\"", service.name)};
-    }
-    return Ok{};
-  }
-
-  // The most that our SYN-ACK may announce so that nothing that it invites is too large for a port.
-  uint16_t announced_mss(bool v4) const {
+  uint16_t smallest_mtu() const {
     uint16_t mtu = 9600;
     for (const dataplane::PortEntry& p : in_.ports) mtu = std::min(mtu, p.mtu);
-    return static_cast<uint16_t>(mtu - (v4 ? 40 : 60));
-  }
-
-  std::shared_ptr<const dataplane::SpliceEntry> splice_entry(const config::Service& s) const {
-    auto e = std::make_shared<dataplane::SpliceEntry>();
-    e->promise.mss = announced_mss(s.vip.is_v4());
-    e->promise.window = static_cast<uint16_t>(std::min<uint32_t>(s.limits.bytes, 65535));
-    e->head_bytes = std::min<uint32_t>(s.limits.bytes, 65535);
-    e->redispatch = s.redispatch;
-    const auto response = [](std::string_view status, std::string_view type, std::string_view more,
-                             std::string_view body) {
-      return fmt::format(
-          "HTTP/1.1 {}\r\nContent-Type: {}\r\nContent-Length: {}\r\nCache-Control: no-cache\r\n"
-          "{}Connection: close\r\n\r\n{}",
-          status, type, body.size(), more, body);
-    };
-    e->bad_request = response("400 Bad Request", "text/html", "",
-                              "<html><body><h1>400 Bad Request</h1></body></html>\n");
-    e->slow_request = response("408 Request Timeout", "text/html", "",
-                               "<html><body><h1>408 Request Timeout</h1></body></html>\n");
-    if (s.on_no_backend == config::OnNoBackend::unavailable) {
-      const auto seconds =
-          std::chrono::duration_cast<std::chrono::seconds>(s.unavailable.retry_after).count();
-      e->unavailable = response("503 Service Unavailable", s.unavailable.content_type,
-                                seconds == 0 ? "" : fmt::format("Retry-After: {}\r\n", seconds),
-                                s.unavailable.body.empty()
-                                    ? "<html><body><h1>503 Service Unavailable</h1></body></html>\n"
-                                    : s.unavailable.body);
-    }
-    return e;
+    return mtu;
   }
 
   // What is there, by identity. Everything counts as removed until the document claims it.
@@ -297,13 +250,18 @@ class Builder {
       s.entry.pool = static_cast<uint16_t>(service.pool);
       s.entry.policy = affinity::Policy(doc_.pools[service.pool].name);
       for (const config::Persistence& p : service.persistence)
-        if (p.type == config::PersistenceType::source)
-          s.entry.policy.add_source(p.prefix4, p.prefix6);
+        p.type == config::PersistenceType::source ? s.entry.policy.add_source(p.prefix4, p.prefix6)
+                                                  : s.entry.policy.add_cookie();
       s.entry.timeouts = {to_ticks(service.timeouts.connect), to_ticks(service.timeouts.idle),
                           to_ticks(service.timeouts.half_closed),
                           to_ticks(service.timeouts.time_wait), to_ticks(service.limits.time)};
-      s.entry.splice =
-          service.mode == config::ServiceMode::splice ? splice_entry(service) : nullptr;
+      if (service.mode != config::ServiceMode::splice) {
+        s.entry.splice = nullptr;
+        continue;
+      }
+      auto splice = build_splice(service, {smallest_mtu(), in_.stick_secret, s.entry.splice.get()});
+      if (!splice) return Error{splice.error()};
+      s.entry.splice = std::move(*splice);
     }
     return Ok{};
   }
@@ -358,6 +316,14 @@ class Builder {
       dataplane::PoolEntry& e = out.pools.emplace_back();
       e.name = pool.name;
       e.members = members_[p];
+      std::vector<std::string> names;
+      for (size_t m = 0; m < e.members.size(); ++m) {
+        names.push_back(pool.backends[m].name);
+        dataplane::BackendEntry& backend = out.backends[e.members[m]];
+        backend.pool = static_cast<uint16_t>(p);
+        backend.member = static_cast<uint16_t>(m);
+      }
+      e.ids = affinity::BackendIds(std::move(names));
       if (const balance::Maglev* unchanged = previous_table(pool.name, key))
         e.maglev = *unchanged;
       else
@@ -379,6 +345,19 @@ class Builder {
       if (!s.entry.configured) s.entry.pool = kNoSlot;
       out.services.push_back(s.entry);
     }
+  }
+
+  Status fill_tools(dataplane::Snapshot& out) const {
+    const auto reads = [](const dataplane::ServiceEntry& s) {
+      return s.used && s.splice != nullptr && !s.splice->rules->cookies.empty();
+    };
+    if (std::none_of(out.services.begin(), out.services.end(), reads)) return Ok{};
+    for (unsigned w = 0; w < in_.workers; ++w) {
+      auto tools = build_tools(out.services, in_.keys);
+      if (!tools) return Error{tools.error()};
+      out.tools.push_back(std::move(*tools));
+    }
+    return Ok{};
   }
 
   // Removed services and sources stay ours as long as flows may use them.

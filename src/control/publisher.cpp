@@ -43,6 +43,8 @@ Result<Built> Publisher::build_next(const config::Document& document) const {
   input.toeplitz = setup_.toeplitz;
   input.serial = serial_ + 1;
   input.random = setup_.random + (serial_ << 32);
+  input.keys = keys_;
+  input.stick_secret = setup_.stick_secret;
   input.previous = current_.snapshot.get();
   try {
     return build(slots_, input);
@@ -58,6 +60,13 @@ Result<Publisher::Applied> Publisher::apply(const config::Document& document, In
   document_ = document;
   publish(std::move(*built), now);
   return applied;
+}
+
+Status Publisher::refresh(Instant now) {
+  Result<Built> built = build_next(document_);
+  if (!built) return Error{built.error()};
+  publish(std::move(*built), now);
+  return Ok{};
 }
 
 void Publisher::publish(Built&& built, Instant now) {

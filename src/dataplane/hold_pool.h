@@ -10,7 +10,6 @@
 
 #include "limpet/base/time.h"
 #include "limpet/flow/record.h"
-#include "limpet/http/request.h"
 #include "limpet/tcp/splice.h"
 #include "mapped.h"
 
@@ -21,15 +20,14 @@ namespace limpet::dataplane {
 struct Binding {
   tcp::SpliceWork splice;
   flow::FlowId flow = flow::kNoFlow;  // kNoFlow: free
-  http::RequestFramer framer;         // of the first head
-  http::Refusal refused = http::Refusal::none;
-  bool complete = false;  // the first head is
   // The handshake with the backend.
   Instant syn_at{};   // when the SYN goes again; 0: not connecting
   Instant give_up{};  // when another backend is tried
   Duration syn_wait{};
   uint8_t stale_left = 0;  // how often a stale connection of the backend's may still be reset
   uint8_t tried_count = 0;
+  uint8_t entry = 0xff;  // of the persistence list: which one chose (affinity::Choice)
+  bool raced = false;
   std::array<uint16_t, 8> tried{};  // backend slots
   // Timer list, or free list by `next`.
   uint32_t next = tcp::kNoWork, previous = tcp::kNoWork;

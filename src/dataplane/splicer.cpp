@@ -38,6 +38,7 @@ Worker::Splicer::Splicer(Worker& worker, const WorkerSetup& setup, Instant now)
       splice_(edits_, pool_, *this, *this),
       cookies_(key_from(setup.secret)),
       flows_(setup.flows),
+      sessions_(setup.flows),
       strangers_(kStrangers) {}
 
 Worker::Splicer::~Splicer() = default;
@@ -113,18 +114,26 @@ void Worker::Splicer::relay(Worker::Work& w, flow::FlowId id, Side from, const t
   flow::Record& r = w_.table_.at(id);
   tcp::SpliceFlow& f = flows_[id];
   const tcp::Handled h = splice_.relay(f, from, in, w_.now_);
-  if (h.fate == tcp::Fate::dropped) return w_.drop(w.m, h.reason);
-  // A reset is judged by the number that its receiver will see.
-  r.edges = {splice_.exact(f, Side::client), splice_.exact(f, Side::backend)};
-  const tcp::Step step =
-      tcp::advance(r.state, from, {in.flags, Seq{h.numbers.seq}, in.ack}, r.edges);
-  r.last_seen = w_.tick_;
-  if (step.next != r.state && step.next != tcp::Track::syn_sent)
-    w_.enter(id, step.next);
-  else
-    w_.suspect(id, step);
-  if (h.fate == tcp::Fate::consumed) return w_.consume(w.m);
+  if (h.fate != tcp::Fate::dropped) {
+    // A reset is judged by the number that its receiver will see.
+    r.edges = {splice_.exact(f, Side::client), splice_.exact(f, Side::backend)};
+    const tcp::Step step =
+        tcp::advance(r.state, from, {in.flags, Seq{h.numbers.seq}, in.ack}, r.edges);
+    r.last_seen = w_.tick_;
+    if (step.next != r.state && step.next != tcp::Track::syn_sent)
+      w_.enter(id, step.next);
+    else
+      w_.suspect(id, step);
+  }
+  pass(w, id, from, h);
+  follow_up(id);
+}
 
+// What becomes of the frame.
+void Worker::Splicer::pass(Worker::Work& w, flow::FlowId id, Side from, const tcp::Handled& h) {
+  if (h.fate == tcp::Fate::dropped) return w_.drop(w.m, h.reason);
+  if (h.fate == tcp::Fate::consumed) return w_.consume(w.m);
+  flow::Record& r = w_.table_.at(id);
   const bool to_backend = from == Side::client;
   Drop why = Drop::no_route;
   const uint16_t hop = to_backend ? w_.backend_hop(r.backend, why) : w_.client_hop(r, why);
@@ -223,26 +232,11 @@ void Worker::Splicer::emit(Side to, const tcp::SegmentOut& o) {
   w_.send_by(hop, m, true);
 }
 
-// Without cookies only the first head matters: it is complete, and everything passes.
-tcp::Shown Worker::Splicer::show(tcp::SpliceFlow& f, Side from, std::span<const uint8_t> bytes) {
-  const auto all = static_cast<uint32_t>(bytes.size());
-  if (from == Side::backend) return {all, true};
-  Binding& b = pool_.at(f.work);
-  http::RequestHead head;
-  switch (b.framer.feed(bytes, head)) {
-    case http::Fed::need_more:
-      return {};
-    case http::Fed::refused:
-      b.refused = b.framer.refusal();
-      return {};
-    case http::Fed::complete:
-      break;
-  }
-  b.complete = true;
-  return {all, true};
-}
-
 void Worker::Splicer::tick() {
+  if (unix_read_.ns == 0 || w_.now_ - unix_read_ >= std::chrono::seconds(1)) {
+    unix_now_ = w_.unix_time_();
+    unix_read_ = w_.now_;
+  }
   pool_.advance(w_.now_, [this](uint32_t work) { on_due(work); });
 }
 
@@ -263,6 +257,7 @@ void Worker::Splicer::on_due(uint32_t work) {
 
 void Worker::Splicer::ended(flow::FlowId id) {
   splice_.end(flows_[id]);
+  give_session(id);
 }
 
 bool Worker::Splicer::backend_gone(flow::FlowId id) {
@@ -287,7 +282,7 @@ bool Worker::Splicer::backend_gone(flow::FlowId id) {
   const tcp::SpliceFlow& f = flows_[id];
   r.edges = {splice_.exact(f, Side::client), splice_.exact(f, Side::backend)};
   if (!w_.reset_both(id)) return false;
-  splice_.end(flows_[id]);
+  ended(id);
   return true;
 }
 

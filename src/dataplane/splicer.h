@@ -17,6 +17,7 @@
 #include "limpet/tcp/splice.h"
 #include "limpet/tcp/syn_cookie.h"
 #include "limpet/wire/segment.h"
+#include "session.h"
 #include "work.h"
 
 namespace limpet::dataplane {
@@ -41,16 +42,24 @@ class Worker::Splicer : tcp::SpliceSink, tcp::SpliceEditor {
 
  private:
   void emit(tcp::Side to, const tcp::SegmentOut& segment) override;
-  tcp::Shown show(tcp::SpliceFlow& flow, tcp::Side from, std::span<const uint8_t> bytes) override;
+  tcp::Shown show(tcp::SpliceFlow& flow, tcp::Side from, std::span<const uint8_t> bytes,
+                  bool fin) override;
 
   // splicer_listen.cpp
   void open(Worker::Work& w, const tcp::Hearing& heard, const tcp::SegmentIn& in);
   void stranger(Worker::Work& w);
   void reply(Worker::Work& w, const tcp::SegmentOut& segment);
+  // splicer_session.cpp
+  Session* session_of(flow::FlowId id);
+  SessionContext context(flow::FlowId id);
+  void follow_up(flow::FlowId id);
+  void give_session(flow::FlowId id);
   // splicer_connect.cpp
   void collect(Worker::Work& w, flow::FlowId id, const tcp::SegmentIn& in);
   void collected(flow::FlowId id);
   void choose(flow::FlowId id);
+  affinity::Choice pick(flow::FlowId id, std::span<const uint16_t> tried);
+  void nobody(flow::FlowId id);
   bool connect(flow::FlowId id, uint16_t backend);
   void disconnect(flow::FlowId id);
   void send_syn(flow::FlowId id);
@@ -63,6 +72,7 @@ class Worker::Splicer : tcp::SpliceSink, tcp::SpliceEditor {
   static tcp::SegmentIn segment_in(const Worker::Work& w);
   static void say(const tcp::SegmentOut& from, wire::Segment& to);
   void relay(Worker::Work& w, flow::FlowId id, tcp::Side from, const tcp::SegmentIn& in);
+  void pass(Worker::Work& w, flow::FlowId id, tcp::Side from, const tcp::Handled& h);
   void on_due(uint32_t work);
 
   const SpliceEntry* entry_of(const flow::Record& r) const {
@@ -83,6 +93,9 @@ class Worker::Splicer : tcp::SpliceSink, tcp::SpliceEditor {
   tcp::Splice splice_;
   tcp::SynCookies cookies_;
   Mapped<tcp::SpliceFlow> flows_;  // by flow id
+  SessionPool sessions_;
+  uint64_t unix_now_ = 0;  // seconds, as of unix_read_
+  Instant unix_read_{};
   std::vector<Stranger> strangers_;
   flow::FlowId current_ = flow::kNoFlow;  // whose segments emit() sends
 };

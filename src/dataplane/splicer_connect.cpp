@@ -32,20 +32,21 @@ void Worker::Splicer::collect(Worker::Work& w, flow::FlowId id, const tcp::Segme
   r.last_seen = r.state == tcp::Track::head ? r.last_seen : w_.tick_;
   const bool complete = splice_.collect(f, in, w_.now_);
   w_.consume(w.m);
-  Binding& b = binding_of(id);
   if (complete) return collected(id);
   if (r.state != tcp::Track::head) return;
   const SpliceEntry* entry = entry_of(r);
-  const tcp::Hold& hold = b.splice.hold[tcp::index_of(tcp::Side::client)];
+  const Session* s = session_of(id);
+  const tcp::Hold& hold = binding_of(id).splice.hold[tcp::index_of(tcp::Side::client)];
   const bool too_long = entry != nullptr && hold.size() >= entry->head_bytes;
-  if (b.refused == http::Refusal::none && !too_long && !hold.has_fin()) return;
+  const bool refused = s != nullptr && (s->refused != http::Refusal::none || s->broken);
+  if (!refused && !too_long && !hold.has_fin()) return;
   w_.n_.splice_bad_heads.add();
   answer(id, entry == nullptr ? std::string() : entry->bad_request);
 }
 
 void Worker::Splicer::collected(flow::FlowId id) {
   // A stream that ended within its head is open too, but there is no request in it.
-  if (!binding_of(id).complete) {
+  if (const Session* s = session_of(id); s == nullptr || !s->begun || s->broken) {
     w_.n_.splice_bad_heads.add();
     const SpliceEntry* entry = entry_of(w_.table_.at(id));
     return answer(id, entry == nullptr ? std::string() : entry->bad_request);
@@ -60,20 +61,61 @@ void Worker::Splicer::choose(flow::FlowId id) {
   if (service.configured) {
     const PoolEntry& pool = w_.snapshot_->pools[service.pool];
     while (b.tried_count < b.tried.size()) {
-      const affinity::Choice choice = affinity::choose(
-          service.policy, {r.client, r.client_port, {}}, pool.maglev, [&](uint16_t member) {
-            const uint16_t slot = pool.members[member];
-            const auto end = b.tried.begin() + b.tried_count;
-            return w_.status_[slot].accepts_new() && std::find(b.tried.begin(), end, slot) == end;
-          });
+      const affinity::Choice choice = pick(id, {b.tried.data(), b.tried_count});
       if (choice.member == balance::Maglev::kNone) break;
       const uint16_t backend = pool.members[choice.member];
       b.tried[b.tried_count++] = backend;
+      b.entry = choice.entry;
+      b.raced = choice.raced;
       r.reason = static_cast<uint8_t>(choice.reason);
       if (connect(id, backend)) return;
     }
   }
-  w_.stats_.services[r.service].no_backend.add();
+  nobody(id);
+}
+
+// By the service's persistence list, among the backends that were not tried.
+affinity::Choice Worker::Splicer::pick(flow::FlowId id, std::span<const uint16_t> tried) {
+  const flow::Record& r = w_.table_.at(id);
+  const ServiceEntry& service = w_.snapshot_->services[r.service];
+  const PoolEntry& pool = w_.snapshot_->pools[service.pool];
+  const SessionContext c = context(id);
+  const Session& s = *session_of(id);
+  const auto untried = [&](uint16_t member) {
+    return std::find(tried.begin(), tried.end(), pool.members[member]) == tried.end();
+  };
+  const auto fresh = [&](uint16_t member) {
+    return w_.status_[pool.members[member]].accepts_new() && untried(member);
+  };
+  const auto existing = [&](uint16_t member) {
+    return w_.status_[pool.members[member]].accepts_existing() && untried(member);
+  };
+  std::array<affinity::CookieOutcome, kMaxCookieRules> said;
+  const affinity::Client client{
+      r.client, r.client_port, {said.data(), outcomes(s, c, tried, said)}};
+  affinity::Choice choice =
+      c.table == nullptr ? affinity::choose(service.policy, client, pool.maglev, fresh)
+                         : affinity::choose(service.policy, client, pool.maglev, fresh,
+                                            affinity::Pins{*c.table, pool.ids, existing, w_.now_});
+  if (choice.member == balance::Maglev::kNone) return choice;
+  // A learned session whose backend is gone moves as a whole: whoever is first decides.
+  for (size_t i = 0; i < c.rules.cookies.size(); ++i) {
+    const affinity::LearnedRequest& known = s.learned[i];
+    if (!known.known || c.table == nullptr || said[i].member == choice.member) continue;
+    const uint16_t now = affinity::move_learned(c.ids, *c.table, known, choice.member, w_.now_);
+    if (now != choice.member && now != balance::Maglev::kNone && existing(now)) choice.member = now;
+  }
+  return choice;
+}
+
+// Nobody is left who could answer.
+void Worker::Splicer::nobody(flow::FlowId id) {
+  flow::Record& r = w_.table_.at(id);
+  ServiceCounters& n = w_.stats_.services[r.service];
+  n.no_backend.add();
+  n.reasons[static_cast<size_t>(affinity::Reason::no_backend)].add();
+  if (const Session* s = session_of(id); s != nullptr && s->begun)
+    count_first(*s, context(id), balance::Maglev::kNone);
   const SpliceEntry* entry = entry_of(r);
   answer(id, entry == nullptr ? std::string() : entry->unavailable);
 }
@@ -135,20 +177,32 @@ void Worker::Splicer::redispatch(flow::FlowId id) {
     w_.n_.splice_redispatched.add();
     return choose(id);
   }
-  w_.stats_.services[r.service].no_backend.add();
-  answer(id, entry == nullptr ? std::string() : entry->unavailable);
+  nobody(id);
 }
 
 void Worker::Splicer::connecting(Worker::Work& w, flow::FlowId id, const tcp::SegmentIn& in) {
   flow::Record& r = w_.table_.at(id);
   Binding& b = binding_of(id);
+  const uint8_t chose = b.entry;
+  const bool raced = b.raced;
   switch (tcp::on_connecting(splice_, flows_[id], in, w_.now_)) {
     case tcp::Connecting::connected:
       w_.consume(w.m);
       r.last_seen = w_.tick_;
       // The hold may have drained at once, and the binding with it.
       if (flows_[id].work != tcp::kNoWork) b.syn_at = {};
-      return w_.enter(id, tcp::Track::established);
+      w_.enter(id, tcp::Track::established);
+      w_.stats_.services[r.service].reasons[r.reason].add();
+      if (chose != affinity::Choice::kNoEntry) {
+        PersistenceCounters& n = w_.stats_.persistence[r.service][chose];
+        n.decided.add();
+        if (raced) n.first_pin_races.add();
+      }
+      if (const Session* s = session_of(id); s != nullptr) {
+        const SessionContext c = context(id);
+        count_first(*s, c, c.member);
+      }
+      return follow_up(id);
     case tcp::Connecting::refused:
       w_.consume(w.m);
       return redispatch(id);

@@ -91,7 +91,7 @@ void Worker::Splicer::open(Worker::Work& w, const tcp::Hearing& heard, const tcp
   pool_.at(flows_[id].work).flow = id;
   r.protocol = IPPROTO_TCP;
   if (!w_.table_.insert(id)) {
-    splice_.end(flows_[id]);
+    ended(id);
     w_.table_.release(id);
     return w_.drop(w.m, Drop::flow_table_full);
   }

@@ -27,6 +27,11 @@ constexpr unsigned kFlushBudget = 4096;   // records per iteration when a backen
 constexpr unsigned kQueryBudget = 2048;   // records per iteration for limpetctl show flows
 constexpr unsigned kHandedBursts = 16;    // from other workers per iteration
 
+// Cookies are dated from 1970 then: for tests that have none.
+uint64_t no_time() {
+  return 0;
+}
+
 }  // namespace
 
 Worker::Worker(const WorkerSetup& setup, Instant now)
@@ -42,6 +47,7 @@ Worker::Worker(const WorkerSetup& setup, Instant now)
       hold_syns_until_(tick_ + to_ticks(setup.hold_syns)),
       hold_all_syns_(setup.hold_syns.count() > 0),
       random_(setup.random_seed | 1),
+      unix_time_(setup.unix_time == nullptr ? &no_time : setup.unix_time),
       table_(setup.flows, setup.secret, setup.shared->endpoints),
       wheel_(table_, tick_),
       neighbors_(setup.neighbors, setup.held_packets),

@@ -22,4 +22,10 @@ Instant Clock::now() const {
   return at(rte_rdtsc());
 }
 
+uint64_t unix_time() {
+  timespec t{};
+  clock_gettime(CLOCK_REALTIME, &t);
+  return static_cast<uint64_t>(t.tv_sec);
+}
+
 }  // namespace limpet::port

@@ -82,6 +82,7 @@ Status Workers::Impl::create() {
     lane.setup.flows = share(setup_.flows, workers, kLeastFlows);
     lane.setup.held_packets = share(setup_.held_packets, workers, kLeastHeld);
     lane.setup.hold_syns = setup_.hold_syns;
+    lane.setup.unix_time = &unix_time;
     const auto bytes_of = [](auto& value) {
       return std::span<uint8_t>(reinterpret_cast<uint8_t*>(&value), sizeof value);
     };

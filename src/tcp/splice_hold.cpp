@@ -56,11 +56,18 @@ bool Splice::show_held(SpliceFlow& f, Side from) {
   StreamMap& map = f.map[index_of(from)];
   const Seq frontier = map.frontier();
   const Hold& h = work_of(f)->hold[index_of(from)];
-  const Shown s = editor_.show(f, from, h.bytes(frontier));
+  const Shown s = editor_.show(f, from, h.bytes(frontier), h.has_fin());
   map.advance(frontier + s.final);
-  // Behind a FIN nothing comes that could be edited.
-  if (s.open || h.has_fin()) map.open();
+  if (s.open) map.open();
   return map.is_open() || s.final != 0;
+}
+
+void Splice::again(SpliceFlow& f, Side from, Instant now) {
+  const SpliceWork* w = work_of(f);
+  if (w == nullptr || w->paused || f.map[index_of(from)].is_open()) return;
+  const Hold& h = w->hold[index_of(from)];
+  if (!h.active() || f.map[index_of(from)].frontier() > h.end()) return;
+  if (show_held(f, from)) pump(f, from, now);
 }
 
 // Octets beyond the frontier have come, of a stream that is not open. True when they are in the
@@ -75,11 +82,10 @@ bool Splice::show(SpliceFlow& f, Side from, const SegmentIn& in, Instant now) {
   if (!waiting && in.seq <= frontier) {
     const auto skip = static_cast<size_t>(frontier - in.seq);
     const std::span<const uint8_t> bytes = in.payload.subspan(std::min(skip, in.payload.size()));
-    const Shown s = editor_.show(f, from, bytes);
+    const Shown s = editor_.show(f, from, bytes, fin);
     map.advance(frontier + s.final);
-    // Behind a FIN nothing comes that could be edited.
-    if (s.open || fin) map.open();
-    if (map.is_open() || s.final == bytes.size()) return false;
+    if (s.open) map.open();
+    if (map.is_open() || s.final >= bytes.size()) return false;
     // What is left follows an older hold, or waits until that one has drained.
     if (holding && w->hold[index_of(from)].end() != map.frontier()) return false;
     if (holding) {

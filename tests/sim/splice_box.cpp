@@ -162,7 +162,8 @@ void SpliceBox::emit(Side to, const tcp::SegmentOut& o) {
   out_.push_back(std::move(f));
 }
 
-tcp::Shown SpliceBox::show(tcp::SpliceFlow& flow, Side from, std::span<const uint8_t> bytes) {
+tcp::Shown SpliceBox::show(tcp::SpliceFlow& flow, Side from, std::span<const uint8_t> bytes,
+                           bool fin) {
   const size_t d = index_of(from);
   const EditPlan& plan = plan_[d];
   tcp::StreamMap& map = flow.map[d];
@@ -173,7 +174,7 @@ tcp::Shown SpliceBox::show(tcp::SpliceFlow& flow, Side from, std::span<const uin
     const EditPlan::Head& h = plan.heads[head_[d]];
     if (end < h.end) {  // not complete
       if (h.begin > at) final = std::max(final, std::min(h.begin, end) - at);
-      return {final, false};
+      return {final, fin};  // behind a FIN nothing comes that could be edited
     }
     for (const EditPlan::Edit& e : h.edits)
       if (map.append(edits_, start_[d] + e.at, e.removed, e.text)) ++edits_made;

@@ -49,7 +49,8 @@ class SpliceBox : public Middlebox, tcp::SpliceSink, tcp::SpliceEditor, tcp::Hol
 
  private:
   void emit(tcp::Side to, const tcp::SegmentOut& segment) override;
-  tcp::Shown show(tcp::SpliceFlow& flow, tcp::Side from, std::span<const uint8_t> bytes) override;
+  tcp::Shown show(tcp::SpliceFlow& flow, tcp::Side from, std::span<const uint8_t> bytes,
+                  bool fin) override;
   std::span<uint8_t> take(uint32_t size) override;
   void give(std::span<uint8_t> memory) override;
   uint32_t take_work(tcp::SpliceFlow& flow) override;

@@ -108,6 +108,11 @@ struct ResponseEdits {
   std::string_view lines;  // whole header lines with CRLF: Set-Cookie, then perhaps Cache-Control
 };
 
+// Whether a shared cache may keep a response of this status (RFC 9110, 15.1, as HAProxy has it), and
+// whether a Cache-Control field value says that it must not.
+bool may_be_cached(uint16_t status);
+bool forbids_caching(std::string_view cache_control);
+
 class CookiePolicy {
  public:
   // The error says which setting is wrong and what would be right, without its place in the file.

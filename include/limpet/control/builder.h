@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "limpet/affinity/cookie_keys.h"
+#include "limpet/base/hash.h"
 #include "limpet/base/result.h"
 #include "limpet/config/document.h"
 #include "limpet/control/slots.h"
@@ -23,6 +25,8 @@ struct BuildInput {
   const flow::Toeplitz* toeplitz = nullptr;       // may be null with one worker
   uint64_t serial = 1;                            // of the snapshot to be built
   uint64_t random = 0;                            // where source ports start
+  affinity::CookieKeys keys;                      // that seal and open cookies
+  HashKey stick_secret{};                         // of stick tables; random in production
   const dataplane::Snapshot* previous = nullptr;  // the one that `current` slots belong to
 };
 
@@ -40,7 +44,7 @@ struct Built {
   std::vector<std::string> warnings;   // one sentence each
 };
 
-// An error when a service has mode "splice", when slots run out, or when flows that exist would
+// An error when slots run out, or when flows that exist would
 // lose the source ports that they hold (another range, another spreading over the workers).
 Result<Built> build(const Slots& current, const BuildInput& input);
 

@@ -33,6 +33,7 @@ class Publisher {
     std::vector<const dataplane::WorkerStats*> stats;  // by worker
     const flow::Toeplitz* toeplitz = nullptr;
     uint64_t random = 0;
+    HashKey stick_secret{};  // random in production
   };
   struct Applied {
     std::vector<uint16_t> new_backends;
@@ -44,6 +45,11 @@ class Publisher {
 
   // Builds aside, sends the states of backends that are new, publishes. All or nothing.
   Result<Applied> apply(const config::Document& document, Instant now);
+
+  // Of snapshots built from now on; apply() or refresh() makes the workers use them.
+  void set_keys(const affinity::CookieKeys& keys) { keys_ = keys; }
+  const affinity::CookieKeys& keys() const { return keys_; }
+  Status refresh(Instant now);  // the current configuration again
 
   const Slots& slots() const { return slots_; }
   const dataplane::Snapshot* current() const { return current_.snapshot.get(); }
@@ -90,6 +96,7 @@ class Publisher {
   std::vector<Old> old_;       // oldest first
   std::vector<balance::BackendStatus> status_;
   std::vector<Pending> pending_;  // by worker
+  affinity::CookieKeys keys_;
   uint64_t serial_ = 0;
   uint64_t settled_ = 0;
   Instant settled_at_;

@@ -12,6 +12,9 @@
 #include <cstdint>
 #include <vector>
 
+#include "limpet/affinity/choose.h"
+#include "limpet/affinity/persistence.h"
+#include "limpet/affinity/reason.h"
 #include "limpet/base/drop.h"
 
 namespace limpet::dataplane {
@@ -57,6 +60,19 @@ struct alignas(64) ServiceCounters {  // per worker and service slot
   Counter bytes_in;
   Counter bytes_out;
   Counter no_backend;
+  std::array<Counter, affinity::kReasonCount> reasons;  // of connections, by what chose a backend
+};
+
+// Per worker, service slot and entry of its persistence list (affinity/persistence.h has the
+// meanings).
+struct alignas(64) PersistenceCounters {
+  std::array<Counter, affinity::kRequestFlagCount> request;    // of requests; cookie entries
+  std::array<Counter, affinity::kResponseFlagCount> response;  // of responses; cookie entries
+  std::array<Counter, affinity::kInvalidDetailCount> detail;   // beside request flags I, E and O
+  Counter decided;          // connections whose backend this entry chose
+  Counter redispatched;     // connections that did not get the backend that this entry named
+  Counter first_pin_races;  // parallel first connections that were told another's backend
+  Counter other_backend_on_keepalive;  // later requests that name another one than they go to
 };
 
 struct alignas(64) WorkerCounters {
@@ -91,6 +107,8 @@ struct alignas(64) WorkerCounters {
   Counter splice_slow_heads;         // not complete within limits.head_time
   Counter splice_redispatched;       // another backend was tried
   Counter splice_answers;            // responses of limpet's own
+  Counter splice_bad_responses;      // not HTTP/1.x: passed on as they are, no more edits
+  Counter splice_edits_lost;         // a cookie was not set, as the memory for edits was full
   Counter icmp_sent;
   Counter icmp_translated;
   // loop
@@ -119,11 +137,15 @@ struct NicCounters {
 // All of one worker, preallocated for every slot and port there can be.
 struct WorkerStats {
   WorkerStats(size_t port_count, size_t backend_slots, size_t service_slots)
-      : drops(port_count), backends(backend_slots), services(service_slots) {}
+      : drops(port_count),
+        backends(backend_slots),
+        services(service_slots),
+        persistence(service_slots) {}
   WorkerCounters worker;
   std::vector<std::array<DropCounter, kDropCount>> drops;  // by port
   std::vector<BackendCounters> backends;                   // by slot
   std::vector<ServiceCounters> services;                   // by slot
+  std::vector<std::array<PersistenceCounters, affinity::Policy::kMaxEntries>> persistence;
 
   uint64_t drops_total() const {
     uint64_t sum = 0;

@@ -13,10 +13,13 @@
 #include <string>
 #include <vector>
 
+#include "limpet/affinity/backend_ids.h"
 #include "limpet/affinity/choose.h"
+#include "limpet/affinity/stick_table.h"
 #include "limpet/balance/maglev.h"
 #include "limpet/base/address.h"
 #include "limpet/base/time.h"
+#include "limpet/dataplane/session_rules.h"
 #include "limpet/flow/ports.h"
 #include "limpet/flow/table.h"
 #include "limpet/tcp/handshake.h"
@@ -65,6 +68,10 @@ struct BackendEntry {  // by backend slot
   uint16_t generation = 0;
   bool used = false;        // the slot is taken
   bool configured = false;  // false: only flows that exist already
+  // Where it stands in its pool: an index into Snapshot::pools, and into that pool's members.
+  // Meaningful while configured.
+  uint16_t pool = kNoSlot;
+  uint16_t member = balance::Maglev::kNone;
   std::vector<PoolSource> sources;
 };
 
@@ -72,6 +79,7 @@ struct PoolEntry {
   std::string name;
   balance::Maglev maglev;
   std::vector<uint16_t> members;  // Maglev member -> backend slot
+  affinity::BackendIds ids;       // by member
 };
 
 struct Timeouts {
@@ -87,6 +95,12 @@ struct SpliceEntry {
   std::string unavailable;   // the whole response when no backend is left; empty: a reset
   std::string bad_request;   // to what is no request, or too long a head
   std::string slow_request;  // to a head that is not complete in time
+  // Never null. Shared by the snapshots of one setting.
+  std::shared_ptr<const SessionRules> rules = std::make_shared<SessionRules>();
+  // Learned cookies and first pins; null: none. Outlives snapshots, as long as its settings stay.
+  std::shared_ptr<affinity::StickTable> table;
+  uint64_t table_id = 0;     // equal exactly when the settings that give its entries a meaning are
+  bool session_log = false;  // a line for each connection
 };
 
 struct ServiceEntry {  // by service slot
@@ -151,6 +165,8 @@ struct Snapshot {
   std::vector<BackendEntry> backends;  // by slot
   std::vector<ServiceEntry> services;  // by slot
   LocalTable locals;
+  // By worker, who alone touches its own; empty when no service has cookies.
+  std::vector<std::unique_ptr<SessionTools>> tools;
 
   Hop route(const IpAddress& destination) const;
   // Our address on `port` of the family of `like`: in its network if there is one, else the first.

@@ -54,8 +54,9 @@ struct WorkerSetup {
   uint32_t flows = 65536;  // of this worker
   uint32_t held_packets = 4096;
   uint16_t neighbors = 4096;
-  std::array<uint64_t, 8> secret{};  // of the flow table's hash; random in production
-  uint64_t random_seed = 1;          // eviction samples
+  std::array<uint64_t, 8> secret{};   // of the flow table's hash; random in production
+  uint64_t random_seed = 1;           // eviction samples
+  uint64_t (*unix_time)() = nullptr;  // seconds, for dates in cookies; not called per packet
   Duration hold_syns =
       std::chrono::seconds(60);  // after start every source port may be in TIME_WAIT
 };
@@ -180,6 +181,7 @@ class Worker {
   Tick hold_syns_until_ = 0;
   bool hold_all_syns_ = true;
   uint64_t random_;
+  uint64_t (*unix_time_)();
 
   flow::Table table_;
   flow::Wheel wheel_;

@@ -28,4 +28,7 @@ class Clock {
   uint64_t multiplier_;  // nanoseconds per count, 32 binary places
 };
 
+// Seconds since 1970 by the system's clock, for what leaves the machine as a date.
+uint64_t unix_time();
+
 }  // namespace limpet::port

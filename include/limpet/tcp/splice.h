@@ -93,6 +93,7 @@ struct SpliceFlow {
   bool sack = false;                    // the client permits SACK blocks; later: both do
   bool scaled = false;                  // the client's windows are scaled
   uint32_t work = kNoWork;              // index of its SpliceWork, while it has one
+  uint32_t editor = kNoWork;            // the editor's own; nobody else looks at it
 };
 static_assert(sizeof(SpliceFlow) <= 104 && std::is_trivially_copyable_v<SpliceFlow>);
 
@@ -124,16 +125,19 @@ class SpliceSink {
 
 // What an editor makes of the octets it was shown.
 struct Shown {
-  uint32_t final = 0;  // octets from the front that need no further edit
-  bool open = false;   // and no edit will ever follow: the stream is no longer shown
+  // Octets from the front that need no further edit: perhaps more than were shown, when it is known
+  // that the next ones are none of its business (a body of known length). Below 2^30 beyond them.
+  uint32_t final = 0;
+  bool open = false;  // and no edit will ever follow: the stream is no longer shown
 };
 
 class SpliceEditor {
  public:
   virtual ~SpliceEditor() = default;
-  // The stream that `from` sends, from its frontier on. Appends edits for what it calls final. The
-  // same octets are shown again, with more behind them, until they are final.
-  virtual Shown show(SpliceFlow& flow, Side from, std::span<const uint8_t> bytes) = 0;
+  // The stream that `from` sends, from its frontier on; `fin`: its FIN follows these octets.
+  // Appends edits for what it calls final. The same octets are shown again, with more behind them
+  // or by again(), until they are final. A FIN passes once the stream is open.
+  virtual Shown show(SpliceFlow& flow, Side from, std::span<const uint8_t> bytes, bool fin) = 0;
 };
 
 // Memory for holds, owned by the worker.
@@ -215,6 +219,9 @@ class Splice {
     uint32_t mtu = 0;
   };
   std::optional<TooBig> too_big(SpliceFlow& flow, Side to, Seq seq, uint32_t mtu, uint32_t headers);
+
+  // The editor may make more of what it was shown before, without new octets of that stream.
+  void again(SpliceFlow& flow, Side from, Instant now);
 
   void on_time(SpliceFlow& flow, Instant now);
   // An ACK of ours to `side` that says all we know. Also answers what must be answered.

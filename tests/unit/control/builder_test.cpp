@@ -182,17 +182,60 @@ TEST(Builder, a_worker_without_any_port_is_told_by_a_null_and_a_warning) {
       << b.warnings[0];
 }
 
-TEST(Builder, refuses_what_spliced_services_cannot_do_yet) {
-  const config::Document d = document(
-      with(kSample, "protocol = \"tcp\"; pool = \"web\";",
-           "protocol = \"tcp\"; pool = \"web\"; mode = \"splice\"; forwarded = \"proxy-v1\";"));
-  const auto ports = ports_of(d, 1);
-  BuildInput input;
-  input.document = &d;
-  input.ports = ports;
-  const Result<Built> built = build(Slots(), input);
-  ASSERT_FALSE(built.ok());
-  EXPECT_EQ(built.error(), "service \"web\": forwarded is not served yet; use \"none\"");
+constexpr const char* kCookies =
+    "protocol = \"tcp\"; pool = \"web\"; mode = \"splice\"; forwarded = \"proxy-v1\"; "
+    "persistence = ( { type = \"cookie\"; mode = \"learn\"; session_name = \"JSESSIONID\"; }, "
+    "{ type = \"cookie\"; mode = \"insert\"; session_name = \"SRV\"; value = \"plain\"; }, "
+    "{ type = \"source\"; } );";
+
+std::string cookie_sample() {
+  return with(with(kSample, "persistence = ( { type = \"source\"; prefix4 = 24; } );", ""),
+              "protocol = \"tcp\"; pool = \"web\";", kCookies);
+}
+
+const dataplane::SpliceEntry* splice_of(const Built& b) {
+  for (const dataplane::ServiceEntry& s : b.owned.snapshot->services)
+    if (s.splice != nullptr) return s.splice.get();
+  return nullptr;
+}
+
+TEST(Builder, a_persistence_list_becomes_rules_in_its_order) {
+  const Built b = built_from(cookie_sample(), 1);
+  const dataplane::SpliceEntry* e = splice_of(b);
+  ASSERT_NE(e, nullptr);
+  const dataplane::SessionRules& rules = *e->rules;
+  EXPECT_EQ(rules.forwarded, dataplane::Forwarded::proxy_v1);
+  ASSERT_EQ(rules.cookies.size(), 2u);
+  EXPECT_EQ(rules.cookies[0].policy.mode(), affinity::CookieMode::learn);
+  EXPECT_EQ(rules.cookies[0].entry, 0);
+  EXPECT_EQ(rules.cookies[1].policy.name(), "SRV");
+  EXPECT_EQ(rules.cookies[1].entry, 1);
+  EXPECT_FALSE(rules.cookies[1].after_source);
+  EXPECT_TRUE(rules.request.has_value() && rules.response.has_value());
+  ASSERT_NE(e->table, nullptr) << "learned cookies are remembered";
+  EXPECT_EQ(b.owned.snapshot->tools.size(), 1u) << "one for each worker";
+  const dataplane::PoolEntry& pool = b.owned.snapshot->pools[0];
+  for (size_t m = 0; m < pool.members.size(); ++m) {
+    const dataplane::BackendEntry& backend = b.owned.snapshot->backends[pool.members[m]];
+    EXPECT_EQ(backend.pool, 0);
+    EXPECT_EQ(backend.member, m);
+    EXPECT_EQ(pool.ids.name(static_cast<uint16_t>(m)), backend.name);
+  }
+}
+
+TEST(Builder, rules_and_table_are_shared_as_long_as_their_settings_stay) {
+  const std::string text = cookie_sample();
+  const Built first = built_from(text, 1);
+  const Built same = built_from(text, 1, nullptr, &first);
+  EXPECT_EQ(splice_of(first)->rules, splice_of(same)->rules);
+  EXPECT_EQ(splice_of(first)->table, splice_of(same)->table);
+  const Built other = built_from(
+      with(text, "value = \"plain\";", "value = \"plain\"; path = \"/x\";"), 1, nullptr, &same);
+  EXPECT_NE(splice_of(other)->rules, splice_of(same)->rules);
+  EXPECT_NE(splice_of(other)->rules->id, splice_of(same)->rules->id);
+  EXPECT_EQ(splice_of(other)->table, splice_of(same)->table) << "sessions mean what they meant";
+  const Built renamed = built_from(with(text, "JSESSIONID", "PHPSESSID"), 1, nullptr, &other);
+  EXPECT_NE(splice_of(renamed)->table, splice_of(other)->table);
 }
 
 TEST(Builder, a_spliced_service_promises_what_its_ports_take) {

@@ -1,0 +1,216 @@
+// Settings of a service with mode `splice` -> cookie policies, sniffers, stick table, responses.
+#include "splice_builder.h"
+
+#include <fmt/core.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <chrono>
+
+namespace limpet::control {
+namespace {
+
+using dataplane::SessionRules;
+using dataplane::SpliceEntry;
+
+// Constant: equal settings mean equal numbers.
+constexpr HashKey kIdKey{'l', 'i', 'm', 'p', 'e', 't', ' ', 's', 'e', 't', 't', 'i', 'n', 'g', 's'};
+
+uint64_t seconds(Duration d) {
+  return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::seconds>(d).count());
+}
+
+affinity::CookieSettings settings_of(const config::Service& service, const config::Cookie& c) {
+  affinity::CookieSettings s;
+  switch (c.mode) {
+    case config::CookieMode::insert:
+      s.mode = affinity::CookieMode::insert;
+      break;
+    case config::CookieMode::rewrite:
+      s.mode = affinity::CookieMode::rewrite;
+      break;
+    case config::CookieMode::prefix:
+      s.mode = affinity::CookieMode::prefix;
+      break;
+    case config::CookieMode::learn:
+      s.mode = affinity::CookieMode::learn;
+      break;
+  }
+  s.service = service.name;
+  s.name = c.session_name;
+  s.sealed = c.value == config::CookieValue::sealed;
+  s.permanent = c.lifetime == config::CookieLifetime::permanent;
+  s.idle_timeout = seconds(c.idle_timeout);
+  s.absolute_timeout = seconds(c.absolute_timeout);
+  s.indirect = c.indirect;
+  s.no_cache = c.no_cache;
+  s.preserve = c.preserve;
+  s.post_only = c.post_only;
+  s.path = c.path;
+  s.domains = c.domains;
+  s.http_only = c.http_only;
+  s.secure = c.secure;
+  switch (c.same_site) {
+    case config::SameSite::unset:
+      break;
+    case config::SameSite::strict:
+      s.same_site = "Strict";
+      break;
+    case config::SameSite::lax:
+      s.same_site = "Lax";
+      break;
+    case config::SameSite::none:
+      s.same_site = "None";
+      break;
+  }
+  s.attributes = c.attributes;
+  return s;
+}
+
+// Everything that decides what is made of a list, as one text.
+std::string text_of(const config::Service& service) {
+  std::string text = fmt::format("{}\n{}\n{}\n", service.name, static_cast<int>(service.forwarded),
+                                 service.limits.bytes);
+  for (const config::Persistence& p : service.persistence) {
+    if (p.type == config::PersistenceType::source) {
+      text += fmt::format("source {} {}\n", p.prefix4, p.prefix6);
+      continue;
+    }
+    const affinity::CookieSettings s = settings_of(service, p.cookie);
+    text +=
+        fmt::format("cookie {} {} {} {} {} {} {}{}{}{}{}{} {} {} {} {}\n", static_cast<int>(s.mode),
+                    s.name, s.sealed, s.permanent, s.idle_timeout, s.absolute_timeout, s.indirect,
+                    s.no_cache, s.preserve, s.post_only, s.http_only, s.secure, s.path,
+                    fmt::join(s.domains, "\t"), s.same_site, fmt::join(s.attributes, "\t"));
+  }
+  return text;
+}
+
+// The keys of a stick table keep their meaning as long as this is the same.
+std::string table_text(const config::Service& service) {
+  std::string text = fmt::format("{} {} {}\n", service.table.size, service.table.expire.count(),
+                                 static_cast<int>(service.table.when_full));
+  for (const config::Persistence& p : service.persistence)
+    text += p.type == config::PersistenceType::source
+                ? fmt::format("source {} {}\n", p.prefix4, p.prefix6)
+                : fmt::format("cookie {}\n", p.cookie.session_name);
+  return text;
+}
+
+dataplane::Forwarded forwarded(config::Forwarded f) {
+  switch (f) {
+    case config::Forwarded::none:
+      break;
+    case config::Forwarded::x_forwarded_for:
+      return dataplane::Forwarded::x_forwarded_for;
+    case config::Forwarded::proxy_v1:
+      return dataplane::Forwarded::proxy_v1;
+    case config::Forwarded::proxy_v2:
+      return dataplane::Forwarded::proxy_v2;
+  }
+  return dataplane::Forwarded::none;
+}
+
+Result<std::shared_ptr<const SessionRules>> build_rules(const config::Service& service) {
+  auto rules = std::make_shared<SessionRules>();
+  rules->id = std::max<uint64_t>(siphash(kIdKey, text_of(service)), 1);
+  rules->forwarded = forwarded(service.forwarded);
+  rules->head_bytes = std::min<uint32_t>(service.limits.bytes, 65535);
+  http::SnifferSpec request, response;
+  bool after_source = false;
+  for (size_t i = 0; i < service.persistence.size(); ++i) {
+    const config::Persistence& p = service.persistence[i];
+    if (p.type == config::PersistenceType::source) {
+      after_source = true;
+      continue;
+    }
+    Result<affinity::CookiePolicy> policy =
+        affinity::CookiePolicy::compile(settings_of(service, p.cookie));
+    if (!policy) return Error{policy.error()};
+    const auto id = static_cast<uint16_t>(rules->cookies.size());
+    request.names.push_back(
+        {http::Look::cookie, p.cookie.session_name, id, policy->strips_requests()});
+    response.names.push_back({http::Look::set_cookie, p.cookie.session_name, id, false});
+    rules->cookies.push_back({std::move(*policy), static_cast<uint8_t>(i), after_source});
+  }
+  if (rules->cookies.empty()) return std::shared_ptr<const SessionRules>(std::move(rules));
+  response.names.push_back(
+      {http::Look::header, "Cache-Control", SessionRules::kCacheControl, false});
+  Result<http::Sniffer> requests = http::Sniffer::compile(request);
+  if (!requests) return Error{requests.error()};
+  Result<http::Sniffer> responses = http::Sniffer::compile(response);
+  if (!responses) return Error{responses.error()};
+  rules->request = std::move(*requests);
+  rules->response = std::move(*responses);
+  return std::shared_ptr<const SessionRules>(std::move(rules));
+}
+
+std::string response(std::string_view status, std::string_view type, std::string_view more,
+                     std::string_view body) {
+  return fmt::format(
+      "HTTP/1.1 {}\r\nContent-Type: {}\r\nContent-Length: {}\r\nCache-Control: no-cache\r\n"
+      "{}Connection: close\r\n\r\n{}",
+      status, type, body.size(), more, body);
+}
+
+}  // namespace
+
+Result<std::shared_ptr<const SpliceEntry>> build_splice(const config::Service& s,
+                                                        const SpliceBuild& input) {
+  auto e = std::make_shared<SpliceEntry>();
+  // The most that our SYN-ACK may announce so that nothing that it invites is too large for a port.
+  e->promise.mss = static_cast<uint16_t>(input.mtu - (s.vip.is_v4() ? 40 : 60));
+  e->promise.window = static_cast<uint16_t>(std::min<uint32_t>(s.limits.bytes, 65535));
+  e->head_bytes = std::min<uint32_t>(s.limits.bytes, 65535);
+  e->redispatch = s.redispatch;
+  e->session_log = s.session_log;
+  e->bad_request = response("400 Bad Request", "text/html", "",
+                            "<html><body><h1>400 Bad Request</h1></body></html>\n");
+  e->slow_request = response("408 Request Timeout", "text/html", "",
+                             "<html><body><h1>408 Request Timeout</h1></body></html>\n");
+  if (s.on_no_backend == config::OnNoBackend::unavailable) {
+    const uint64_t after = seconds(s.unavailable.retry_after);
+    e->unavailable =
+        response("503 Service Unavailable", s.unavailable.content_type,
+                 after == 0 ? "" : fmt::format("Retry-After: {}\r\n", after), s.unavailable.body);
+  }
+
+  const uint64_t id = std::max<uint64_t>(siphash(kIdKey, text_of(s)), 1);
+  if (input.previous != nullptr && input.previous->rules->id == id) {
+    e->rules = input.previous->rules;
+  } else {
+    Result<std::shared_ptr<const SessionRules>> rules = build_rules(s);
+    if (!rules) return Error{fmt::format("service \"{}\": {}", s.name, rules.error())};
+    e->rules = std::move(*rules);
+  }
+  if (s.table.size != 0) {
+    e->table_id = std::max<uint64_t>(siphash(kIdKey, table_text(s)), 1);
+    if (input.previous != nullptr && input.previous->table_id == e->table_id) {
+      e->table = input.previous->table;
+    } else {
+      affinity::StickTable::Settings settings;
+      settings.capacity = s.table.size;
+      settings.expire = s.table.expire;
+      settings.when_full = s.table.when_full == config::Table::WhenFull::evict
+                               ? affinity::WhenFull::evict
+                               : affinity::WhenFull::refuse;
+      e->table = std::make_shared<affinity::StickTable>(settings, input.stick_secret);
+    }
+  }
+  return std::shared_ptr<const SpliceEntry>(std::move(e));
+}
+
+Result<std::unique_ptr<dataplane::SessionTools>> build_tools(
+    std::span<const dataplane::ServiceEntry> services, const affinity::CookieKeys& keys) {
+  auto tools = std::make_unique<dataplane::SessionTools>();
+  for (const dataplane::ServiceEntry& s : services) {
+    if (!s.used || s.splice == nullptr) continue;
+    for (const auto* sniffer : {&s.splice->rules->request, &s.splice->rules->response})
+      if (*sniffer)
+        if (Status fits = tools->scratch.fit(**sniffer); !fits) return Error{fits.error()};
+  }
+  if (!keys.list().empty()) tools->crypter.emplace(keys);
+  return tools;
+}
+
+}  // namespace limpet::control

@@ -1,0 +1,170 @@
+// Requests and responses in order, whatever pieces they come in.
+#include "session.h"
+
+#include <algorithm>
+
+#include "session_edits.h"
+
+namespace limpet::dataplane {
+namespace {
+
+using http::Body;
+using http::Fed;
+using tcp::Shown;
+
+// A body of known length passes without being shown; the next look is this far away at most.
+constexpr uint64_t kBlind = 1u << 29;
+
+// Skips what belongs to the body. True when it has ended within `bytes`, or with octets that need
+// not be shown, which are part of `done` then.
+bool skip(http::BodySkipper& body, std::span<const uint8_t> bytes, uint32_t& done) {
+  done += static_cast<uint32_t>(body.skip(bytes.subspan(done)));
+  if (body.finished() || body.failed() || done != bytes.size()) return body.finished();
+  if (const uint64_t n = std::min(body.blind(), kBlind); n != 0) {
+    body.skip_blind(n);
+    done += static_cast<uint32_t>(n);
+  }
+  return body.finished();
+}
+
+Shown all(std::span<const uint8_t> bytes) {
+  return {static_cast<uint32_t>(bytes.size()), true};
+}
+
+// Responses cannot be told apart any more: they pass as they are.
+Shown give_up(Session& s, std::span<const uint8_t> bytes) {
+  s.down = Session::Down::open;
+  s.asked_count = 0;
+  // What an upgrade led to is not known either. Nothing may pass that would have been edited.
+  if (s.up == Session::Up::ask) s.up = Session::Up::head;
+  s.call_up = s.waits;
+  s.waits = false;
+  return all(bytes);
+}
+
+void answered(Session& s) {
+  s.asked_first = static_cast<uint8_t>((s.asked_first + 1u) % Session::kMaxAsked);
+  --s.asked_count;
+  s.call_up = s.call_up || s.waits;
+  s.waits = false;
+}
+
+}  // namespace
+
+Shown show_requests(Session& s, tcp::StreamMap& map, std::span<const uint8_t> bytes, bool fin,
+                    const SessionContext& c) {
+  uint32_t done = 0;
+  while (!s.broken) {
+    switch (s.up) {
+      case Session::Up::body:
+        if (!skip(s.request_body, bytes, done)) {
+          // What follows cannot be found: nothing that looks like a request may pass unseen.
+          s.broken = s.request_body.failed();
+          return {done, fin && !s.broken};
+        }
+        s.up = s.asks ? Session::Up::ask : Session::Up::head;
+        s.request = {};
+        break;
+      case Session::Up::ask:
+        s.waits = true;
+        return {done, fin && done >= bytes.size()};
+      case Session::Up::tunnel:
+        return all(bytes);
+      case Session::Up::head: {
+        if (done >= bytes.size()) return {done, fin};
+        if (s.asked_count == Session::kMaxAsked) {
+          s.waits = true;
+          return {done, false};
+        }
+        const std::span<const uint8_t> rest = bytes.subspan(done);
+        http::RequestHead head;
+        const Fed fed = s.request.feed(rest, head);
+        if (fed == Fed::need_more) {
+          if (fin) return all(bytes);  // nobody will answer half a head
+          const uint32_t most =
+              s.begun ? std::min(c.rules.head_bytes, Session::kMaxHead) : c.rules.head_bytes;
+          s.broken = s.begun && rest.size() >= most;
+          return {done, false};
+        }
+        if (fed == Fed::refused) {
+          s.refused = s.request.refusal();
+          s.broken = s.begun;
+          return {done, false};
+        }
+        if (!edit_request(s, map, rest, map.frontier() + done, head, c)) {
+          s.broken = true;
+          break;
+        }
+        s.begun = true;
+        if (!c.rules.follows()) {
+          s.down = Session::Down::open;
+          s.up = Session::Up::tunnel;
+          return all(bytes);
+        }
+        done += head.bounds.end;
+        s.asks = head.upgrade || head.kind == http::Method::connect;
+        const bool tunnel = head.framing.body == Body::tunnel;
+        s.request_body = http::BodySkipper(tunnel ? http::Framing{} : head.framing);
+        s.up = Session::Up::body;
+        break;
+      }
+    }
+  }
+  return {done, false};
+}
+
+Shown show_responses(Session& s, tcp::StreamMap& map, std::span<const uint8_t> bytes, bool fin,
+                     const SessionContext& c) {
+  uint32_t done = 0;
+  for (;;) {
+    switch (s.down) {
+      case Session::Down::open:
+        return all(bytes);
+      case Session::Down::body:
+        if (!skip(s.response_body, bytes, done)) {
+          if (!s.response_body.failed()) return {done, fin};
+          c.worker.splice_bad_responses.add();
+          return give_up(s, bytes);
+        }
+        s.down = Session::Down::head;
+        break;
+      case Session::Down::head: {
+        if (done >= bytes.size()) return {done, fin};
+        if (s.asked_count == 0) return give_up(s, bytes);  // nobody has asked (408 before a close)
+        const std::span<const uint8_t> rest = bytes.subspan(done);
+        if (s.response.position() == 0) s.response = http::ResponseFramer(s.front().method);
+        http::ResponseHead head;
+        const Fed fed = s.response.feed(rest, head);
+        if (fed == Fed::need_more && !fin && rest.size() < Session::kMaxHead) return {done, false};
+        if (fed != Fed::complete) {
+          c.worker.splice_bad_responses.add();
+          return give_up(s, bytes);
+        }
+        s.response = http::ResponseFramer(s.front().method);
+        done += head.bounds.end;
+        if (head.is_interim()) break;
+        if (!edit_response(s, map, rest, map.frontier() + (done - head.bounds.end), head, c))
+          c.worker.splice_edits_lost.add();
+        const bool asked = s.front().asks;
+        answered(s);
+        if (head.framing.body == Body::tunnel) {
+          s.up = Session::Up::tunnel;
+          s.asked_count = 0;
+          s.call_up = true;
+          s.down = Session::Down::open;
+          return all(bytes);
+        }
+        if (asked && s.up == Session::Up::ask) {  // refused: requests go on
+          s.up = Session::Up::head;
+          s.call_up = true;
+        }
+        if (head.framing.body == Body::until_close || !head.keep_alive) return give_up(s, bytes);
+        s.response_body = http::BodySkipper(head.framing);
+        s.down = Session::Down::body;
+        break;
+      }
+    }
+  }
+}
+
+}  // namespace limpet::dataplane

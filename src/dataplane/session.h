@@ -1,0 +1,142 @@
+// The HTTP of one spliced connection: where its messages begin and end, what its requests' cookies
+// say, and which edits its two streams get. Pure: octets in, edits and decisions out; the splice
+// shows it the streams (tcp/splice.h, SpliceEditor), the worker keeps one per transaction.
+//
+// A connection that is idle between two requests needs no Session, so what a connection costs for
+// its whole life stays small. Requests are followed to the end of the connection (a later request
+// must not slip a header or a cookie past us); responses until one cannot be, or none can follow.
+//
+//   requests:  head -> body -> head ...      responses: head -> body -> head ...
+//                        `-> ask: an upgrade or CONNECT; its response says what follows
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <type_traits>
+
+#include "limpet/affinity/choose.h"
+#include "limpet/affinity/learn.h"
+#include "limpet/balance/backend_state.h"
+#include "limpet/base/address.h"
+#include "limpet/base/endian.h"
+#include "limpet/dataplane/counters.h"
+#include "limpet/dataplane/session_rules.h"
+#include "limpet/http/request.h"
+#include "limpet/http/response.h"
+#include "limpet/tcp/edit_pool.h"
+#include "limpet/tcp/splice.h"
+#include "limpet/tcp/stream_map.h"
+#include "mapped.h"
+
+namespace limpet::dataplane {
+
+constexpr uint32_t kNoSession = tcp::kNoWork;
+
+// What a response needs to know of its request.
+struct Asked {
+  // By cookie rule. `member` is a backend slot here: pools change between request and response.
+  std::array<affinity::RequestDecision, kMaxCookieRules> cookies;
+  http::Method method = http::Method::get;
+  bool asks = false;  // upgrade or CONNECT
+};
+
+struct Session {
+  static constexpr size_t kMaxAsked = 8;       // requests whose responses have not come
+  static constexpr uint32_t kMaxHead = 16384;  // of a response, and of requests behind the first
+
+  enum class Up : uint8_t { head, body, ask, tunnel };
+  enum class Down : uint8_t { head, body, open };
+
+  http::RequestFramer request;
+  http::ResponseFramer response{http::Method::get};
+  http::BodySkipper request_body;
+  http::BodySkipper response_body;
+  uint64_t rules = 0;  // id of those that `asked` was decided by
+  std::array<Asked, kMaxAsked> asked;
+  uint8_t asked_first = 0, asked_count = 0;
+  Up up = Up::head;
+  Down down = Down::head;
+  http::Refusal refused = http::Refusal::none;
+  bool asks = false;    // the request whose body is passing
+  bool begun = false;   // the first request head is complete
+  bool broken = false;  // what the client says must not pass: the connection ends
+  bool waits = false;   // requests are held back until a response has come
+  bool first_answered = false;
+  bool call_up = false;  // one has: Splice::again() for the client's stream, then cleared
+  // Of the newest request; by cookie rule of mode learn.
+  std::array<affinity::LearnedRequest, kMaxCookieRules> learned;
+  // Of the worker's pool.
+  uint32_t next_free = kNoSession;
+
+  const Asked& front() const { return asked[asked_first]; }
+  // Nothing of a message is under way in either direction.
+  bool idle() const {
+    return begun && asked_count == 0 && up == Up::head && request.position() == 0 &&
+           down == Down::head && response.position() == 0 && !broken && !call_up;
+  }
+};
+static_assert(std::is_trivially_copyable_v<Session>);
+
+// Everything around one look at a stream.
+struct SessionContext {
+  const SessionRules& rules;
+  const affinity::BackendIds& ids;                 // of the service's pool
+  std::span<const uint16_t> members;               // likewise: backend slots
+  std::span<const balance::BackendStatus> status;  // by backend slot
+  SessionTools* tools = nullptr;
+  affinity::StickTable* table = nullptr;
+  std::span<PersistenceCounters> counters;  // by entry of the list
+  WorkerCounters& worker;
+  tcp::EditPool& edits;
+  IpAddress client, vip;
+  be16 client_port{}, vip_port{};
+  uint16_t member = balance::Maglev::kNone;  // who answers; kNone: not decided, or not of the pool
+  Instant now;
+  uint64_t unix_now = 0;  // seconds
+};
+
+// Of one worker: as many as it has flows, in memory that is touched as they are used.
+class SessionPool {
+ public:
+  explicit SessionPool(uint32_t count) : sessions_(count), count_(count) {}
+
+  uint32_t take() {  // never kNoSession when there is one for each flow
+    uint32_t i = free_;
+    if (i != kNoSession) {
+      free_ = sessions_[i].next_free;
+    } else {
+      if (fresh_ == count_) return kNoSession;
+      i = fresh_++;
+    }
+    sessions_[i] = Session{};
+    ++used_;
+    return i;
+  }
+  void give(uint32_t i) {
+    sessions_[i].next_free = free_;
+    free_ = i;
+    --used_;
+  }
+  Session& at(uint32_t i) { return sessions_[i]; }
+  uint32_t used() const { return used_; }
+
+ private:
+  Mapped<Session> sessions_;
+  uint32_t count_, fresh_ = 0, free_ = kNoSession, used_ = 0;
+};
+
+// As SpliceEditor::show().
+tcp::Shown show_requests(Session& s, tcp::StreamMap& map, std::span<const uint8_t> bytes, bool fin,
+                         const SessionContext& c);
+tcp::Shown show_responses(Session& s, tcp::StreamMap& map, std::span<const uint8_t> bytes, bool fin,
+                          const SessionContext& c);
+
+// The first request's cookies, for affinity::choose(). A backend that is in `tried` is not named
+// any more. Returns how many there are.
+size_t outcomes(const Session& s, const SessionContext& c, std::span<const uint16_t> tried,
+                std::span<affinity::CookieOutcome, kMaxCookieRules> out);
+// A backend stands (or none could be found: kNone): counts what the first request's cookies said.
+void count_first(const Session& s, const SessionContext& c, uint16_t member);
+
+}  // namespace limpet::dataplane

@@ -1,0 +1,300 @@
+// One complete head: which cookies it has, and the edits that it gets.
+#include "session_edits.h"
+
+#include <arpa/inet.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <string_view>
+
+#include "edit_list.h"
+
+namespace limpet::dataplane {
+namespace {
+
+using affinity::CookieMode;
+using affinity::RequestDecision;
+using affinity::RequestFlag;
+using balance::Maglev;
+using http::Hit;
+
+constexpr size_t kMaxHits = 64;
+
+std::string_view text_of(std::span<const uint8_t> bytes, http::Range r) {
+  return {reinterpret_cast<const char*>(bytes.data()) + r.begin, r.size()};
+}
+
+std::string_view print(const IpAddress& a, std::span<char, INET6_ADDRSTRLEN> out) {
+  inet_ntop(a.is_v4() ? AF_INET : AF_INET6, a.is_v4() ? a.v4_bytes() : a.bytes.data(), out.data(),
+            INET6_ADDRSTRLEN);
+  return out.data();
+}
+
+// PROXY protocol, sections 2.1 and 2.2 of its specification. Longest: 107 and 52 bytes.
+class ProxyHeader {
+ public:
+  ProxyHeader(const SessionContext& c, Forwarded version) {
+    version == Forwarded::proxy_v1 ? text(c) : binary(c);
+  }
+  std::span<const uint8_t> bytes() const { return {data_.data(), size_}; }
+
+ private:
+  void put(std::string_view s) {
+    std::copy(s.begin(), s.end(), data_.begin() + static_cast<ptrdiff_t>(size_));
+    size_ += s.size();
+  }
+  void put_number(uint16_t n) {
+    std::array<char, 6> digits;
+    const auto r = std::to_chars(digits.data(), digits.data() + digits.size(), n);
+    put({digits.data(), static_cast<size_t>(r.ptr - digits.data())});
+  }
+  void text(const SessionContext& c) {
+    put(c.client.is_v4() ? "PROXY TCP4 " : "PROXY TCP6 ");
+    std::array<char, INET6_ADDRSTRLEN> address;
+    put(print(c.client, address));
+    put(" ");
+    put(print(c.vip, address));
+    put(" ");
+    put_number(c.client_port.host());
+    put(" ");
+    put_number(c.vip_port.host());
+    put("\r\n");
+  }
+  void put_address(const IpAddress& a) {
+    const size_t n = a.is_v4() ? 4 : 16;
+    const uint8_t* from = a.is_v4() ? a.v4_bytes() : a.bytes.data();
+    std::copy_n(from, n, data_.data() + size_);
+    size_ += n;
+  }
+  void put_port(be16 port) {
+    data_[size_++] = static_cast<uint8_t>(port.host() >> 8);
+    data_[size_++] = static_cast<uint8_t>(port.host());
+  }
+  void binary(const SessionContext& c) {
+    put(std::string_view("\r\n\r\n\0\r\nQUIT\n", 12));
+    data_[size_++] = 0x21;                            // version 2, PROXY
+    data_[size_++] = c.client.is_v4() ? 0x11 : 0x21;  // TCP
+    data_[size_++] = 0;
+    data_[size_++] = c.client.is_v4() ? 12 : 36;
+    put_address(c.client);
+    put_address(c.vip);
+    put_port(c.client_port);
+    put_port(c.vip_port);
+  }
+
+  std::array<uint8_t, 128> data_{};
+  size_t size_ = 0;
+};
+
+uint16_t slot_of(const SessionContext& c, uint16_t member) {
+  return member < c.members.size() ? c.members[member] : Maglev::kNone;
+}
+
+// A cookie that named a backend by its slot: where that stands in the pool now.
+uint16_t member_of(const SessionContext& c, uint16_t slot) {
+  if (slot == Maglev::kNone) return Maglev::kNone;
+  for (size_t i = 0; i < c.members.size(); ++i)
+    if (c.members[i] == slot) return static_cast<uint16_t>(i);
+  return Maglev::kNone;
+}
+
+affinity::CookieCrypter* crypter_of(const SessionContext& c) {
+  return c.tools != nullptr && c.tools->crypter ? &*c.tools->crypter : nullptr;
+}
+
+// The flag as it is counted: a valid cookie counts as down when somebody else answers.
+void count(const SessionContext& c, const CookieRule& rule, const RequestDecision& d,
+           RequestFlag flag) {
+  PersistenceCounters& n = c.counters[rule.entry];
+  n.request[static_cast<size_t>(flag)].add();
+  if (d.detail != affinity::InvalidDetail::none) n.detail[static_cast<size_t>(d.detail)].add();
+}
+
+}  // namespace
+
+bool edit_request(Session& s, tcp::StreamMap& map, std::span<const uint8_t> bytes, tcp::Seq first,
+                  const http::RequestHead& head, const SessionContext& c) {
+  std::array<Hit, kMaxHits> hits;
+  size_t found = 0;
+  if (c.rules.request) {
+    if (c.tools == nullptr) return false;
+    const http::ScanResult r = c.rules.request->scan(bytes, head.bounds, c.tools->scratch, hits);
+    if (r.status != http::ScanStatus::complete) return false;
+    found = r.hits;
+  }
+  const std::span<const Hit> all(hits.data(), found);
+  const auto status = [&](uint16_t member) { return c.status[c.members[member]]; };
+
+  Asked asked;
+  asked.method = head.kind;
+  asked.asks = head.upgrade || head.kind == http::Method::connect;
+  bool decided = false;
+  for (size_t i = 0; i < c.rules.cookies.size(); ++i) {
+    const CookieRule& rule = c.rules.cookies[i];
+    std::array<std::string_view, kMaxHits> values;
+    size_t count_of = 0;
+    for (const Hit& h : all)
+      if (h.id == i) values[count_of++] = text_of(bytes, h.value);
+    const std::span<const std::string_view> mine(values.data(), count_of);
+    RequestDecision& d = asked.cookies[i];
+    const bool follow = !decided && !rule.after_source;
+    if (rule.policy.mode() == CookieMode::learn) {
+      s.learned[i] = {};
+      if (c.table != nullptr && follow) {
+        s.learned[i] = affinity::learned_request(c.ids, *c.table, rule.entry, mine, c.now, status);
+      } else if (count_of != 0) {
+        s.learned[i].decision.flag = RequestFlag::unused;
+      }
+      d = s.learned[i].decision;
+    } else {
+      d = rule.policy.request(c.ids, crypter_of(c), mine, c.unix_now, status,
+                              follow ? affinity::CookieUse::decide : affinity::CookieUse::decided);
+    }
+    decided = decided || d.member != Maglev::kNone;
+    d.member = d.member == Maglev::kNone ? d.member : slot_of(c, d.member);
+    if (s.begun) {  // the connection stands, so a cookie cannot choose any more
+      if (d.flag == RequestFlag::valid && d.member != slot_of(c, c.member))
+        c.counters[rule.entry].other_backend_on_keepalive.add();
+      count(c, rule, d, d.flag);
+    }
+  }
+  if (c.rules.follows() && s.down != Session::Down::open) {
+    s.rules = c.rules.id;
+    s.asked[(s.asked_first + s.asked_count) % Session::kMaxAsked] = asked;
+    ++s.asked_count;
+  } else if (!s.begun) {
+    s.asked[0] = asked;
+  }
+
+  EditList edits;
+  bool fits = true;
+  const bool proxy =
+      c.rules.forwarded == Forwarded::proxy_v1 || c.rules.forwarded == Forwarded::proxy_v2;
+  if (!s.begun && proxy) fits = edits.add(0, 0, ProxyHeader(c, c.rules.forwarded).bytes());
+  for (const Hit& h : all) {
+    if (h.remove.present()) {
+      fits = fits && edits.add(h.remove.begin, h.remove.size(), std::string_view());
+      continue;
+    }
+    const size_t n = c.rules.cookies[h.id].policy.strip(text_of(bytes, h.value));
+    fits = fits && edits.add(h.value.begin, static_cast<uint32_t>(n), std::string_view());
+  }
+  if (c.rules.forwarded == Forwarded::x_forwarded_for) {
+    std::array<char, INET6_ADDRSTRLEN> address;
+    std::array<char, 20 + INET6_ADDRSTRLEN> line;
+    char* end = line.data();
+    for (const std::string_view part : {std::string_view("X-Forwarded-For: "),
+                                        print(c.client, address), std::string_view("\r\n")})
+      end = std::copy(part.begin(), part.end(), end);
+    fits = fits && edits.add(head.bounds.empty_line, 0,
+                             std::string_view(line.data(), static_cast<size_t>(end - line.data())));
+  }
+  return fits && edits.apply(map, c.edits, first);
+}
+
+bool edit_response(Session& s, tcp::StreamMap& map, std::span<const uint8_t> bytes, tcp::Seq first,
+                   const http::ResponseHead& head, const SessionContext& c) {
+  if (!c.rules.response || c.tools == nullptr) return true;
+  std::array<Hit, kMaxHits> hits;
+  const http::ScanResult r = c.rules.response->scan(bytes, head.bounds, c.tools->scratch, hits);
+  if (r.status == http::ScanStatus::scratch_bad) return false;
+  const std::span<const Hit> all(hits.data(), r.hits);
+  const bool same = s.rules == c.rules.id;
+  const Asked& asked = s.front();
+
+  bool cacheable = affinity::may_be_cached(head.status);
+  for (const Hit& h : all)
+    if (h.id == SessionRules::kCacheControl)
+      cacheable = cacheable && !affinity::forbids_caching(text_of(bytes, h.value));
+
+  std::array<std::array<char, affinity::kMaxResponseText>, kMaxCookieRules> texts;
+  std::array<affinity::ResponseEdits, kMaxCookieRules> make;
+  for (size_t i = 0; i < c.rules.cookies.size(); ++i) {
+    const CookieRule& rule = c.rules.cookies[i];
+    bool theirs = false;
+    for (const Hit& h : all) theirs = theirs || h.id == i;
+    if (rule.policy.mode() == CookieMode::learn) {
+      if (theirs) make[i].flag = affinity::ResponseFlag::passive;
+    } else {
+      affinity::ResponseInput in;
+      if (same) {
+        in.request = asked.cookies[i];
+        in.request.member = member_of(c, in.request.member);
+        // A later request went where the connection goes; its cookie is right nevertheless.
+        if (in.request.flag == RequestFlag::valid && in.request.member != Maglev::kNone &&
+            s.first_answered)
+          in.request.member = c.member;
+      } else {
+        in.request.ignored = true;
+      }
+      in.member = c.member;
+      in.status = head.status;
+      in.post = asked.method == http::Method::post;
+      in.server_cookie = theirs;
+      in.cacheable = cacheable;
+      in.now = c.unix_now;
+      make[i] = rule.policy.response(c.ids, crypter_of(c), in, texts[i]);
+      if (make[i].lines.find("\r\nCache-Control:") != std::string_view::npos) cacheable = false;
+    }
+    c.counters[rule.entry].response[static_cast<size_t>(make[i].flag)].add();
+  }
+  s.first_answered = true;
+
+  EditList edits;
+  bool fits = r.status == http::ScanStatus::complete;
+  for (const Hit& h : all) {
+    if (h.id >= c.rules.cookies.size()) continue;
+    const CookieRule& rule = c.rules.cookies[h.id];
+    if (rule.policy.mode() == CookieMode::learn && c.table != nullptr &&
+        c.member != Maglev::kNone) {
+      std::string_view field = text_of(bytes, {h.name.begin, h.line.end});
+      field = field.substr(0, field.find_last_not_of("\r\n") + 1);
+      if (const auto cookie = affinity::parse_set_cookie(field))
+        affinity::learn_response(c.ids, *c.table, rule.entry, *cookie, &s.learned[h.id], c.member,
+                                 c.unix_now, c.now);
+      continue;
+    }
+    switch (make[h.id].server) {
+      case affinity::ServerCookie::keep:
+        break;
+      case affinity::ServerCookie::remove:
+        fits = edits.add(h.line.begin, h.line.size(), std::string_view()) && fits;
+        break;
+      case affinity::ServerCookie::replace_value:
+        fits = edits.add(h.value.begin, h.value.size(), make[h.id].value) && fits;
+        break;
+      case affinity::ServerCookie::prepend_value:
+        fits = edits.add(h.value.begin, 0, make[h.id].value) && fits;
+        break;
+    }
+  }
+  for (size_t i = 0; i < c.rules.cookies.size(); ++i)
+    fits = edits.add(head.bounds.empty_line, 0, make[i].lines) && fits;
+  return edits.apply(map, c.edits, first) && fits;
+}
+
+size_t outcomes(const Session& s, const SessionContext& c, std::span<const uint16_t> tried,
+                std::span<affinity::CookieOutcome, kMaxCookieRules> out) {
+  const size_t n = std::min(c.rules.cookies.size(), out.size());
+  for (size_t i = 0; i < n; ++i) {
+    const RequestDecision& d = s.asked[0].cookies[i];
+    out[i] = {member_of(c, d.member), d.flag, d.draining};
+    if (std::find(tried.begin(), tried.end(), d.member) != tried.end())
+      out[i].member = Maglev::kNone;
+  }
+  return n;
+}
+
+void count_first(const Session& s, const SessionContext& c, uint16_t member) {
+  for (size_t i = 0; i < c.rules.cookies.size(); ++i) {
+    const RequestDecision& d = s.asked[0].cookies[i];
+    const RequestFlag flag = d.flag == RequestFlag::valid && member_of(c, d.member) != member
+                                 ? RequestFlag::down
+                                 : d.flag;
+    count(c, c.rules.cookies[i], d, flag);
+    if (flag != d.flag) c.counters[c.rules.cookies[i].entry].redispatched.add();
+  }
+}
+
+}  // namespace limpet::dataplane

@@ -1,0 +1,16 @@
+// What is done to one complete head. Private to session.cpp.
+#pragma once
+
+#include "session.h"
+
+namespace limpet::dataplane {
+
+// Reads its cookies, remembers what its response needs, appends its edits. `bytes` begin with the
+// head, at the map's frontier plus what was final before it. False: it must not pass.
+bool edit_request(Session& s, tcp::StreamMap& map, std::span<const uint8_t> bytes, tcp::Seq first,
+                  const http::RequestHead& head, const SessionContext& c);
+// False when an edit could not be made: what could be is done.
+bool edit_response(Session& s, tcp::StreamMap& map, std::span<const uint8_t> bytes, tcp::Seq first,
+                   const http::ResponseHead& head, const SessionContext& c);
+
+}  // namespace limpet::dataplane

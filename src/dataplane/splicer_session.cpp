@@ -1,0 +1,83 @@
+// The HTTP of spliced flows: which session a stream belongs to, and what follows from what it saw.
+#include <algorithm>
+
+#include "splicer.h"
+
+namespace limpet::dataplane {
+
+Session* Worker::Splicer::session_of(flow::FlowId id) {
+  const uint32_t i = flows_[id].editor;
+  return i == kNoSession ? nullptr : &sessions_.at(i);
+}
+
+void Worker::Splicer::give_session(flow::FlowId id) {
+  tcp::SpliceFlow& f = flows_[id];
+  if (f.editor == kNoSession) return;
+  sessions_.give(f.editor);
+  f.editor = kNoSession;
+}
+
+SessionContext Worker::Splicer::context(flow::FlowId id) {
+  static const SessionRules kNone;
+  static const affinity::BackendIds kNobody;
+  const Snapshot& snapshot = *w_.snapshot_;
+  const flow::Record& r = w_.table_.at(id);
+  const ServiceEntry& service = snapshot.services[r.service];
+  const PoolEntry* pool = service.configured ? &snapshot.pools[service.pool] : nullptr;
+  SessionContext c{
+      .rules = service.splice == nullptr ? kNone : *service.splice->rules,
+      .ids = pool == nullptr ? kNobody : pool->ids,
+      .members = pool == nullptr ? std::span<const uint16_t>() : pool->members,
+      .status = w_.status_,
+      .tools = w_.id_ < snapshot.tools.size() ? snapshot.tools[w_.id_].get() : nullptr,
+      .table = service.splice == nullptr ? nullptr : service.splice->table.get(),
+      .counters = w_.stats_.persistence[r.service],
+      .worker = w_.n_,
+      .edits = edits_,
+      .client = r.client,
+      .vip = service.vip,
+      .client_port = r.client_port,
+      .vip_port = service.port,
+      .member = balance::Maglev::kNone,
+      .now = w_.now_,
+      .unix_now = unix_now_,
+  };
+  if ((r.flags & flow::unbound) == 0) {
+    const BackendEntry& b = snapshot.backends[r.backend];
+    if (pool != nullptr && b.configured && b.pool == service.pool) c.member = b.member;
+  }
+  return c;
+}
+
+tcp::Shown Worker::Splicer::show(tcp::SpliceFlow& f, tcp::Side from, std::span<const uint8_t> bytes,
+                                 bool fin) {
+  const flow::Record& r = w_.table_.at(current_);
+  if (f.editor == kNoSession) {
+    f.editor = sessions_.take();
+    Session& s = sessions_.at(f.editor);
+    s.begun = s.first_answered = r.state != tcp::Track::head;
+  }
+  Session& s = sessions_.at(f.editor);
+  const SessionContext c = context(current_);
+  return from == tcp::Side::client ? show_requests(s, f.map[0], bytes, fin, c)
+                                   : show_responses(s, f.map[1], bytes, fin, c);
+}
+
+// After the streams have been looked at: what one of them found may concern the other one.
+void Worker::Splicer::follow_up(flow::FlowId id) {
+  Session* s = session_of(id);
+  if (s == nullptr) return;
+  tcp::SpliceFlow& f = flows_[id];
+  for (unsigned turns = 0; s->call_up && turns < Session::kMaxAsked; ++turns) {
+    s->call_up = false;
+    splice_.again(f, tcp::Side::client, w_.now_);
+  }
+  if (s->broken && w_.table_.at(id).state != tcp::Track::dead) {
+    w_.n_.splice_bad_heads.add();
+    backend_gone(id);
+    return;
+  }
+  if (s->idle() || (f.map[0].is_open() && f.map[1].is_open())) give_session(id);
+}
+
+}  // namespace limpet::dataplane
