@@ -186,7 +186,7 @@ constexpr const char* kCookies =
     "protocol = \"tcp\"; pool = \"web\"; mode = \"splice\"; forwarded = \"proxy-v1\"; "
     "persistence = ( { type = \"cookie\"; mode = \"learn\"; session_name = \"JSESSIONID\"; }, "
     "{ type = \"cookie\"; mode = \"insert\"; session_name = \"SRV\"; value = \"plain\"; }, "
-    "{ type = \"source\"; } );";
+    "{ type = \"source\"; } ); table = { size = 1000; };";
 
 std::string cookie_sample() {
   return with(with(kSample, "persistence = ( { type = \"source\"; prefix4 = 24; } );", ""),
