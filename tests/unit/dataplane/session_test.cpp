@@ -1,0 +1,552 @@
+// The HTTP of a spliced connection: whatever pieces its messages come in, the edited streams are
+// what whole messages would have become.
+#include "session.h"
+
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+namespace limpet::dataplane {
+namespace {
+
+using affinity::CookieMode;
+using affinity::CookieSettings;
+using affinity::RequestFlag;
+using affinity::ResponseFlag;
+using tcp::Seq;
+
+CookieSettings cookie(CookieMode mode, std::string name = "SRV") {
+  CookieSettings s;
+  s.mode = mode;
+  s.service = "web";
+  s.name = std::move(name);
+  s.sealed = false;
+  s.path.clear();
+  s.no_cache = false;
+  s.indirect = mode == CookieMode::insert;
+  return s;
+}
+
+SessionRules rules_of(const std::vector<CookieSettings>& cookies,
+                      Forwarded forwarded = Forwarded::none) {
+  SessionRules r;
+  r.forwarded = forwarded;
+  http::SnifferSpec request, response;
+  for (const CookieSettings& s : cookies) {
+    const auto id = static_cast<uint16_t>(r.cookies.size());
+    auto policy = affinity::CookiePolicy::compile(s);
+    EXPECT_TRUE(policy.ok()) << policy.error();
+    request.names.push_back({http::Look::cookie, s.name, id, policy->strips_requests()});
+    response.names.push_back({http::Look::set_cookie, s.name, id, false});
+    r.cookies.push_back({std::move(*policy), static_cast<uint8_t>(id), false});
+  }
+  if (cookies.empty()) return r;
+  response.names.push_back(
+      {http::Look::header, "Cache-Control", SessionRules::kCacheControl, false});
+  r.request = http::Sniffer::compile(request).value();
+  r.response = http::Sniffer::compile(response).value();
+  return r;
+}
+
+// One direction as the splice sees it: all octets that have come, in order.
+struct Stream {
+  tcp::StreamMap map{Seq{0xfffffff0u}, Seq{5000}};  // the numbers wrap soon
+  Seq begin{0xfffffff0u};
+  std::string came;
+  bool fin = false;
+
+  std::span<const uint8_t> beyond() const {
+    const auto skip = static_cast<size_t>(map.frontier() - begin);
+    if (skip >= came.size()) return {};
+    return {reinterpret_cast<const uint8_t*>(came.data()) + skip, came.size() - skip};
+  }
+  void shown(const tcp::Shown& s) {
+    map.advance(map.frontier() + s.final);
+    if (s.open) map.open();
+  }
+  // What the receiver has got so far.
+  std::string edited(tcp::EditPool& pool) {
+    std::string out;
+    Seq end = begin + static_cast<uint32_t>(came.size());
+    if (!map.covers(end)) end = map.frontier();
+    tcp::StreamMap::Cut cut(map, pool, begin, end, false);
+    tcp::Emission e;
+    while (end > begin && cut.next(100000, e))
+      for (unsigned i = 0; i < e.pieces; ++i) {
+        const tcp::Piece& p = e.piece[i];
+        if (p.edit == tcp::kNoEdit)
+          out += came.substr(p.offset, p.length);
+        else
+          out.append(reinterpret_cast<const char*>(pool.bytes(p.edit).data()) + p.offset, p.length);
+      }
+    return out;
+  }
+};
+
+class SessionTest : public testing::Test {
+ protected:
+  void use(SessionRules r) {
+    rules = std::move(r);
+    tools = std::make_unique<SessionTools>();
+    for (const auto* s : {&rules.request, &rules.response})
+      if (*s) {
+        EXPECT_TRUE(tools->scratch.fit(**s).ok());
+      }
+  }
+  SessionContext context() {
+    return {.rules = rules,
+            .ids = ids,
+            .members = members,
+            .status = status,
+            .tools = tools.get(),
+            .table = table.get(),
+            .counters = counters,
+            .worker = worker,
+            .edits = edits,
+            .client = IpAddress::v4(192, 0, 2, 7),
+            .vip = IpAddress::v4(198, 51, 100, 1),
+            .client_port = be16::from(40000),
+            .vip_port = be16::from(80),
+            .member = member,
+            .now = Instant{1000000000},
+            .unix_now = 1700000000};
+  }
+  void up(const std::string& bytes, bool fin = false) {
+    client.came += bytes;
+    client.fin = client.fin || fin;
+    look_up();
+  }
+  void look_up() {
+    if (client.map.is_open()) return;
+    if (client.map.frontier() > client.begin + static_cast<uint32_t>(client.came.size())) return;
+    client.shown(show_requests(session, client.map, client.beyond(), client.fin, context()));
+  }
+  void down(const std::string& bytes, bool fin = false) {
+    backend.came += bytes;
+    backend.fin = backend.fin || fin;
+    if (backend.map.is_open()) return;
+    if (backend.map.frontier() > backend.begin + static_cast<uint32_t>(backend.came.size())) return;
+    backend.shown(show_responses(session, backend.map, backend.beyond(), backend.fin, context()));
+    while (session.call_up) {
+      session.call_up = false;
+      look_up();
+    }
+  }
+  std::string requests() { return client.edited(edits); }
+  std::string responses() { return backend.edited(edits); }
+  uint64_t asked(RequestFlag f) { return counters[0].request[static_cast<size_t>(f)].get(); }
+  uint64_t answered(ResponseFlag f) { return counters[0].response[static_cast<size_t>(f)].get(); }
+  affinity::CookieOutcome outcome() {
+    std::array<affinity::CookieOutcome, kMaxCookieRules> out;
+    outcomes(session, context(), {}, out);
+    return out[0];
+  }
+
+  SessionRules rules;
+  std::unique_ptr<SessionTools> tools;
+  affinity::BackendIds ids{{"s0", "s1", "s2"}};
+  std::vector<uint16_t> members{7, 8, 9};
+  std::vector<balance::BackendStatus> status = [] {
+    std::vector<balance::BackendStatus> s(10);
+    for (auto& b : s) b.health = balance::Health::up;
+    return s;
+  }();
+  std::array<PersistenceCounters, affinity::Policy::kMaxEntries> counters;
+  WorkerCounters worker;
+  tcp::EditPool edits{1 << 20};
+  std::unique_ptr<affinity::StickTable> table;
+  uint16_t member = 1;
+  Session session;
+  Stream client, backend;
+};
+
+const std::string kGet = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+const std::string kOk = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+TEST_F(SessionTest, a_client_without_a_cookie_gets_one) {
+  use(rules_of({cookie(CookieMode::insert)}));
+  up(kGet);
+  EXPECT_EQ(outcome().flag, RequestFlag::none);
+  EXPECT_FALSE(client.map.is_open()) << "the next request is looked at too";
+  down(kOk);
+  EXPECT_EQ(requests(), kGet);
+  EXPECT_EQ(responses(), "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nSet-Cookie: SRV=s1\r\n\r\nok");
+  EXPECT_EQ(answered(ResponseFlag::inserted), 1u);
+  EXPECT_TRUE(session.idle());
+}
+
+TEST_F(SessionTest, our_cookie_names_its_backend_and_is_taken_out) {
+  use(rules_of({cookie(CookieMode::insert)}));
+  up("GET / HTTP/1.1\r\nCookie: a=1; SRV=s2; b=2\r\nHost: a\r\n\r\n");
+  EXPECT_EQ(outcome().member, 2);
+  EXPECT_EQ(outcome().flag, RequestFlag::valid);
+  member = 2;
+  down(kOk);
+  EXPECT_EQ(requests(), "GET / HTTP/1.1\r\nCookie: a=1; b=2\r\nHost: a\r\n\r\n");
+  EXPECT_EQ(responses(), kOk);
+  EXPECT_EQ(answered(ResponseFlag::none), 1u);
+}
+
+TEST_F(SessionTest, a_header_that_would_be_empty_goes_as_a_whole) {
+  use(rules_of({cookie(CookieMode::insert)}));
+  up("GET / HTTP/1.1\r\nHost: a\r\nCookie: SRV=s2\r\n\r\n");
+  EXPECT_EQ(requests(), kGet);
+}
+
+TEST_F(SessionTest, the_server_s_own_cookie_of_that_name_is_taken_out) {
+  use(rules_of({cookie(CookieMode::insert)}));
+  up(kGet);
+  down("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nSet-Cookie: SRV=theirs; path=/\r\n\r\n");
+  EXPECT_EQ(responses(), "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nSet-Cookie: SRV=s1\r\n\r\n")
+      << "removed and inserted at the same place";
+}
+
+TEST_F(SessionTest, preserve_leaves_the_server_s_cookie_alone) {
+  CookieSettings s = cookie(CookieMode::insert);
+  s.preserve = true;
+  use(rules_of({s}));
+  up(kGet);
+  const std::string theirs =
+      "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nSet-Cookie: SRV=theirs; path=/\r\n\r\n";
+  down(theirs);
+  EXPECT_EQ(responses(), theirs);
+  EXPECT_EQ(answered(ResponseFlag::passive), 1u);
+}
+
+TEST_F(SessionTest, rewrite_puts_our_value_in_the_server_s_cookie) {
+  use(rules_of({cookie(CookieMode::rewrite)}));
+  up("GET / HTTP/1.1\r\nCookie: SRV=s2\r\nHost: a\r\n\r\n");
+  EXPECT_EQ(outcome().member, 2);
+  down("HTTP/1.1 200 OK\r\nSet-Cookie: SRV=theirs; path=/\r\nContent-Length: 0\r\n\r\n");
+  EXPECT_EQ(requests(), "GET / HTTP/1.1\r\nCookie: SRV=s2\r\nHost: a\r\n\r\n");
+  EXPECT_EQ(responses(),
+            "HTTP/1.1 200 OK\r\nSet-Cookie: SRV=s1; path=/\r\nContent-Length: 0\r\n\r\n");
+  EXPECT_EQ(answered(ResponseFlag::rewritten), 1u);
+}
+
+TEST_F(SessionTest, prefix_stands_in_front_of_the_server_s_value_and_is_taken_off) {
+  use(rules_of({cookie(CookieMode::prefix, "PHPSESSID")}));
+  up("GET / HTTP/1.1\r\nCookie: PHPSESSID=s2~abc\r\nHost: a\r\n\r\n");
+  EXPECT_EQ(outcome().member, 2);
+  down("HTTP/1.1 200 OK\r\nSet-Cookie: PHPSESSID=abc; path=/\r\nContent-Length: 0\r\n\r\n");
+  EXPECT_EQ(requests(), "GET / HTTP/1.1\r\nCookie: PHPSESSID=abc\r\nHost: a\r\n\r\n");
+  EXPECT_EQ(responses(),
+            "HTTP/1.1 200 OK\r\nSet-Cookie: PHPSESSID=s1~abc; path=/\r\nContent-Length: 0\r\n\r\n");
+}
+
+TEST_F(SessionTest, learn_remembers_who_set_the_application_s_cookie_and_forgets) {
+  table = std::make_unique<affinity::StickTable>(
+      affinity::StickTable::Settings{.capacity = 100, .expire = std::chrono::minutes(1)},
+      HashKey{});
+  use(rules_of({cookie(CookieMode::learn, "JSESSIONID")}));
+  up(kGet);
+  down("HTTP/1.1 200 OK\r\nSet-Cookie: JSESSIONID=xyz; Path=/\r\nContent-Length: 0\r\n\r\n");
+  EXPECT_EQ(table->counters().used, 1u);
+  const std::string again = "GET / HTTP/1.1\r\nCookie: JSESSIONID=xyz\r\nHost: a\r\n\r\n";
+  up(again);
+  EXPECT_EQ(asked(RequestFlag::valid), 1u);
+  down("HTTP/1.1 200 OK\r\nSet-Cookie: JSESSIONID=; Max-Age=0\r\nContent-Length: 0\r\n\r\n");
+  EXPECT_EQ(table->counters().erased, 1u);
+  up(again);
+  EXPECT_EQ(asked(RequestFlag::invalid), 1u);
+  EXPECT_EQ(requests(), kGet + again + again) << "read, never touched";
+}
+
+TEST_F(SessionTest, every_request_says_who_the_client_is) {
+  use(rules_of({}, Forwarded::x_forwarded_for));
+  const std::string spoofed =
+      "POST / HTTP/1.1\r\nX-Forwarded-For: 8.8.8.8\r\nContent-Length: 3\r\n\r\nabc";
+  up(spoofed + kGet);
+  EXPECT_EQ(requests(),
+            "POST / HTTP/1.1\r\nX-Forwarded-For: 8.8.8.8\r\nContent-Length: 3\r\n"
+            "X-Forwarded-For: 192.0.2.7\r\n\r\nabc"
+            "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 192.0.2.7\r\n\r\n");
+  down(kOk + kOk);
+  EXPECT_EQ(responses(), kOk + kOk);
+}
+
+TEST_F(SessionTest, proxy_stands_in_front_of_the_first_octet_once) {
+  use(rules_of({}, Forwarded::proxy_v1));
+  up(kGet + kGet);
+  EXPECT_TRUE(client.map.is_open()) << "nothing else is edited";
+  EXPECT_EQ(requests(), "PROXY TCP4 192.0.2.7 198.51.100.1 40000 80\r\n" + kGet + kGet);
+}
+
+TEST_F(SessionTest, proxy_version_2_is_binary) {
+  use(rules_of({}, Forwarded::proxy_v2));
+  up(kGet);
+  const std::string header(
+      "\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\x02\x07\xc6\x33\x64\x01\x9c\x40\0\x50", 28);
+  EXPECT_EQ(requests(), header + kGet);
+}
+
+TEST_F(SessionTest, later_requests_are_stripped_too_and_bodies_pass) {
+  use(rules_of({cookie(CookieMode::insert)}));
+  const std::string chunked =
+      "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nCookie: SRV=s1\r\n\r\n"
+      "5\r\nGET /\r\n0\r\n\r\n";
+  up(chunked + "GET /2 HTTP/1.1\r\nCookie: SRV=s1; x=1\r\n\r\n");
+  EXPECT_EQ(requests(),
+            "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nGET /\r\n0\r\n\r\n"
+            "GET /2 HTTP/1.1\r\nCookie: x=1\r\n\r\n");
+}
+
+TEST_F(SessionTest, every_kind_of_response_ends_where_it_ends) {
+  use(rules_of({cookie(CookieMode::insert)}));
+  const std::string set = "Set-Cookie: SRV=s1\r\n";
+  up("HEAD / HTTP/1.1\r\n\r\n");
+  up(kGet + kGet + kGet + kGet);
+  down("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n");  // to HEAD: no body
+  down("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 No Content\r\nContent-Length: 4\r\n\r\n");
+  down("HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n");
+  down("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\n0\r\nT: v\r\n\r\n");
+  down("HTTP/1.1 200 OK\r\n\r\nuntil the end HTTP/1.1 200 OK\r\n\r\n");
+  EXPECT_EQ(responses(),
+            "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n" + set + "\r\n" +
+                "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 No Content\r\nContent-Length: 4\r\n" +
+                set + "\r\n" + "HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n" + set + "\r\n" +
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n" + set +
+                "\r\n3;x=y\r\nabc\r\n0\r\nT: v\r\n\r\n" + "HTTP/1.1 200 OK\r\n" + set +
+                "\r\nuntil the end HTTP/1.1 200 OK\r\n\r\n");
+  EXPECT_TRUE(backend.map.is_open()) << "a body until the close is the last one";
+}
+
+TEST_F(SessionTest, a_long_body_passes_without_being_shown) {
+  use(rules_of({cookie(CookieMode::insert)}));
+  up(kGet);
+  down("HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\nx");
+  EXPECT_TRUE(backend.map.covers(backend.begin + 1000000)) << "in whatever order it comes";
+  EXPECT_FALSE(backend.map.covers(backend.begin + 1000100));
+  EXPECT_TRUE(session.idle());
+}
+
+TEST_F(SessionTest, an_upgrade_that_is_granted_becomes_a_tunnel) {
+  use(rules_of({cookie(CookieMode::insert)}));
+  const std::string upgrade =
+      "GET /chat HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+  up(upgrade + "early");
+  EXPECT_EQ(requests(), upgrade) << "what follows may be a request";
+  down("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n\x81\x01x");
+  EXPECT_EQ(requests(), upgrade + "early");
+  EXPECT_EQ(responses(),
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nSet-Cookie: "
+            "SRV=s1\r\n\r\n\x81\x01x");
+  EXPECT_TRUE(client.map.is_open() && backend.map.is_open());
+}
+
+TEST_F(SessionTest, an_upgrade_that_is_refused_goes_on_with_requests) {
+  use(rules_of({cookie(CookieMode::insert)}));
+  const std::string upgrade =
+      "GET /chat HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+  up(upgrade + "GET /2 HTTP/1.1\r\nCookie: SRV=s1\r\n\r\n");
+  down("HTTP/1.1 400 No\r\nContent-Length: 0\r\n\r\n");
+  EXPECT_EQ(requests(), upgrade + "GET /2 HTTP/1.1\r\n\r\n");
+}
+
+TEST_F(SessionTest, many_requests_at_once_wait_for_responses) {
+  use(rules_of({cookie(CookieMode::insert)}));
+  std::string many, all;
+  for (int i = 0; i < 30; ++i) {
+    many += "GET / HTTP/1.1\r\nCookie: SRV=s1\r\n\r\n";
+    all += "GET / HTTP/1.1\r\n\r\n";
+  }
+  up(many);
+  EXPECT_LT(requests().size(), all.size());
+  for (int i = 0; i < 30; ++i) down(kOk);
+  EXPECT_EQ(requests(), all);
+  EXPECT_TRUE(session.idle());
+  EXPECT_EQ(asked(RequestFlag::valid), 29u) << "the first is counted when a backend stands";
+}
+
+TEST_F(SessionTest, a_fin_behind_requests_that_wait_passes_after_them) {
+  use(rules_of({cookie(CookieMode::insert)}));
+  std::string many, all;
+  for (int i = 0; i < 10; ++i) {
+    many += "GET / HTTP/1.1\r\nCookie: SRV=s1\r\n\r\n";
+    all += "GET / HTTP/1.1\r\n\r\n";
+  }
+  up(many, true);
+  EXPECT_FALSE(client.map.is_open());
+  for (int i = 0; i < 10; ++i) down(kOk);
+  EXPECT_TRUE(client.map.is_open());
+  EXPECT_EQ(requests(), all);
+}
+
+TEST_F(SessionTest, a_second_request_that_is_none_ends_the_connection) {
+  use(rules_of({cookie(CookieMode::insert)}));
+  up(kGet + "GET / HTTP/1.1\r\nno colon here\r\nCookie: SRV=s1\r\n\r\n");
+  EXPECT_TRUE(session.broken);
+  EXPECT_EQ(requests(), kGet) << "nothing of it passes";
+}
+
+TEST_F(SessionTest, a_body_that_cannot_be_followed_ends_the_connection) {
+  use(rules_of({cookie(CookieMode::insert)}));
+  up("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n" + kGet);
+  EXPECT_TRUE(session.broken);
+}
+
+TEST_F(SessionTest, a_first_head_that_is_none_is_refused_with_its_reason) {
+  use(rules_of({cookie(CookieMode::insert)}));
+  up("GET / HTTP/1.1\r\nno colon here\r\n\r\n");
+  EXPECT_EQ(session.refused, http::Refusal::name_blank);
+  EXPECT_FALSE(session.begun);
+}
+
+TEST_F(SessionTest, a_response_that_is_none_passes_as_it_is) {
+  use(rules_of({cookie(CookieMode::insert)}));
+  up(kGet);
+  down("SSH-2.0-OpenSSH\r\n");
+  EXPECT_EQ(responses(), "SSH-2.0-OpenSSH\r\n");
+  EXPECT_TRUE(backend.map.is_open());
+  EXPECT_EQ(worker.splice_bad_responses.get(), 1u);
+  up("GET / HTTP/1.1\r\nCookie: SRV=s1\r\n\r\n");
+  EXPECT_EQ(requests(), kGet + "GET / HTTP/1.1\r\n\r\n") << "requests are edited nevertheless";
+}
+
+TEST_F(SessionTest, a_response_that_nobody_asked_for_passes) {
+  use(rules_of({cookie(CookieMode::insert)}));
+  up(kGet);
+  down(kOk);
+  down("HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n");
+  EXPECT_TRUE(responses().ends_with("HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n"));
+}
+
+TEST_F(SessionTest, a_later_cookie_of_another_backend_is_counted_and_left_alone) {
+  use(rules_of({cookie(CookieMode::insert)}));
+  up(kGet);
+  down(kOk);
+  up("GET / HTTP/1.1\r\nCookie: SRV=s2\r\n\r\n");
+  down(kOk);
+  EXPECT_EQ(counters[0].other_backend_on_keepalive.get(), 1u);
+  EXPECT_TRUE(responses().ends_with("\r\n\r\nok" + kOk)) << responses();
+}
+
+TEST_F(SessionTest, a_later_client_without_a_cookie_gets_one) {
+  use(rules_of({cookie(CookieMode::insert)}));
+  up("GET / HTTP/1.1\r\nCookie: SRV=s1\r\n\r\n");
+  down(kOk);
+  up(kGet);
+  down(kOk);
+  EXPECT_EQ(responses(),
+            kOk + "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nSet-Cookie: SRV=s1\r\n\r\nok");
+}
+
+TEST_F(SessionTest, a_cookie_of_a_dead_backend_is_replaced) {
+  use(rules_of({cookie(CookieMode::insert)}));
+  status[9].health = balance::Health::down;
+  up("GET / HTTP/1.1\r\nCookie: SRV=s2\r\n\r\n");
+  EXPECT_EQ(outcome().flag, RequestFlag::down);
+  EXPECT_EQ(outcome().member, balance::Maglev::kNone);
+  down(kOk);
+  EXPECT_NE(responses().find("Set-Cookie: SRV=s1\r\n"), std::string::npos);
+  count_first(session, context(), member);
+  EXPECT_EQ(asked(RequestFlag::down), 1u);
+}
+
+TEST_F(SessionTest, no_cache_speaks_only_where_nobody_has) {
+  CookieSettings s = cookie(CookieMode::insert);
+  s.no_cache = true;
+  use(rules_of({s}));
+  up(kGet + kGet + kGet);
+  down(kOk);
+  EXPECT_NE(responses().find("Cache-Control: private\r\n"), std::string::npos);
+  const size_t before = responses().size();
+  down("HTTP/1.1 200 OK\r\nCache-Control: max-age=5, no-store\r\nContent-Length: 0\r\n\r\n");
+  down("HTTP/1.1 302 Found\r\nContent-Length: 0\r\n\r\n");
+  EXPECT_EQ(responses().find("private", before), std::string::npos);
+}
+
+TEST_F(SessionTest, a_backend_that_has_moved_in_its_pool_is_still_the_same) {
+  use(rules_of({cookie(CookieMode::insert)}));
+  up("GET / HTTP/1.1\r\nCookie: SRV=s2\r\n\r\n");
+  ids = affinity::BackendIds({"s2", "s0"});
+  members = {9, 7};
+  member = 0;
+  down(kOk);
+  EXPECT_EQ(responses(), kOk) << "its cookie needs no update";
+}
+
+TEST_F(SessionTest, other_rules_between_request_and_response_issue_nothing) {
+  use(rules_of({cookie(CookieMode::insert)}));
+  up(kGet);
+  rules.id = 99;
+  down(kOk);
+  EXPECT_EQ(responses(), kOk);
+}
+
+TEST_F(SessionTest, without_room_for_an_edit_a_response_passes_and_a_request_does_not) {
+  use(rules_of({cookie(CookieMode::insert)}));
+  up(kGet);
+  edits = tcp::EditPool(0);
+  down(kOk);
+  EXPECT_EQ(responses(), kOk);
+  EXPECT_EQ(worker.splice_edits_lost.get(), 1u);
+  up("GET / HTTP/1.1\r\nCookie: SRV=s1\r\n\r\n");
+  EXPECT_TRUE(session.broken);
+}
+
+// The same conversation in pieces of any size must come out the same.
+TEST_F(SessionTest, pieces_do_not_matter) {
+  std::vector<CookieSettings> list{cookie(CookieMode::insert),
+                                   cookie(CookieMode::prefix, "PHPSESSID")};
+  const std::string ask =
+      "POST /a HTTP/1.1\r\nCookie: SRV=s1; PHPSESSID=s1~q; z=1\r\nContent-Length: "
+      "10\r\n\r\n0123456789"
+      "GET /b HTTP/1.1\r\nHost: x\r\nCookie: PHPSESSID=s1~q\r\nCookie: SRV=s1\r\n\r\n"
+      "HEAD /c HTTP/1.1\r\n\r\n"
+      "POST /d HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\na;b\r\n0123456789\r\n0\r\n\r\n";
+  const std::vector<std::string> answers{
+      "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 3\r\n"
+      "Set-Cookie: PHPSESSID=q\r\n\r\nabc",
+      "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nSet-Cookie: SRV=x\r\n\r\n"
+      "3\r\nabc\r\n0\r\n\r\n",
+      "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n",
+      "HTTP/1.1 302 Found\r\nContent-Length: 0\r\nSet-Cookie: a=b\r\n\r\n"};
+  std::string say;
+  std::vector<size_t> ends{0};
+  for (const std::string& one : answers) {
+    say += one;
+    ends.push_back(say.size());
+  }
+  use(rules_of(list, Forwarded::x_forwarded_for));
+  up(ask);
+  down(say);
+  const std::string up_whole = requests(), down_whole = responses();
+  ASSERT_NE(up_whole, ask);
+  ASSERT_NE(down_whole, say);
+  ASSERT_TRUE(session.idle());
+  for (uint32_t seed = 1; seed <= 300; ++seed) {
+    std::mt19937 random(seed);
+    session = {};
+    for (Stream* s : {&client, &backend}) {
+      s->map.release(edits);
+      *s = Stream{};
+    }
+    size_t a = 0, b = 0;
+    const size_t most = 1 + random() % 40;
+    while (a < ask.size() || b < say.size()) {
+      // A backend answers what it has been asked, and no more.
+      size_t known = 0;
+      const std::string asked_so_far = requests();
+      for (size_t i = 0; (i = asked_so_far.find("\r\nX-Forwarded-For", i)) != std::string::npos;
+           ++i)
+        ++known;
+      const bool more = b == ends[known] || (a < ask.size() && random() % 2 == 0);
+      size_t& at = more ? a : b;
+      const std::string& from = more ? ask : say;
+      const size_t n =
+          std::min<size_t>(1 + random() % most, (more ? ask.size() : ends[known]) - at);
+      more ? up(from.substr(at, n)) : down(from.substr(at, n));
+      at += n;
+    }
+    ASSERT_EQ(requests(), up_whole) << "seed " << seed;
+    ASSERT_EQ(responses(), down_whole) << "seed " << seed;
+    ASSERT_TRUE(session.idle());
+  }
+}
+
+}  // namespace
+}  // namespace limpet::dataplane
