@@ -63,6 +63,8 @@ void Controller::Impl::on_line(Server::ClientId client, const std::string& line)
       return show(client, *request);
     case Request::Command::backend:
       return set_backend(client, *request);
+    case Request::Command::keys:
+      return on_keys(client, *request);
     case Request::Command::reload: {
       const Reloaded result = reload();
       if (!result.ok) return refuse(client, result.text, result.problems);

@@ -98,6 +98,7 @@ Status Controller::Impl::open() {
   publishing.stats = stats_of(setup_.workers);
   publishing.toeplitz = setup_.toeplitz;
   publishing.random = random_seed();
+  if (Status s = fill_random(publishing.stick_secret); !s) return s;
   publisher_ = std::make_unique<Publisher>(std::move(publishing));
 
   auto prober = Prober::create();

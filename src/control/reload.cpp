@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "controller_impl.h"
+#include "key_steps.h"
 #include "limpet/base/log.h"
 #include "limpet/config/load.h"
 
@@ -26,8 +27,16 @@ std::string extent(const config::Document& d) {
 Status Controller::Impl::apply(const config::Document& document) {
   const Instant now = control_now();
   const std::vector<balance::BackendStatus> before = publisher_->statuses();
+  const affinity::CookieKeys keys_before = publisher_->keys();
+  const Result<affinity::CookieKeys> keys = keys_for(document);
+  if (!keys) return Error{keys.error()};
+  publisher_->set_keys(*keys);
   Result<Publisher::Applied> applied = publisher_->apply(document, now);
-  if (!applied) return Error{applied.error()};
+  if (!applied) {
+    publisher_->set_keys(keys_before);
+    return Error{applied.error()};
+  }
+  log_keys(keys_before, document.cookie_keys_file);
   setup_.document = document;
   const Slots& slots = publisher_->slots();
   std::vector<bool> is_new(slots.backends.size());
@@ -71,8 +80,10 @@ Controller::Impl::Reloaded Controller::Impl::reload() {
   std::vector<std::string> restart = config::restart_needed(setup_.document, loaded.document);
   if (!restart.empty()) return refused("the changes need a restart", std::move(restart));
   if (Status s = apply(loaded.document); !s) return refused(s.error(), {});
-  const std::string done = fmt::format("reloaded {}: {}; snapshot {}", setup_.config_file,
-                                       extent(setup_.document), publisher_->current()->serial);
+  std::string done = fmt::format("reloaded {}: {}; snapshot {}", setup_.config_file,
+                                 extent(setup_.document), publisher_->current()->serial);
+  if (!publisher_->keys().list().empty())
+    done += fmt::format("; cookie keys: {}", describe(publisher_->keys()));
   log(LogLevel::notice, "control", "{}", done);
   return {true, done, {}};
 }

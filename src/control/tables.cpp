@@ -194,6 +194,18 @@ Table flows(const Json& rows) {
   return t;
 }
 
+Table keys(const Json& rows) {
+  Table t{{"KEY", "STATE", "MEANING"}, {}};
+  for (const Json& r : rows) {
+    const std::string state = word(at(r, {"state"}));
+    t.rows.push_back({word(at(r, {"id"})), state,
+                      state == "sealing"  ? "seals new cookies, opens its own"
+                      : state == "listed" ? "opens its own cookies, seals none"
+                                          : "-"});
+  }
+  return t;
+}
+
 bool numeric(const std::string& cell) {
   return !cell.empty() && (cell[0] >= '0' && cell[0] <= '9') &&
          cell.find(':') == std::string::npos && std::count(cell.begin(), cell.end(), '.') <= 1;
@@ -274,9 +286,12 @@ std::string render(const std::string& what, const Json& data, bool all) {
     t = neighbors(rows);
   else if (what == "flows")
     t = flows(rows);
+  else if (what == "keys")
+    t = keys(rows);
   else
     return data.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
   std::string out = t.to_string();
+  if (what == "keys") out += fmt::format("file {}\n", word(at(data, {"file"})));
   if (what == "drops" && t.rows.empty()) out = "no frame was dropped\n";
   if (at(data, {"truncated"}) == Json(true))
     out += fmt::format("... the first {} only; more with --limit\n", rows.size());

@@ -21,7 +21,7 @@ struct Table {
   std::string to_string() const;
 };
 
-// `what`: services, backends, workers, drops, neighbors, flows. `data` is the envelope that
+// `what`: services, backends, workers, drops, neighbors, flows, keys. `data` is the envelope that
 // interfaces.md describes. `all`: also rows that are zero throughout (drops).
 std::string render(const std::string& what, const nlohmann::json& data, bool all);
 

@@ -80,6 +80,17 @@ TEST(Render, drops_are_summed_over_workers_explained_and_zeros_left_out) {
   EXPECT_EQ(render("drops", Json{{"drops", Json::array()}}, false), "no frame was dropped\n");
 }
 
+TEST(Render, keys_say_what_their_state_means) {
+  const Json data = {
+      {"file", "/etc/limpet/cookie.keys"},
+      {"keys", {{{"id", "B"}, {"state", "sealing"}}, {{"id", "A"}, {"state", "listed"}}}}};
+  EXPECT_EQ(render("keys", data, false),
+            "KEY  STATE    MEANING\n"
+            "B    sealing  seals new cookies, opens its own\n"
+            "A    listed   opens its own cookies, seals none\n"
+            "file /etc/limpet/cookie.keys\n");
+}
+
 TEST(Render, says_when_there_is_more) {
   const Json data = {{"flows", {Json::object()}}, {"truncated", true}};
   EXPECT_NE(render("flows", data, false).find("the first 1 only; more with --limit"),
@@ -97,7 +108,7 @@ TEST(Render, survives_whatever_a_daemon_sends) {
       Json::array(
           {{{"reason", 5}, {"packets", "many"}, {"rx", -3}, {"held", 1}, {"since_s", "x"}}})};
   for (const char* what :
-       {"services", "backends", "workers", "ports", "drops", "neighbors", "flows", "other"})
+       {"services", "backends", "workers", "ports", "drops", "neighbors", "flows", "keys", "other"})
     for (const Json& shape : shapes) {
       EXPECT_NO_THROW(render(what, shape, true));
       EXPECT_NO_THROW(render(what, Json{{what, shape}, {"truncated", shape}}, true));
