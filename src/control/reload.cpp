@@ -51,6 +51,8 @@ Status Controller::Impl::apply(const config::Document& document) {
       log_state(static_cast<uint16_t>(i), before[i], "checks switched off");
   for (const uint16_t slot : applied->new_services)
     notes_.new_service(slot, slots.services[slot].entry);
+  for (const config::Service& service : document.services)
+    notes_.set_entries(slots.find_service(service.name), service.persistence);
   checks_->configure(document, *publisher_->current(), now);
   for (const std::string& warning : applied->warnings)
     log(LogLevel::warning, "control", "{}", warning);

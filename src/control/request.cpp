@@ -14,11 +14,12 @@ namespace {
 using nlohmann::json;
 using What = Request::What;
 
-constexpr std::array<std::pair<const char*, What>, 7> kWhat = {{{"services", What::services},
+constexpr std::array<std::pair<const char*, What>, 8> kWhat = {{{"services", What::services},
                                                                 {"backends", What::backends},
                                                                 {"workers", What::workers},
                                                                 {"ports", What::ports},
                                                                 {"drops", What::drops},
+                                                                {"persistence", What::persistence},
                                                                 {"neighbors", What::neighbors},
                                                                 {"flows", What::flows}}};
 constexpr int kMaxDepth = 16;  // of nesting; a request needs one level
@@ -49,7 +50,7 @@ Result<Request> parse_show(const json& j, Request r) {
   if (!known)
     return Error{
         fmt::format("nothing called \"{}\" to show; expected services, backends, workers, "
-                    "ports, drops, neighbors or flows",
+                    "ports, drops, persistence, neighbors or flows",
                     *what)};
   Result<std::string> only = text(j, "name");
   if (!only) return Error{only.error()};

@@ -21,7 +21,7 @@ namespace {
 
 TEST_F(ControllerTest, every_table_is_shown_in_its_envelope) {
   for (const char* what :
-       {"services", "backends", "workers", "ports", "drops", "neighbors", "flows"}) {
+       {"services", "backends", "workers", "ports", "drops", "persistence", "neighbors", "flows"}) {
     const json data = show(what);
     EXPECT_EQ(data["schema"], 1);
     EXPECT_EQ(data["pid"], getpid());
@@ -50,6 +50,7 @@ TEST_F(ControllerTest, names_that_do_not_exist_are_errors) {
                                                                      {"workers", "9"},
                                                                      {"ports", "x"},
                                                                      {"drops", "x"},
+                                                                     {"persistence", "x"},
                                                                      {"flows", "x"},
                                                                      {"neighbors", "x"}}) {
     const json reply = ask({{"cmd", "show"}, {"what", what}, {"name", none}});
@@ -241,6 +242,10 @@ TEST_F(ControllerTest, telemetry_asks_the_control_thread) {
   EXPECT_EQ(Telemetry::question("/limpet/port", "front")["imissed"], 100);
   EXPECT_TRUE(Telemetry::question("/limpet/port", "side").is_null());
   EXPECT_TRUE(Telemetry::question("/limpet/backend", "web/s9").is_null());
+  EXPECT_EQ(Telemetry::question("/limpet/persistence", ""), (json{"web/0"}));
+  EXPECT_EQ(Telemetry::question("/limpet/persistence_entry", "web/0")["type"], "source");
+  EXPECT_TRUE(Telemetry::question("/limpet/persistence_entry", "web").is_null());
+  EXPECT_TRUE(Telemetry::question("/limpet/persistence_entry", "web/1").is_null());
   EXPECT_TRUE(Telemetry::question("/limpet/backend", "").is_null());
   EXPECT_TRUE(Telemetry::question("/limpet/nothing", "").is_null());
 }
