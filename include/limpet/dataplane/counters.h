@@ -109,6 +109,14 @@ struct alignas(64) WorkerCounters {
   Counter splice_answers;            // responses of limpet's own
   Counter splice_bad_responses;      // not HTTP/1.x: passed on as they are, no more edits
   Counter splice_edits_lost;         // a cookie was not set, as the memory for edits was full
+  Counter sessions_used;             // gauge: connections with an HTTP message under way
+  Counter session_bytes;             // of one, constant
+  Counter edits_live;                // gauge: not acknowledged yet, of all connections
+  Counter edit_bytes_used;           // gauge: of live edits
+  Counter edit_bytes_total;          // constant
+  Counter bindings_used;             // gauge: heads and backends that are waited for
+  Counter hold_bytes_used;           // gauge: of octets that are withheld
+  Counter hold_bytes_total;          // constant
   Counter icmp_sent;
   Counter icmp_translated;
   // loop

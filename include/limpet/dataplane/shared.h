@@ -38,6 +38,13 @@ struct NeighborView {
   uint32_t waiting = 0;  // packets held for it
 };
 
+// How many edits of a spliced flow's streams are live: made, but not acknowledged by their
+// receiver.
+struct FlowEdits {
+  uint16_t in = 0;   // of what the client sends
+  uint16_t out = 0;  // of what the backend sends
+};
+
 // A question to one worker, answered in pieces between bursts. Owned by control, which must not
 // touch it from sending until `done` reads true (acquire). The worker never allocates: it fills at
 // most as many elements as the vectors hold when it gets the query and sets `filled`.
@@ -45,6 +52,7 @@ struct Query {
   QueryKind kind = QueryKind::flows;
   uint16_t service = kNoSlot;       // flows: of this service only
   std::vector<flow::Record> flows;  // sized to the limit by control
+  std::vector<FlowEdits> edits;     // likewise, by flow
   std::vector<NeighborView> neighbors;
   uint32_t filled = 0;
   bool truncated = false;  // there was more than fits

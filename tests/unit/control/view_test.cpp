@@ -241,6 +241,30 @@ TEST_F(ViewTest, workers_have_the_promised_fields) {
   EXPECT_EQ(w["mbufs"], (json{{"pool", 4096}, {"in_use", 17}}));
 }
 
+TEST_F(ViewTest, workers_say_what_splicing_takes) {
+  dataplane::WorkerCounters& c = stats_[1].worker;
+  uint64_t n = 0;
+  for (dataplane::Counter* counter :
+       {&c.sessions_used, &c.session_bytes, &c.edits_live, &c.edit_bytes_used, &c.edit_bytes_total,
+        &c.bindings_used, &c.hold_bytes_used, &c.hold_bytes_total, &c.splice_bad_responses,
+        &c.splice_edits_lost})
+    counter->set(++n);
+  stats_[1].services[0].connections_active.add(5);
+  stats_[1].services[1].connections_active.add(3);
+  json w = (*worker_rows(view(), "1"))[0];
+  EXPECT_EQ(w["sessions"], (json{{"used", 1}, {"bytes_each", 2}}));
+  EXPECT_EQ(w["edits"], (json{{"live", 3}, {"bytes_used", 4}, {"bytes_total", 5}}));
+  EXPECT_EQ(w["bindings"], (json{{"used", 6}, {"bytes_used", 7}, {"bytes_total", 8}}));
+  EXPECT_EQ(w["splice_bad_responses"], 9);
+  EXPECT_EQ(w["splice_edits_lost"], 10);
+  EXPECT_EQ(w["spliced"]["used"], 0) << "both services are in mode nat";
+  EXPECT_EQ(w["spliced"]["capacity"], 1000);
+  EXPECT_GE(w["spliced"]["bytes_each"], 56) << "two stream maps";
+  build_from(with(kSample, "persistence = (", "mode = \"splice\"; persistence = ("));
+  w = (*worker_rows(view(), "1"))[0];
+  EXPECT_EQ(w["spliced"]["used"], 5);
+}
+
 TEST_F(ViewTest, there_is_a_row_for_every_reason_worker_and_port) {
   stats_[1].drops[0][static_cast<size_t>(Drop::ip_checksum_bad)].packets.add(3);
   stats_[1].drops[0][static_cast<size_t>(Drop::ip_checksum_bad)].bytes.add(180);
@@ -353,6 +377,10 @@ TEST_F(ViewTest, flows_have_the_promised_fields) {
   EXPECT_NEAR(rows[0]["age_s"].get<double>(), 60, 0.01);
   EXPECT_NEAR(rows[0]["idle_s"].get<double>(), 4, 0.01);
   EXPECT_NEAR(rows[0]["expires_s"].get<double>(), 6, 0.01) << "idle = 10s";
+  EXPECT_EQ(rows[0]["edits_in"], 0);
+  q.edits = {{1, 2}, {}};
+  EXPECT_EQ(flow_rows(view(), 1, q)[0]["edits_in"], 1);
+  EXPECT_EQ(flow_rows(view(), 1, q)[0]["edits_out"], 2);
 }
 
 TEST_F(ViewTest, flows_whose_slots_changed_meanwhile_are_left_out) {
