@@ -22,6 +22,7 @@
 #include "loop.h"
 #include "queries.h"
 #include "server.h"
+#include "session_log.h"
 #include "telemetry.h"
 
 namespace limpet::control {
@@ -45,6 +46,7 @@ class Controller::Impl {
   void wake();
   Duration turn();
   void tell_conflicts(Instant now);
+  std::optional<Duration> log_sessions();
 
   // reload.cpp
   struct Reloaded {
@@ -84,6 +86,8 @@ class Controller::Impl {
   std::unique_ptr<Prober> prober_;
   std::unique_ptr<HealthChecks> checks_;
   std::unique_ptr<Queries> queries_;
+  std::unique_ptr<SessionLog> session_log_;
+  bool sessions_logged_ = false;  // some service wants it
   Notes notes_;
   Conflicts conflicts_;
   std::unique_ptr<Server> server_;

@@ -1,6 +1,7 @@
 // The configuration, first and again: all or nothing.
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "controller_impl.h"
@@ -53,6 +54,8 @@ Status Controller::Impl::apply(const config::Document& document) {
     notes_.new_service(slot, slots.services[slot].entry);
   for (const config::Service& service : document.services)
     notes_.set_entries(slots.find_service(service.name), service.persistence);
+  sessions_logged_ = std::any_of(document.services.begin(), document.services.end(),
+                                 [](const config::Service& s) { return s.session_log; });
   checks_->configure(document, *publisher_->current(), now);
   for (const std::string& warning : applied->warnings)
     log(LogLevel::warning, "control", "{}", warning);

@@ -92,6 +92,7 @@ json worker_json(const View& v, const WorkerInfo& w) {
       {"splice_answers", c.splice_answers.get()},
       {"splice_bad_responses", c.splice_bad_responses.get()},
       {"splice_edits_lost", c.splice_edits_lost.get()},
+      {"session_notes_lost", c.session_notes_lost.get()},
       {"resets_sent", c.resets_sent.get()},
       {"icmp_sent", c.icmp_sent.get()},
       {"icmp_translated", c.icmp_translated.get()}};

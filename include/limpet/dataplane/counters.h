@@ -117,6 +117,7 @@ struct alignas(64) WorkerCounters {
   Counter bindings_used;             // gauge: heads and backends that are waited for
   Counter hold_bytes_used;           // gauge: of octets that are withheld
   Counter hold_bytes_total;          // constant
+  Counter session_notes_lost;        // lines of the session log that found their ring full
   Counter icmp_sent;
   Counter icmp_translated;
   // loop

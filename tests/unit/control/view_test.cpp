@@ -247,7 +247,7 @@ TEST_F(ViewTest, workers_say_what_splicing_takes) {
   for (dataplane::Counter* counter :
        {&c.sessions_used, &c.session_bytes, &c.edits_live, &c.edit_bytes_used, &c.edit_bytes_total,
         &c.bindings_used, &c.hold_bytes_used, &c.hold_bytes_total, &c.splice_bad_responses,
-        &c.splice_edits_lost})
+        &c.splice_edits_lost, &c.session_notes_lost})
     counter->set(++n);
   stats_[1].services[0].connections_active.add(5);
   stats_[1].services[1].connections_active.add(3);
@@ -257,6 +257,7 @@ TEST_F(ViewTest, workers_say_what_splicing_takes) {
   EXPECT_EQ(w["bindings"], (json{{"used", 6}, {"bytes_used", 7}, {"bytes_total", 8}}));
   EXPECT_EQ(w["splice_bad_responses"], 9);
   EXPECT_EQ(w["splice_edits_lost"], 10);
+  EXPECT_EQ(w["session_notes_lost"], 11);
   EXPECT_EQ(w["spliced"]["used"], 0) << "both services are in mode nat";
   EXPECT_EQ(w["spliced"]["capacity"], 1000);
   EXPECT_GE(w["spliced"]["bytes_each"], 56) << "two stream maps";
