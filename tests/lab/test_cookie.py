@@ -17,10 +17,10 @@ APPLICATION = {"type": "cookie", "session_name": "APP"}
 SET = "SRV={}; path=/; HttpOnly; SameSite=Lax"
 
 
-def configure(lab, *persistence, services=("web",), extra=(), **settings):
-    """Starts limpet (anew) with these services in mode splice, of both families. `extra` has more: (name, port
-    of the VIP, port of the backends, persistence, settings)."""
-    model = lab.model()
+def configure(lab, *persistence, services=("web",), extra=(), model=None, **settings):
+    """Starts limpet (anew) with these services in mode splice, of both families. `extra` has more:
+    (name, port of the VIP, port of the backends, persistence, settings)."""
+    model = model or lab.model()
     for family in (4, 6):
         for name in services:
             labconfig.service(model, f"{name}{family}").update(
