@@ -87,7 +87,7 @@ def body_of(reader, fields):
             body += reader.exactly(size) or b""
             reader.until(rb"\n")
         return body
-    return reader.exactly(int(fields.get(b"content-length", b"0"))) or b""
+    return reader.exactly(int(fields.get(b"content-length", b"0").split(b",")[0])) or b""
 
 
 def websocket(sock, reader, name, key):
@@ -113,10 +113,10 @@ def websocket(sock, reader, name, key):
 
 def one(sock, reader, name):
     """Answers one request; False when the connection ends."""
-    reader.until(rb"^(\r\n)*")
-    head = reader.until(rb"\r?\n\r?\n")
+    head = reader.until(rb"[^\r\n][^\0]*?\r?\n\r?\n")  # blank lines in front are passed over
     if head is None:
         return False
+    head = head.lstrip(b"\r\n")
     fields = fields_of(head)
     line = head.split(b"\n")[0].split()
     if fields.get(b"expect"):
@@ -139,7 +139,7 @@ def one(sock, reader, name):
     else:
         data = json.dumps({"name": name.decode(), "head": head.decode("latin-1"),
                            "body": body.decode("latin-1")}).encode()
-        reply = base64.b64decode(fields.get(b"x-reply", b"")) or b"HTTP/1.1 200 OK\r\n"
+        reply = base64.b64decode(fields.get(b"x-reply", b"")) or b'HTTP/1.1 200 OK\r\nETag: "x"\r\n'
     status = int(reply.split()[1])
     if status < 200 or status in (204, 304):
         data = b""
@@ -161,7 +161,9 @@ def serve(sock, name):
     try:
         while one(sock, reader, name):
             pass
-    except (OSError, ValueError, KeyError, TypeError) as e:
+    except ConnectionError:
+        pass
+    except (OSError, ValueError, LookupError, TypeError) as e:
         print(f"{name.decode()}: {e!r}", file=sys.stderr, flush=True)
     finally:
         sock.close()
