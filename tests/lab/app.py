@@ -5,10 +5,13 @@
 A request may carry its answer, in base64: `X-Reply`, a status line and header lines, to which X-Backend and, where a
 response may have a body, its length are added; or `X-Reply-Raw`, octet by octet what is sent, the
 connection closed behind it. The body is JSON: {"name", "head", "body"}: head and body as they came, as Latin-1. Apart
-from that: /page, a page with twelve assets, of which a script opens a WebSocket; /assets/N; /ws, its echo.
+from that: /page, a page with twelve assets, of which a script opens a WebSocket; /assets/N; /ws, its echo; /hold, by which
+the page is not loaded before its script has asked for /done.
 """
 import base64
+import collections
 import hashlib
+import itertools
 import json
 import re
 import socket
@@ -18,11 +21,11 @@ import threading
 ASSETS = 12
 PAGE = """<!DOCTYPE html><title>page</title>
 %s
+<img src="/hold?@KEY@">
 <div id="out">waiting</div>
 <script>
 const out = {cookie: document.cookie};
-const seen = () => { document.getElementById("out").textContent = JSON.stringify(out); };
-addEventListener("load", async () => {
+(async () => {
   try {
     const names = await Promise.all([...Array(%d).keys()].map(
       i => fetch("/assets/" + i + ".txt?again").then(r => r.text())));
@@ -31,15 +34,19 @@ addEventListener("load", async () => {
     const socket = new WebSocket("ws://" + location.host + "/ws");
     out.echo = await new Promise((yes, no) => {
       const got = [];
-      socket.onopen = () => { for (let i = 0; i < 20; ++i) socket.send("message " + i + " " + "x".repeat(i * 300)); };
+      socket.onopen = () => { for (let i = 0; i < 20; ++i) socket.send("message " + i + " x" + "x".repeat(i * 300)); };
       socket.onmessage = m => { got.push(m.data); if (got.length === 21) yes(got.map(t => t.split(" x")[0])); };
       socket.onerror = () => no("the socket failed");
     });
   } catch (e) { out.error = String(e); }
-  seen();
-});
+  document.getElementById("out").textContent = JSON.stringify(out);
+  fetch("/done?@KEY@");
+})();
 </script>
 """
+
+finished = collections.defaultdict(threading.Event)  # of each page
+pages = itertools.count()
 
 
 class Reader:
@@ -131,9 +138,13 @@ def one(sock, reader, name):
         return False
     if path.startswith(b"/page"):
         assets = "".join(f'<img src="/assets/{i}.svg">' for i in range(ASSETS))
-        data = (PAGE % (assets, ASSETS)).replace("@NAME@", name.decode()).encode()
+        data = (PAGE % (assets, ASSETS)).replace("@NAME@", name.decode()).replace("@KEY@", str(next(pages))).encode()
         reply = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n"
-    elif path.startswith(b"/assets/"):
+    elif path.startswith((b"/assets/", b"/hold", b"/done")):
+        if path.startswith(b"/done"):
+            finished[path[5:]].set()
+        elif path.startswith(b"/hold"):
+            finished[path[5:]].wait(30)
         data = name
         reply = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nCache-Control: no-store\r\n"
     else:
