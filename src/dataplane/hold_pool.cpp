@@ -7,8 +7,8 @@
 
 namespace limpet::dataplane {
 
-HoldPool::HoldPool(uint32_t works, size_t bytes, Instant now)
-    : arena_(bytes), bytes_(bytes), works_(works), cursor_(slot_of(now)) {
+HoldPool::HoldPool(uint32_t works, size_t bytes, const tcp::SpliceFlow* flows, Instant now)
+    : flows_(flows), arena_(bytes), bytes_(bytes), works_(works), cursor_(slot_of(now)) {
   heads_.fill(tcp::kNoWork);
   for (uint32_t i = works; i-- != 0;) {
     works_[i].next = free_work_;
@@ -41,11 +41,12 @@ void HoldPool::give(std::span<uint8_t> memory) {
   bytes_used_ -= memory.size();
 }
 
-uint32_t HoldPool::take_work(tcp::SpliceFlow&) {
+uint32_t HoldPool::take_work(tcp::SpliceFlow& flow) {
   const uint32_t index = free_work_;
   if (index == tcp::kNoWork) return index;
   free_work_ = works_[index].next;
   works_[index] = Binding{};
+  works_[index].flow = static_cast<flow::FlowId>(&flow - flows_);
   ++used_;
   return index;
 }

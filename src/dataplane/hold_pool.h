@@ -37,8 +37,8 @@ struct Binding {
 
 class HoldPool : public tcp::HoldMemory {
  public:
-  // works: at most that many at once, each with two holds; bytes: of all holds.
-  HoldPool(uint32_t works, size_t bytes, Instant now);
+  // works: at most that many at once, each with two holds; bytes: of all holds; flows: by flow id.
+  HoldPool(uint32_t works, size_t bytes, const tcp::SpliceFlow* flows, Instant now);
 
   std::span<uint8_t> take(uint32_t size) override;
   void give(std::span<uint8_t> memory) override;
@@ -66,6 +66,7 @@ class HoldPool : public tcp::HoldMemory {
   void link(uint32_t index, Instant at);
   void unlink(uint32_t index);
 
+  const tcp::SpliceFlow* flows_;
   Mapped<uint8_t> arena_;
   size_t bytes_;
   size_t fresh_ = 0;

@@ -77,6 +77,8 @@ Shown show_requests(Session& s, tcp::StreamMap& map, std::span<const uint8_t> by
           return {done, false};
         }
         const std::span<const uint8_t> rest = bytes.subspan(done);
+        // What was not kept comes again, perhaps in smaller pieces.
+        if (rest.size() < s.request.position()) s.request = {};
         http::RequestHead head;
         const Fed fed = s.request.feed(rest, head);
         if (fed == Fed::need_more) {
@@ -132,7 +134,8 @@ Shown show_responses(Session& s, tcp::StreamMap& map, std::span<const uint8_t> b
         if (done >= bytes.size()) return {done, fin};
         if (s.asked_count == 0) return give_up(s, bytes);  // nobody has asked (408 before a close)
         const std::span<const uint8_t> rest = bytes.subspan(done);
-        if (s.response.position() == 0) s.response = http::ResponseFramer(s.front().method);
+        if (s.response.position() == 0 || rest.size() < s.response.position())
+          s.response = http::ResponseFramer(s.front().method);
         http::ResponseHead head;
         const Fed fed = s.response.feed(rest, head);
         if (fed == Fed::need_more && !fin && rest.size() < Session::kMaxHead) return {done, false};

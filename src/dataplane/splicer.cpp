@@ -16,7 +16,6 @@ namespace {
 using tcp::Seq;
 using tcp::Side;
 
-constexpr size_t kEditBytes = size_t{16} << 20;
 constexpr size_t kStrangers = 4096;
 constexpr uint32_t kMaxBindings = 65536;  // of a worker: heads or backends waited for at once
 
@@ -32,12 +31,12 @@ HashKey key_from(const std::array<uint64_t, 8>& secret) {
 
 Worker::Splicer::Splicer(Worker& worker, const WorkerSetup& setup, Instant now)
     : w_(worker),
-      edits_(kEditBytes),
+      edits_(setup.edit_bytes),
+      flows_(setup.flows),
       pool_(std::clamp<uint32_t>(setup.held_packets, 64, kMaxBindings),
-            size_t{setup.held_packets} * 4096, now),
+            size_t{setup.held_packets} * 4096, flows_.data(), now),
       splice_(edits_, pool_, *this, *this),
       cookies_(key_from(setup.secret)),
-      flows_(setup.flows),
       sessions_(setup.flows),
       strangers_(kStrangers) {}
 
@@ -236,6 +235,7 @@ void Worker::Splicer::tick() {
   if (unix_read_.ns == 0 || w_.now_ - unix_read_ >= std::chrono::seconds(1)) {
     unix_now_ = w_.unix_time_();
     unix_read_ = w_.now_;
+    publish();
   }
   pool_.advance(w_.now_, [this](uint32_t work) { on_due(work); });
 }

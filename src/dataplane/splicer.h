@@ -54,6 +54,7 @@ class Worker::Splicer : tcp::SpliceSink, tcp::SpliceEditor {
   SessionContext context(flow::FlowId id);
   void follow_up(flow::FlowId id);
   void give_session(flow::FlowId id);
+  void publish();
   // splicer_connect.cpp
   void collect(Worker::Work& w, flow::FlowId id, const tcp::SegmentIn& in);
   void collected(flow::FlowId id);
@@ -89,10 +90,10 @@ class Worker::Splicer : tcp::SpliceSink, tcp::SpliceEditor {
 
   Worker& w_;
   tcp::EditPool edits_;
+  Mapped<tcp::SpliceFlow> flows_;  // by flow id
   HoldPool pool_;
   tcp::Splice splice_;
   tcp::SynCookies cookies_;
-  Mapped<tcp::SpliceFlow> flows_;  // by flow id
   SessionPool sessions_;
   uint64_t unix_now_ = 0;  // seconds, as of unix_read_
   Instant unix_read_{};

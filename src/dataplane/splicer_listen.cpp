@@ -88,7 +88,6 @@ void Worker::Splicer::open(Worker::Work& w, const tcp::Hearing& heard, const tcp
     w_.table_.release(id);
     return w_.drop(w.m, Drop::held_full);
   }
-  pool_.at(flows_[id].work).flow = id;
   r.protocol = IPPROTO_TCP;
   if (!w_.table_.insert(id)) {
     ended(id);

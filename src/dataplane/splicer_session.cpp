@@ -80,4 +80,20 @@ void Worker::Splicer::follow_up(flow::FlowId id) {
   if (s->idle() || (f.map[0].is_open() && f.map[1].is_open())) give_session(id);
 }
 
+void Worker::Splicer::publish() {
+  const tcp::SpliceCounters& c = splice_.counters();
+  WorkerCounters& n = w_.n_;
+  n.splice_splits.set(c.splits);
+  n.splice_sack_translated.set(c.sack_translated);
+  n.splice_sack_dropped.set(c.sack_dropped);
+  n.splice_clamped_acks.set(c.clamped_acks);
+  n.splice_owned_bytes.set(c.owned_bytes);
+  n.splice_resent_bytes.set(c.resent_bytes);
+  n.splice_swallowed.set(c.swallowed);
+  n.splice_beyond_frontier.set(c.beyond_frontier);
+  n.splice_works.set(pool_.works_used());
+  n.splice_sessions.set(sessions_.used());
+  n.splice_edits_live.set(edits_.live());
+}
+
 }  // namespace limpet::dataplane

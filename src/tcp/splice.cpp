@@ -170,6 +170,20 @@ Handled Splice::data(SpliceFlow& f, Side from, const SegmentIn& in, Handled h, b
     with_fin = false;
     if (!out.covers(stop)) stop = out.frontier();
   }
+  // What we have acknowledged is ours to deliver, and from the hold: whatever its sender says about
+  // it again may be the garbage of a keep-alive probe (RFC 1122, 4.2.3.6).
+  Seq begin = in.seq;
+  w = work_of(f);
+  if (w != nullptr && w->hold[index_of(from)].active() && w->owns(index_of(from), out.una()) &&
+      begin < w->owned[index_of(from)]) {
+    begin = w->owned[index_of(from)];
+    if (stop <= begin && !with_fin) {
+      pass_ack();
+      acknowledge_to(f, from);
+      return h;
+    }
+    if (stop < begin) begin = stop;
+  }
   if (stop <= in.seq && !with_fin) {
     ++counters_.beyond_frontier;
     pass_ack();
@@ -177,8 +191,9 @@ Handled Splice::data(SpliceFlow& f, Side from, const SegmentIn& in, Handled h, b
     h.reason = Drop::beyond_frontier;
     return h;
   }
-  StreamMap::Cut cut(out, edits_, in.seq, stop, with_fin);
-  const bool whole = stop == end && with_fin == fin && !rebuild;
+  StreamMap::Cut cut(out, edits_, begin, stop, with_fin);
+  const bool whole = begin == in.seq && stop == end && with_fin == fin && !rebuild;
+  const std::span<const uint8_t> payload = in.payload.subspan(static_cast<size_t>(begin - in.seq));
   if (cut.old()) {
     // Something that the receiver has: a retransmission whose ACK was lost, or a probe. It is asked
     // for its ACK, but not with octets that no longer mean what they meant. The one octet of a
@@ -193,6 +208,10 @@ Handled Splice::data(SpliceFlow& f, Side from, const SegmentIn& in, Handled h, b
     return h;
   }
   const uint32_t limit = payload_limit(f, to, segment);
+  // Rewritten in place it keeps the room of SACK blocks that say nothing any more.
+  SegmentOut as_it_came = segment;
+  as_it_came.sack.count = in.sack.count;
+  const uint32_t limit_in_place = payload_limit(f, to, as_it_came);
   Emission e;
   unsigned parts = 0;
   for (;;) {
@@ -207,6 +226,7 @@ Handled Splice::data(SpliceFlow& f, Side from, const SegmentIn& in, Handled h, b
     }
     if (!cut.next(std::min(limit, space), e)) break;
     const bool as_it_is = parts == 0 && whole && e.last && e.fin == fin &&
+                          length <= limit_in_place &&
                           ((e.pieces == 1 && e.piece[0].edit == kNoEdit && e.piece[0].offset == 0 &&
                             e.piece[0].length == length) ||
                            (e.pieces == 0 && length == 0));
@@ -217,7 +237,7 @@ Handled Splice::data(SpliceFlow& f, Side from, const SegmentIn& in, Handled h, b
     }
     segment.split = parts != 0 || !e.last;
     if (segment.split && parts != 0) ++counters_.splits;
-    emit(f, from, e, in.payload, in.flags, segment);
+    emit(f, from, e, payload, in.flags, segment);
     ++parts;
   }
   if (cut.swallowed()) {  // its receiver will never acknowledge it

@@ -84,6 +84,9 @@ void HttpServerApp::expect(std::string_view octets) {
 
 void HttpServerApp::on_data(Endpoint& e, std::span<const uint8_t> data, Instant now) {
   received_ += text(data);
+  const size_t skipped = std::min(preamble_, data.size());
+  preamble_ -= skipped;
+  data = data.subspan(skipped);
   // Heads are looked at as they come; a request that expects is sent alone.
   if (reader_.between_messages() || !open_head_.empty()) expect(text(data));
   reader_.feed(text(data), [this](const HttpMessage& m) {

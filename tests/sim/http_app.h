@@ -77,9 +77,14 @@ class HttpServerApp : public App {
  public:
   using Handler = std::function<HttpAnswer(const HttpMessage& request, size_t index)>;
 
-  // "Expect: 100-continue" is answered with `go_on`, unless it is empty.
-  explicit HttpServerApp(Handler handler, std::string go_on = "HTTP/1.1 100 Continue\r\n\r\n")
-      : handler_(std::move(handler)), go_on_(std::move(go_on)), reader_(nullptr) {}
+  // "Expect: 100-continue" is answered with `go_on`, unless it is empty. `preamble`: octets in
+  // front of the first request that are not HTTP (PROXY).
+  explicit HttpServerApp(Handler handler, std::string go_on = "HTTP/1.1 100 Continue\r\n\r\n",
+                         size_t preamble = 0)
+      : handler_(std::move(handler)),
+        go_on_(std::move(go_on)),
+        preamble_(preamble),
+        reader_(nullptr) {}
 
   void on_room(Endpoint& e, Instant now) override { settle(e, now); }
   void on_timer(Endpoint& e, Instant now) override { settle(e, now); }
@@ -99,6 +104,7 @@ class HttpServerApp : public App {
 
   Handler handler_;
   std::string go_on_;
+  size_t preamble_;
   HttpReader reader_;
   PieceWriter writer_;
   std::string received_, open_head_;

@@ -24,11 +24,11 @@ struct PatternOptions {
   uint64_t sends = 1, expects = 2;  // seeds of the streams
   // Instead of the stream of `expects`: what somebody on the way makes of it. awaits is its size.
   std::shared_ptr<const Bytes> expected;
-  size_t total = 65536;             // to send
-  size_t awaits = 65536;            // to receive
-  size_t chunk = 0;                 // octets of one write, 0: as much as there is room for
-  Duration every{};                 // between writes
-  Duration start{};                 // after the opening
+  size_t total = 65536;   // to send
+  size_t awaits = 65536;  // to receive
+  size_t chunk = 0;       // octets of one write, 0: as much as there is room for
+  Duration every{};       // between writes
+  Duration start{};       // after the opening
   Close close = Close::when_written;
 };
 

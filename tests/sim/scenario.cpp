@@ -214,7 +214,7 @@ std::string Scenario::describe() const {
          link("server up", server_up) + link("server down", server_down);
 }
 
-Outcome run(const Scenario& scenario, Middlebox& box, Trace* trace) {
+Outcome converse(const Scenario& scenario, Middlebox& box, const Meeting& meeting, Trace* trace) {
   Outcome outcome;
   const bool v6 = scenario.v6;
   Host client("client", client_address(v6), kClientMac, kServerMac);
@@ -224,18 +224,17 @@ Outcome run(const Scenario& scenario, Middlebox& box, Trace* trace) {
   network.join(client, 0, scenario.client_up, scenario.client_down);
   network.join(server, 1, scenario.server_up, scenario.server_down);
 
-  PatternApp client_app(scenario.client_app);
-  PatternApp* server_app = nullptr;
+  const App* server_app = nullptr;
   server.listen(kServerPort, [&](const Segment&) {
-    auto app = std::make_unique<PatternApp>(scenario.server_app);
+    auto app = meeting.serve();
     server_app = app.get();
     return Host::Accepted{scenario.server, std::move(app)};
   });
   EndpointOptions options = scenario.client;
   options.local_port = static_cast<uint16_t>(40000 + scenario.seed % 20000);
-  options.remote = server.address;
+  options.remote = meeting.called.value_or(server.address);
   options.remote_port = kServerPort;
-  Endpoint& opener = client.connect(options, client_app, network.now());
+  Endpoint& opener = client.connect(options, meeting.client, network.now());
 
   if (scenario.attacks) {
     // RFC 5961: a SYN and a RST inside the window, not at its start, change nothing.
@@ -245,14 +244,13 @@ Outcome run(const Scenario& scenario, Middlebox& box, Trace* trace) {
       network.at(when, [&, syn = r.chance(50), at_server = r.chance(50),
                         ahead = 1 + r.below(40)](Instant now) {
         Host& host = at_server ? server : client;
-        Host& other = at_server ? client : server;
         if (host.connections().empty()) return;
         const Endpoint& victim = *host.connections().front().endpoint;
         if (victim.state() != State::established) return;
         Segment s;
         s.from_mac = host.gateway;
         s.to_mac = host.mac;
-        s.from = other.address;
+        s.from = victim.options().remote;
         s.to = host.address;
         s.from_port = victim.options().remote_port;
         s.to_port = victim.options().local_port;
@@ -275,14 +273,13 @@ Outcome run(const Scenario& scenario, Middlebox& box, Trace* trace) {
   if (server.connections().size() != 1) {
     fail(std::to_string(server.connections().size()) + " connections at the server, not one");
   }
-  const auto judge = [&](const std::string& who, const Endpoint* e, const PatternApp* app) {
+  const auto judge = [&](const std::string& who, const Endpoint* e, const App* app) {
     if (e == nullptr || app == nullptr) return fail(who + ": no connection");
     if (e->end() != End::none) fail(who + " ended by " + name(e->end()));
-    if (!app->complete()) fail(who + ": " + app->describe());
-    if (!app->difference().empty()) fail(who + ": " + app->difference());
+    if (const std::string text = meeting.complaint(app); !text.empty()) fail(who + ": " + text);
     if (!outcome.failures.empty()) fail(who + ": " + e->describe());
   };
-  judge("client", &opener, &client_app);
+  judge("client", &opener, &meeting.client);
   judge("server", server_app == nullptr ? nullptr : server.connections().back().endpoint.get(),
         server_app);
   for (const Host* h : {&client, &server}) {
@@ -292,6 +289,17 @@ Outcome run(const Scenario& scenario, Middlebox& box, Trace* trace) {
   for (const std::string& text : network.violations()) fail(text);
   outcome.network = network.counts();
   return outcome;
+}
+
+Outcome run(const Scenario& scenario, Middlebox& box, Trace* trace) {
+  PatternApp client(scenario.client_app);
+  const Meeting meeting{
+      client, [&] { return std::make_unique<PatternApp>(scenario.server_app); }, std::nullopt,
+      [](const App* app) {
+        const auto& pattern = static_cast<const PatternApp&>(*app);
+        return pattern.complete() && pattern.difference().empty() ? "" : pattern.describe();
+      }};
+  return converse(scenario, box, meeting, trace);
 }
 
 }  // namespace limpet::sim

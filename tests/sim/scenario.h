@@ -2,6 +2,9 @@
 // run through a box and judged. The box is the caller's, so the product can stand there.
 #pragma once
 
+#include <functional>
+#include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -33,7 +36,19 @@ struct Outcome {
   Duration took{};  // simulated
 };
 
-// The client's host is at port 0, the server's at port 1, and the box is transparent to addresses.
+// Who meets through the box. The client's host is at port 0, the server's at port 1.
+struct Meeting {
+  App& client;
+  std::function<std::unique_ptr<App>()> serve;
+  std::optional<IpAddress> called;  // the client's destination, when it is not the server's address
+  // What an app has to say against how it went; empty: all is well. Null for a server that was
+  // never reached.
+  std::function<std::string(const App*)> complaint;
+};
+Outcome converse(const Scenario& scenario, Middlebox& box, const Meeting& meeting,
+                 Trace* trace = nullptr);
+
+// With the apps that the scenario describes; the box is transparent to addresses.
 Outcome run(const Scenario& scenario, Middlebox& box, Trace* trace = nullptr);
 
 inline const uint16_t kServerPort = 80;

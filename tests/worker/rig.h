@@ -56,6 +56,7 @@ class Rig {
     uint32_t flows = 4096;  // of a worker
     uint32_t held_packets = 256;
     uint16_t neighbors = 64;
+    size_t edit_bytes = 1 << 20;
     Duration hold_syns = Duration(0);
     unsigned mbufs = 4095;
     uint16_t data_room = 2048;

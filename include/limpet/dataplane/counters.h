@@ -109,6 +109,10 @@ struct alignas(64) WorkerCounters {
   Counter splice_answers;            // responses of limpet's own
   Counter splice_bad_responses;      // not HTTP/1.x: passed on as they are, no more edits
   Counter splice_edits_lost;         // a cookie was not set, as the memory for edits was full
+  // Of the splice (tcp/splice.h), copied there once a second.
+  Counter splice_splits, splice_sack_translated, splice_sack_dropped, splice_clamped_acks;
+  Counter splice_owned_bytes, splice_resent_bytes, splice_swallowed, splice_beyond_frontier;
+  Counter splice_works, splice_sessions, splice_edits_live;  // gauges
   Counter icmp_sent;
   Counter icmp_translated;
   // loop

@@ -54,9 +54,10 @@ struct WorkerSetup {
   uint32_t flows = 65536;  // of this worker
   uint32_t held_packets = 4096;
   uint16_t neighbors = 4096;
-  std::array<uint64_t, 8> secret{};   // of the flow table's hash; random in production
-  uint64_t random_seed = 1;           // eviction samples
-  uint64_t (*unix_time)() = nullptr;  // seconds, for dates in cookies; not called per packet
+  size_t edit_bytes = size_t{16} << 20;  // of edits in spliced streams, until they are acknowledged
+  std::array<uint64_t, 8> secret{};      // of the flow table's hash; random in production
+  uint64_t random_seed = 1;              // eviction samples
+  uint64_t (*unix_time)() = nullptr;     // seconds, for dates in cookies; not called per packet
   Duration hold_syns =
       std::chrono::seconds(60);  // after start every source port may be in TIME_WAIT
 };

@@ -488,6 +488,19 @@ TEST_F(SessionTest, without_room_for_an_edit_a_response_passes_and_a_request_doe
   EXPECT_TRUE(session.broken);
 }
 
+TEST_F(SessionTest, octets_that_were_not_kept_come_again_in_smaller_pieces) {
+  use(rules_of({cookie(CookieMode::insert)}));
+  up("GET / HTTP/1.1\r\nCookie: SRV=s1\r\nHos");
+  client.came = "GET / HT";
+  look_up();
+  up("TP/1.1\r\nCookie: SRV=s1\r\n\r\n");
+  EXPECT_EQ(requests(), "GET / HTTP/1.1\r\n\r\n");
+  down("HTTP/1.1 200 OK\r\nContent-Le");
+  backend.came = "HTTP";
+  down("/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+  EXPECT_EQ(responses(), kOk);
+}
+
 // The same conversation in pieces of any size must come out the same.
 TEST_F(SessionTest, pieces_do_not_matter) {
   std::vector<CookieSettings> list{cookie(CookieMode::insert),

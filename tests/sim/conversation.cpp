@@ -1,0 +1,281 @@
+#include "conversation.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <array>
+
+namespace limpet::sim {
+namespace {
+
+using namespace std::chrono_literals;
+
+enum class Mode : uint8_t { insert, rewrite, prefix };
+
+struct Settings {
+  Mode mode = Mode::insert;
+  std::string forwarded = "none";
+  bool indirect = true;
+  bool no_cache = false;
+  std::string name() const { return mode == Mode::prefix ? "PHPSESSID" : "SRV"; }
+};
+
+// One header under construction: as it is sent and as it must arrive.
+struct Both {
+  std::string sent, wanted;
+  void same(const std::string& s) {
+    sent += s;
+    wanted += s;
+  }
+};
+
+enum class Cookie : uint8_t { none, valid, garbage, dead };
+
+std::string filler(Random& r, size_t size) {
+  std::string s;
+  while (s.size() < size) s += static_cast<char>('a' + r.below(26));
+  return s;
+}
+
+// The Cookie lines of a request: ours among others, in one line or in several.
+void cookies(Random& r, const Settings& s, Cookie kind, Both& head, size_t& edits) {
+  const bool strip = s.mode == Mode::insert && s.indirect;
+  std::string value = kind == Cookie::valid  ? "s0"
+                      : kind == Cookie::dead ? "dead"
+                                             : "zz" + filler(r, r.pick<size_t>({1, 30, 3000}));
+  std::string seen = value;
+  if (s.mode == Mode::prefix) {
+    // What the server set, with a prefix that is ours or only looks like it.
+    seen = filler(r, 5 + r.below(30));
+    value += "~" + seen;
+  }
+  std::vector<std::string> others;
+  for (uint64_t n = r.below(4); n > 0; --n) {
+    others.push_back(fmt::format("c{}={}", n, filler(r, r.pick<size_t>({1, 8, 40, 300}))));
+  }
+  if (kind == Cookie::none) {
+    if (others.empty()) return;
+    std::string line = "Cookie: ";
+    for (size_t i = 0; i < others.size(); ++i) line += (i == 0 ? "" : "; ") + others[i];
+    return head.same(line + "\r\n");
+  }
+  const std::string ours = s.name() + "=" + value;
+  if (r.chance(30) || others.empty()) {  // a line of its own
+    head.sent += "Cookie: " + ours + "\r\n";
+    if (!strip)
+      head.wanted += "Cookie: " + s.name() + "=" + (s.mode == Mode::prefix ? seen : value) + "\r\n";
+    if (!others.empty()) {
+      std::string line = "Cookie: ";
+      for (size_t i = 0; i < others.size(); ++i) line += (i == 0 ? "" : "; ") + others[i];
+      head.same(line + "\r\n");
+    }
+  } else {
+    const size_t place = r.below(others.size() + 1);
+    std::string sent = "Cookie: ", wanted = "Cookie: ";
+    bool first_sent = true, first_wanted = true;
+    const auto put = [](std::string& line, bool& first, const std::string& pair) {
+      line += (first ? "" : "; ") + pair;
+      first = false;
+    };
+    for (size_t i = 0; i <= others.size(); ++i) {
+      if (i == place) {
+        put(sent, first_sent, ours);
+        if (!strip)
+          put(wanted, first_wanted, s.name() + "=" + (s.mode == Mode::prefix ? seen : value));
+      }
+      if (i == others.size()) break;
+      put(sent, first_sent, others[i]);
+      put(wanted, first_wanted, others[i]);
+    }
+    head.sent += sent + "\r\n";
+    head.wanted += wanted + "\r\n";
+  }
+  edits += strip || s.mode == Mode::prefix ? 1 : 0;
+}
+
+std::vector<size_t> draw_cuts(Random& r, size_t size) {
+  std::vector<size_t> cuts;
+  if (r.chance(60)) return cuts;
+  for (uint64_t n = 1 + r.below(4); n > 0 && size > 2; --n) cuts.push_back(1 + r.below(size - 1));
+  std::sort(cuts.begin(), cuts.end());
+  cuts.erase(std::unique(cuts.begin(), cuts.end()), cuts.end());
+  return cuts;
+}
+
+std::string body_of(Random& r, bool in_chunks, size_t size) {
+  const std::string raw = seeded(r.next(), size);
+  if (!in_chunks) return raw;
+  return chunked(raw, r.pick<size_t>({100, 1000, 5000, 60000}), r.chance(20) ? "T: x\r\n" : "");
+}
+
+}  // namespace
+
+Conversation draw_conversation(Random& r, const std::string& client_address, const std::string& vip,
+                               uint16_t client_port, size_t least) {
+  Conversation c;
+  Settings s;
+  s.mode = r.pick<Mode>({Mode::insert, Mode::insert, Mode::insert, Mode::rewrite, Mode::prefix});
+  s.indirect = r.chance(75);
+  s.no_cache = s.mode == Mode::insert && r.chance(50);
+  s.forwarded = r.pick<std::string>({"none", "none", "x-forwarded-for", "proxy-v1", "proxy-v2"});
+  // Something must change in the stream up.
+  if ((s.mode == Mode::rewrite || !s.indirect) && s.forwarded == "none")
+    s.forwarded = "x-forwarded-for";
+  const char* const mode = s.mode == Mode::insert    ? "insert"
+                           : s.mode == Mode::rewrite ? "rewrite"
+                                                     : "prefix";
+  std::string settings =
+      fmt::format("type = \"cookie\"; mode = \"{}\"; session_name = \"{}\"; value = \"plain\";",
+                  mode, s.name());
+  if (s.mode == Mode::insert)
+    settings += fmt::format(" indirect = {}; no_cache = {};", s.indirect, s.no_cache);
+  else
+    s.indirect = false;
+  c.service = fmt::format("forwarded = \"{}\"; persistence = ( {{ {} }} );", s.forwarded, settings);
+  c.describe = c.service;
+
+  const size_t count = 1 + r.below(6);
+  const bool v4 = client_address.find(':') == std::string::npos;
+  if (s.forwarded == "proxy-v1") {
+    c.up_wanted =
+        fmt::format("PROXY TCP{} {} {} {} 80\r\n", v4 ? 4 : 6, client_address, vip, client_port);
+    ++c.edits_up;
+  } else if (s.forwarded == "proxy-v2") {
+    c.up_wanted.assign("\r\n\r\n\0\r\nQUIT\n\x21", 13);
+    c.up_wanted += v4 ? '\x11' : '\x21';
+    c.up_wanted += '\0';
+    c.up_wanted += v4 ? '\x0c' : '\x24';
+    for (const std::string* a : {&client_address, &vip}) {
+      const IpAddress address = *IpAddress::parse(*a);
+      const auto* bytes =
+          reinterpret_cast<const char*>(v4 ? address.v4_bytes() : address.bytes.data());
+      c.up_wanted.append(bytes, v4 ? 4 : 16);
+    }
+    c.up_wanted += static_cast<char>(client_port >> 8);
+    c.up_wanted += static_cast<char>(client_port & 0xff);
+    c.up_wanted.append("\0\x50", 2);
+    ++c.edits_up;
+  }
+
+  c.preamble = c.up_wanted.size();
+  size_t up = 0, down = 0;
+  bool upgraded = false, closed = false;
+  for (size_t i = 0; i < count; ++i) {
+    const bool last = i + 1 == count;
+    // --- the request
+    Both head;
+    HttpRequest request;
+    const bool upgrade = last && r.chance(12);
+    const bool post = !upgrade && (r.chance(50) || (last && up < least));
+    const bool is_head = !upgrade && !post && r.chance(15);
+    const bool in_chunks = post && r.chance(40);
+    const bool http10 = last && !upgrade && !in_chunks && r.chance(8);
+    const size_t size =
+        !post  ? 0
+        : last ? std::max<size_t>(least - std::min(up, least), r.below(500)) + r.below(3000)
+               : r.pick<size_t>({0, 10, 2000, 20000});
+    head.same(fmt::format("{} /{} HTTP/1.{}\r\nHost: test\r\n",
+                          post      ? "POST"
+                          : is_head ? "HEAD"
+                                    : "GET",
+                          filler(r, r.pick<size_t>({1, 20, 400})), http10 ? 0 : 1));
+    if (r.chance(20)) head.same("X-Forwarded-For: 8.8.8.8\r\n");
+    Cookie kind = r.pick<Cookie>({Cookie::none, Cookie::valid, Cookie::valid, Cookie::garbage});
+    if (i == 0) kind = r.pick<Cookie>({Cookie::garbage, Cookie::garbage, Cookie::dead});
+    c.names_dead = c.names_dead || kind == Cookie::dead;
+    cookies(r, s, kind, head, c.edits_up);
+    if (r.chance(25))
+      head.same("X-Filler: " + filler(r, r.pick<size_t>({100, 1500, 6000})) + "\r\n");
+    if (in_chunks) head.same("Transfer-Encoding: chunked\r\n");
+    if (post && !in_chunks) head.same(fmt::format("Content-Length: {}\r\n", size));
+    request.wants_continue = post && size > 0 && !http10 && r.chance(15);
+    if (request.wants_continue) head.same("Expect: 100-continue\r\n");
+    if (upgrade) head.same("Connection: Upgrade\r\nUpgrade: websocket\r\n");
+    if (s.forwarded == "x-forwarded-for") {
+      head.wanted += "X-Forwarded-For: " + client_address + "\r\n";
+      ++c.edits_up;
+    }
+    head.same("\r\n");
+    request.head = head.sent;
+    request.cuts = draw_cuts(r, head.sent.size());
+    request.pause = r.pick<Duration>({Duration(0), 1ms, 30ms});
+    request.body = post ? body_of(r, in_chunks, size) : "";
+    request.pipelined = i > 0 && !request.wants_continue && !upgrade && r.chance(40) &&
+                        !c.client.requests.back().wants_continue;
+    if (r.chance(15)) request.think = r.pick<Duration>({1ms, 100ms});
+    up += request.head.size() + request.body.size();
+    c.up_wanted += head.wanted + request.body;
+    if (request.wants_continue) c.down_wanted += "HTTP/1.1 100 Continue\r\n\r\n";
+    c.client.requests.push_back(std::move(request));
+
+    // --- its answer
+    Both said;
+    HttpAnswer answer;
+    const bool until_close = last && !upgrade && !is_head && r.chance(25);
+    const bool shuts = last && !upgrade && r.chance(30);  // although its end would be clear
+    const unsigned status = upgrade ? 101 : r.pick<unsigned>({200, 200, 200, 200, 204, 304, 302});
+    const bool has_body = !is_head && status != 101 && status != 204 && status != 304;
+    const bool answer_chunks = has_body && !until_close && !http10 && r.chance(40);
+    size_t bytes = !has_body ? 0 : r.pick<size_t>({0, 10, 3000, 30000});
+    if (last && !upgrade)
+      bytes = has_body ? std::max<size_t>(least - std::min(down, least), bytes) : 0;
+    said.same(fmt::format("HTTP/1.1 {} Whatever\r\n", status));
+    if (r.chance(30)) said.same("Set-Cookie: other=" + filler(r, r.below(300)) + "; Path=/\r\n");
+    const bool theirs = r.chance(35) || (i == 0 && s.mode != Mode::insert);
+    if (theirs) {
+      const std::string value = filler(r, 1 + r.below(40));
+      const std::string rest = r.chance(50) ? "; Path=/x; HttpOnly\r\n" : "\r\n";
+      said.sent += "Set-Cookie: " + s.name() + "=" + value + rest;
+      if (s.mode == Mode::rewrite) said.wanted += "Set-Cookie: " + s.name() + "=s0" + rest;
+      if (s.mode == Mode::prefix) said.wanted += "Set-Cookie: " + s.name() + "=s0~" + value + rest;
+      ++c.edits_down;
+    }
+    if (r.chance(20))
+      said.same("X-Filler: " + filler(r, r.pick<size_t>({100, 1500, 6000})) + "\r\n");
+    if (status == 101) said.same("Upgrade: websocket\r\n");
+    if (answer_chunks) said.same("Transfer-Encoding: chunked\r\n");
+    if (is_head || (has_body && !answer_chunks && !until_close))
+      said.same(fmt::format("Content-Length: {}\r\n", is_head ? r.below(100000) : bytes));
+    if (until_close || shuts) said.same("Connection: close\r\n");
+    if (s.mode == Mode::insert && kind != Cookie::valid) {
+      said.wanted += "Set-Cookie: SRV=s0; path=/; HttpOnly; SameSite=Lax\r\n";
+      // A shared cache must not keep it, where one would.
+      if (s.no_cache && (status == 200 || status == 204))
+        said.wanted += "Cache-Control: private\r\n";
+      ++c.edits_down;
+    }
+    said.same("\r\n");
+    answer.head = said.sent;
+    answer.cuts = draw_cuts(r, said.sent.size());
+    answer.pause = r.pick<Duration>({Duration(0), 1ms, 30ms});
+    if (r.chance(20)) answer.delay = r.pick<Duration>({1ms, 50ms});
+    answer.body = has_body ? body_of(r, answer_chunks, bytes) : "";
+    answer.closes = until_close || http10 || shuts;
+    answer.upgrades = upgrade;
+    down += answer.head.size() + answer.body.size();
+    c.down_wanted += said.wanted + answer.body;
+    upgraded = upgraded || upgrade;
+    closed = closed || answer.closes;
+    c.describe += fmt::format("\n    {} {}+{}{}{} -> {} {}+{}{}{}",
+                              post      ? "POST"
+                              : is_head ? "HEAD"
+                                        : "GET",
+                              c.client.requests.back().head.size(),
+                              c.client.requests.back().body.size(), in_chunks ? " chunked" : "",
+                              c.client.requests.back().pipelined ? " pipelined" : "", status,
+                              answer.head.size(), answer.body.size(),
+                              answer_chunks ? " chunked" : "", answer.closes ? " closes" : "");
+    if (c.client.requests.back().wants_continue) c.describe += " with 100";
+    c.answers.push_back(std::move(answer));
+  }
+  if (upgraded) {
+    c.client.upgraded = seeded(
+        r.next(), std::max(least - std::min(up, least), least - std::min(down, least)) + 100);
+    c.up_wanted += c.client.upgraded;
+    c.down_wanted += c.client.upgraded;
+  }
+  c.client.half_close = !upgraded && !closed && r.chance(20);
+  return c;
+}
+
+}  // namespace limpet::sim

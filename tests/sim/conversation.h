@@ -1,0 +1,30 @@
+// A seed's HTTP conversation with a service that has a cookie: what the browser says, what the
+// server answers, and what each of them must see of the other once limpet has made its edits. The
+// edits are written down here beside the messages as they are made up, not computed from them, so
+// this shares nothing with the product.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "http_app.h"
+#include "random.h"
+
+namespace limpet::sim {
+
+struct Conversation {
+  std::string service;  // settings for the worker
+  HttpClientOptions client;
+  std::vector<HttpAnswer> answers;
+  std::string up_wanted, down_wanted;  // the streams as they must arrive
+  size_t preamble = 0;                 // octets of PROXY in front of the first request
+  size_t edits_up = 0, edits_down = 0;
+  bool names_dead = false;  // the first cookie names the dead backend
+  std::string describe;
+};
+
+// At least `least` octets each way.
+Conversation draw_conversation(Random& random, const std::string& client_address,
+                               const std::string& vip, uint16_t client_port, size_t least);
+
+}  // namespace limpet::sim

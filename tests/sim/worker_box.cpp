@@ -1,0 +1,141 @@
+#include "worker_box.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+
+namespace limpet::sim {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr Duration kTurn = 4ms;  // how often an idle worker is polled while it has flows
+
+IpAddress dead_address(bool v6) {
+  return v6 ? *IpAddress::parse("fd00:2::9") : IpAddress::v4(10, 2, 0, 9);
+}
+
+std::string config_of(const WorkerBoxOptions& o) {
+  const char* const dead = o.v6 ? "fd00:2::9" : "10.2.0.9";
+  return fmt::format(
+      R"(
+ports = (
+  {{ name = "front"; device = "net_ring0"; mtu = {}; addresses = [ "10.1.0.254/24", "fd00:1::254/64" ]; }},
+  {{ name = "back"; device = "net_ring1"; mtu = {}; addresses = [ "10.2.0.254/24", "fd00:2::254/64" ]; }}
+);
+pools = (
+  {{ name = "web"; maglev_size = 251; health = {{ type = "none"; }};
+    backends = ( {{ name = "s0"; address = "{}"; port = 80; }}{} ); }}
+);
+services = (
+  {{ name = "web"; vip = "{}"; port = 80; protocol = "tcp"; mode = "splice"; pool = "web";
+    timeouts = {{ connect = "60s"; idle = "2h"; half_closed = "2h"; time_wait = "60s"; }};
+    {} }}
+);
+)",
+      o.front_mtu, o.back_mtu, server_address(o.v6).to_string(),
+      o.dead ? fmt::format(R"(, {{ name = "dead"; address = "{}"; port = 80; }})", dead) : "",
+      WorkerBox::vip(o.v6).to_string(), o.service);
+}
+
+worker_test::Rig::Setup setup_of(const WorkerBoxOptions& o) {
+  worker_test::Rig::Setup s;
+  s.config = config_of(o);
+  s.flows = 64;
+  s.held_packets = 64;
+  s.mbufs = 1023;
+  s.data_room = 9728;
+  s.seed = o.seed + 1;
+  return s;
+}
+
+void put_mac(Bytes& frame, const MacAddress& to, const MacAddress& from) {
+  std::copy(to.bytes.begin(), to.bytes.end(), frame.begin());
+  std::copy(from.bytes.begin(), from.bytes.end(), frame.begin() + 6);
+}
+
+IpAddress host(uint16_t port, bool v6) {
+  return port == 0 ? client_address(v6) : server_address(v6);
+}
+
+}  // namespace
+
+IpAddress WorkerBox::vip(bool v6) {
+  return v6 ? *IpAddress::parse("fd00:1::100") : IpAddress::v4(10, 1, 0, 100);
+}
+
+WorkerBox::WorkerBox(const WorkerBoxOptions& options)
+    : options_(options), rig_(setup_of(options)), base_(rig_.now) {
+  rig_.run();
+}
+
+// The hosts' own MACs are the simulation's; the rig's hosts have theirs by address.
+std::vector<Frame> WorkerBox::on_frame(uint16_t port, Bytes bytes, Instant now) {
+  rig_.now = base_ + (now - Instant{});
+  turned_ = now;
+  put_mac(bytes, rig_.port_mac(port), worker_test::mac_of(host(port, options_.v6)));
+  rig_.inject(port, std::move(bytes));
+  return collect();
+}
+
+std::optional<Instant> WorkerBox::next_timer() const {
+  if (rig_.flows() == 0) return std::nullopt;
+  return turned_ + kTurn;
+}
+
+std::vector<Frame> WorkerBox::on_timer(Instant now) {
+  rig_.now = base_ + (now - Instant{});
+  turned_ = now;
+  return collect();
+}
+
+std::vector<Frame> WorkerBox::collect() {
+  std::vector<Frame> out;
+  // What the dead backend says may make the worker send something again.
+  for (std::vector<worker_test::Left> left = rig_.run(); !left.empty(); left = rig_.run())
+    for (worker_test::Left& l : left) {
+      if (at_dead(l)) continue;
+      Frame f{l.port, std::move(l.frame)};
+      const MacAddress client{{2, 1, 10, 1, 0, 1}}, server{{2, 1, 10, 2, 0, 1}};
+      f.port == 0 ? put_mac(f.bytes, client, server) : put_mac(f.bytes, server, client);
+      out.push_back(std::move(f));
+    }
+  return out;
+}
+
+bool WorkerBox::at_dead(const worker_test::Left& left) {
+  if (left.port != 1) return false;
+  const Packet p = parse(left.frame);
+  if (p.kind != Packet::Kind::tcp || p.tcp.to != dead_address(options_.v6)) return false;
+  if (!p.tcp.has(kSyn)) return true;
+  ++dead_syns;
+  if (!options_.dead_answers) return true;
+  Segment s;
+  s.from = p.tcp.to;
+  s.to = p.tcp.from;
+  s.from_port = p.tcp.to_port;
+  s.to_port = p.tcp.from_port;
+  s.flags = kRst | kAck;
+  s.ack = p.tcp.seq + 1;
+  Bytes frame = emit(s);
+  put_mac(frame, rig_.port_mac(1), worker_test::mac_of(p.tcp.to));
+  rig_.inject(1, std::move(frame));
+  return true;
+}
+
+std::string WorkerBox::leaks() {
+  rig_.pass(3h);
+  rig_.take();
+  rig_.check_identity("after the last flow");
+  std::string text;
+  if (rig_.flows() != 0) text += fmt::format("{} flows left; ", rig_.flows());
+  const dataplane::WorkerCounters& n = rig_.stats().worker;
+  if (n.splice_edits_live.get() != 0)
+    text += fmt::format("{} edits left; ", n.splice_edits_live.get());
+  if (n.splice_works.get() != 0) text += fmt::format("{} holds left; ", n.splice_works.get());
+  if (n.splice_sessions.get() != 0)
+    text += fmt::format("{} sessions left; ", n.splice_sessions.get());
+  return text;
+}
+
+}  // namespace limpet::sim

@@ -1,0 +1,47 @@
+// The product between the simulated hosts: a whole worker, with its configuration built as the
+// product builds it, on the rig of tests/worker. The client calls a VIP, the server is a backend.
+// A second backend, `dead`, is played by the box: it resets, or says nothing.
+#pragma once
+
+#include "../worker/rig.h"
+#include "middlebox.h"
+#include "packet.h"
+#include "scenario.h"
+
+namespace limpet::sim {
+
+struct WorkerBoxOptions {
+  bool v6 = false;
+  uint64_t seed = 0;
+  std::string service;  // settings of the service besides name, vip, port, protocol, mode, pool
+  uint16_t front_mtu = 1500, back_mtu = 1500;
+  bool dead_answers = true;  // with a reset; else not at all
+  bool dead = true;          // it is in the pool
+};
+
+class WorkerBox : public Middlebox {
+ public:
+  explicit WorkerBox(const WorkerBoxOptions& options);
+
+  std::vector<Frame> on_frame(uint16_t port, Bytes bytes, Instant now) override;
+  std::optional<Instant> next_timer() const override;
+  std::vector<Frame> on_timer(Instant now) override;
+
+  static IpAddress vip(bool v6);
+  // Lets every flow end; what is left afterwards, as text: nothing may be.
+  std::string leaks();
+
+  worker_test::Rig& rig() { return rig_; }
+  unsigned dead_syns = 0;
+
+ private:
+  std::vector<Frame> collect();
+  bool at_dead(const worker_test::Left& left);
+
+  WorkerBoxOptions options_;
+  worker_test::Rig rig_;
+  Instant base_;
+  Instant turned_;
+};
+
+}  // namespace limpet::sim

@@ -1,0 +1,233 @@
+// sim: runs seeds through a real worker. Each seed is an HTTP conversation between two model
+// endpoints, with options, edits and a network of its own; both streams must arrive as they must be
+// edited, both sides must close, nothing may be left in the worker. Ends with how often what
+// happened: a run of many seeds that never saw one of these fails.
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+#include <rte_eal.h>
+#include <sched.h>
+#include <unistd.h>
+
+#include <charconv>
+#include <ctime>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "../worker/runtime_dir.h"
+#include "conversation.h"
+#include "scenario.h"
+#include "trace.h"
+#include "worker_box.h"
+
+namespace {
+
+using namespace limpet::sim;
+using limpet::dataplane::Counter;
+using limpet::dataplane::WorkerCounters;
+
+struct Row {
+  const char* name;
+  Counter WorkerCounters::*counter;
+};
+// In the order of the table.
+constexpr Row kRows[] = {
+    {"splits", &WorkerCounters::splice_splits},
+    {"sack_blocks_translated", &WorkerCounters::splice_sack_translated},
+    {"sack_blocks_dropped", &WorkerCounters::splice_sack_dropped},
+    {"clamped_acks", &WorkerCounters::splice_clamped_acks},
+    {"owned_bytes", &WorkerCounters::splice_owned_bytes},
+    {"owned_bytes_resent", &WorkerCounters::splice_resent_bytes},
+    {"swallowed", &WorkerCounters::splice_swallowed},
+    {"beyond_frontier", &WorkerCounters::splice_beyond_frontier},
+    {"redispatched", &WorkerCounters::splice_redispatched},
+    {"stateless_answers", &WorkerCounters::splice_stateless_answers},
+};
+
+struct Totals {
+  uint64_t seeds = 0, failed = 0, lossy = 0, wrapped = 0, edits_up = 0, edits_down = 0;
+  uint64_t rows[std::size(kRows)] = {};
+  Counts counts;
+};
+
+bool table(const Totals& t) {
+  bool good = true;
+  const auto row = [&good](const char* name, uint64_t n) {
+    fmt::print("{:>12}  {}{}\n", n, name, n == 0 ? "   <- never happened" : "");
+    good = good && n > 0;
+  };
+  row("retransmissions", t.counts.retransmissions);
+  row("rtos", t.counts.rtos);
+  row("dsacks_received", t.counts.dsacks_received);
+  row("zero_windows", t.counts.zero_windows);
+  row("keepalives", t.counts.keepalives);
+  row("challenge_acks", t.counts.challenge_acks);
+  row("seq_wraps", t.counts.seq_wraps);
+  row("mtu_reductions", t.counts.mtu_reductions);
+  row("simultaneous_closes", t.counts.simultaneous_closes);
+  for (size_t i = 0; i < std::size(kRows); ++i) row(kRows[i].name, t.rows[i]);
+  row("edits_up", t.edits_up);
+  row("edits_down", t.edits_down);
+  if (t.lossy * 5 < t.seeds || t.wrapped * 20 < t.seeds) {
+    fmt::print("only {} lossy and {} wrapped of {} seeds\n", t.lossy, t.wrapped, t.seeds);
+    good = false;
+  }
+  return good;
+}
+
+constexpr size_t kLeast = 65536;    // octets each way
+constexpr uint64_t kEnough = 5000;  // fewer seeds may miss what is rare
+
+// What went wrong with one seed; empty: nothing.
+std::vector<std::string> run_seed(uint64_t n, bool trace, Totals& totals) {
+  Scenario s = derive(n);
+  Random r(n ^ 0x68747470);
+  const auto port = static_cast<uint16_t>(40000 + n % 20000);
+  const Conversation talk = draw_conversation(r, client_address(s.v6).to_string(),
+                                              WorkerBox::vip(s.v6).to_string(), port, kLeast);
+  const bool dead_answers = r.chance(90);
+  // limpet probes windows and sends held octets again, with the newest timestamp that it knows: a
+  // minute old when a backend that says nothing was tried first.
+  s.client.check.data_probes = s.server.check.data_probes = true;
+  for (EndpointOptions* e : {&s.client, &s.server}) {
+    e->check.in_order = false;
+    e->check.timestamps_may_go_back += dead_answers ? 60000 : 500000;
+    e->rto_max = std::chrono::seconds(1);
+    e->retries = 200;
+  }
+  WorkerBoxOptions o;
+  o.v6 = s.v6;
+  o.seed = n;
+  o.service = talk.service;
+  o.front_mtu = std::max<uint16_t>(1500, s.client.mtu);
+  o.back_mtu = std::max<uint16_t>(1500, s.server.mtu);
+  o.dead_answers = dead_answers;
+  WorkerBox box(o);
+  Trace printer(stdout);
+  if (trace) fmt::print("{}  {}\n", s.describe(), talk.describe);
+  std::fflush(stdout);
+
+  HttpClientApp client(talk.client);
+  HttpServerApp* server = nullptr;
+  const Meeting meeting{client,
+                        [&] {
+                          auto app = std::make_unique<HttpServerApp>(
+                              [&](const HttpMessage&, size_t i) {
+                                return i < talk.answers.size() ? talk.answers[i] : HttpAnswer{};
+                              },
+                              "HTTP/1.1 100 Continue\r\n\r\n", talk.preamble);
+                          server = app.get();
+                          return app;
+                        },
+                        WorkerBox::vip(s.v6),
+                        [&](const App* app) -> std::string {
+                          if (app == &client) {
+                            if (!client.complete())
+                              return fmt::format("{} of {} answers", client.responses().size(),
+                                                 talk.answers.size());
+                            return compare(client.received(), talk.down_wanted);
+                          }
+                          return compare(server->received(), talk.up_wanted);
+                        }};
+  const Outcome outcome = converse(s, box, meeting, trace ? &printer : nullptr);
+  std::vector<std::string> failures = outcome.failures;
+  if (const std::string leaks = box.leaks(); !leaks.empty()) failures.push_back(leaks);
+  box.rig().finish();
+  if (talk.edits_up == 0 || talk.edits_down == 0) failures.push_back("no edit in a direction");
+
+  ++totals.seeds;
+  totals.lossy += s.lossy ? 1 : 0;
+  totals.wrapped += outcome.counts.seq_wraps > 0 ? 1 : 0;
+  totals.edits_up += talk.edits_up;
+  totals.edits_down += talk.edits_down;
+  totals.counts += outcome.counts;
+  const WorkerCounters& c = box.rig().stats().worker;
+  for (size_t i = 0; i < std::size(kRows); ++i) totals.rows[i] += (c.*kRows[i].counter).get();
+  if (!failures.empty()) failures.insert(failures.begin(), s.describe() + "  " + talk.describe);
+  return failures;
+}
+
+int run_all(uint64_t first, uint64_t last, bool trace, const char* program) {
+  Totals totals;
+  const std::clock_t start = std::clock();
+  for (uint64_t n = first; n <= last; ++n) {
+    std::vector<std::string> failures = run_seed(n, trace, totals);
+    if (testing::UnitTest::GetInstance()->ad_hoc_test_result().Failed() && failures.empty())
+      failures.push_back("the rig objects, see above");
+    if (failures.empty()) continue;
+    fmt::print("FAILED seed {}\n", n);
+    for (const std::string& text : failures) fmt::print("  {}\n", text);
+    fmt::print("  replay: {} --seed {} --trace\n", program, n);
+    if (++totals.failed >= 10) break;
+  }
+  // Of processor time: the machine may be shared.
+  const double took = static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC;
+  const bool complete = totals.seeds < kEnough || totals.failed > 0 || table(totals);
+  fmt::print("{} seeds, {} failed; {} lossy, {} wrapped; {:.1f} s of CPU, {:.0f} seeds/s\n",
+             totals.seeds, totals.failed, totals.lossy, totals.wrapped, took,
+             static_cast<double>(totals.seeds) / took);
+  return totals.failed > 0 || !complete ? 1 : 0;
+}
+
+// Nothing but these, so no library for it.
+struct Arguments {
+  uint64_t first = 0, last = 0;
+  bool trace = false;
+
+  bool read(int argc, char** argv) {
+    const auto number = [](std::string_view text, uint64_t& into) {
+      const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), into);
+      return error == std::errc{} && end == text.data() + text.size();
+    };
+    for (int i = 1; i < argc; ++i) {
+      const std::string_view name = argv[i];
+      if (name == "--trace") {
+        trace = true;
+        continue;
+      }
+      if (i + 1 == argc) return false;
+      const std::string_view value = argv[++i];
+      const size_t dots = value.find("..");
+      if (name == "--seed" && number(value, first)) {
+        last = first;
+      } else if (name != "--seeds" || dots == std::string_view::npos ||
+                 !number(value.substr(0, dots), first) || !number(value.substr(dots + 2), last)) {
+        return false;
+      }
+    }
+    return true;
+  }
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Arguments arguments;
+  if (!arguments.read(argc, argv)) {
+    fmt::print(stderr, "usage: sim [--seed N | --seeds A..B] [--trace]\n");
+    return 2;
+  }
+  int gtest_argc = 1;
+  testing::InitGoogleTest(&gtest_argc, argv);
+  cpu_set_t allowed;
+  sched_getaffinity(0, sizeof allowed, &allowed);
+  int cpu = 0;
+  while (cpu + 1 < CPU_SETSIZE && !CPU_ISSET(cpu, &allowed)) ++cpu;
+  const std::string prefix = fmt::format("limpet_worker_{}", getpid());
+  std::vector<std::string> words = {
+      argv[0], "--no-huge", "--no-pci",          "--no-telemetry",      "-m",
+      "256",   "-l",        std::to_string(cpu), "--log-level=*:error", "--file-prefix",
+      prefix};
+  std::vector<char*> eal;
+  for (std::string& w : words) eal.push_back(w.data());
+  if (rte_eal_init(static_cast<int>(eal.size()), eal.data()) < 0) {
+    fmt::print(stderr, "the EAL does not start\n");
+    return 1;
+  }
+  sched_setaffinity(0, sizeof allowed, &allowed);  // the EAL nails the thread to one CPU
+  const int result = run_all(arguments.first, arguments.last, arguments.trace, argv[0]);
+  rte_eal_cleanup();
+  limpet::remove_runtime_dir(prefix);
+  return result;
+}
