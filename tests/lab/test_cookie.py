@@ -83,7 +83,7 @@ class Jar:
                     client=self.client)
 
 
-@cases(workers=(1, 2, 4), start=False)
+@cases(workers=(1, 2, 4), start=False, full=(1, 4))
 def test_curl_with_a_jar(lab):
     """One cookie set, and all later requests at the same backend. Service "close" is not indirect."""
     configure(lab, INSERT, services=("web",), extra=[("open", 83, 80, [dict(INSERT, indirect=False)], {})])
@@ -219,7 +219,7 @@ def test_backends_learn_the_client_s_address(lab):
             assert text.count(f"proxy={client}\n") == 20, text
 
 
-@cases(workers=(1, 2), start=False)
+@cases(workers=(1, 2), start=False, full=(1,))
 def test_the_application_s_own_cookie(lab):
     """rewrite: ours for the application's value. prefix: ours and '~' before it. learn: as it is."""
     table = {"table": {"size": 1000, "expire": "1m"}}
@@ -245,7 +245,7 @@ def test_the_application_s_own_cookie(lab):
                 assert other.cookies == ["OTHER=x; path=/"] and other.backend == first.backend
 
 
-@cases(workers=(1, 2), start=False)
+@cases(workers=(1, 2), start=False, full=(2,))
 def test_cookies_of_dead_draining_and_unknown_backends(lab):
     configure(lab, INSERT)
     jars = [Jar(lab, family) for family in (4, 6) for _ in range(10)]
@@ -327,7 +327,7 @@ print(json.dumps(answers))
 """
 
 
-@cases(workers=(1, 2, 4), start=False)
+@cases(workers=(1, 2, 4), start=False, full=(1, 4))
 def test_first_connections_in_parallel_share_a_backend(lab):
     """Of one address, before it has a cookie: by source, and the table remembers it although another backend
     would be the address's own again."""
@@ -339,8 +339,8 @@ def test_first_connections_in_parallel_share_a_backend(lab):
         backend = chosen.pop()
         assert all(f"Set-Cookie: SRV={backend};" in a for a in answers), answers
         return backend
-    home = {(f, c): ask(f, c) for f in (4, 6) for c in client_addresses(f)[:12]}
-    assert len(set(home.values())) == 4, home
+    home = {(f, c): ask(f, c) for f in (4, 6) for c in client_addresses(f)[:8]}
+    assert "s1" in home.values() and len(set(home.values())) > 2, home
     lab.backend("kill", "s1")
     lab.wait_backend("s1", "down", DOWN_WITHIN)
     away = {(f, c): ask(f, c) for (f, c) in home}
@@ -350,13 +350,13 @@ def test_first_connections_in_parallel_share_a_backend(lab):
     assert {(f, c): ask(f, c) for (f, c) in home} == away
 
 
-@cases(workers=(1, 2), start=False)
+@cases(workers=(1, 2), start=False, full=(1,))
 def test_wrk_ab_and_http_client(lab):
     configure(lab, INSERT)
     for family in (4, 6):
         url = f"http://{host(family)}/echo"
         for more in (("-H", "Cookie: SRV=s1"), ()):
-            wrk = lab.script("wrk.sh", "-t2", "-c64", "-d2", *more, url).stdout
+            wrk = lab.script("wrk.sh", "-t2", "-c64", "-d1", *more, url).stdout
             assert "Socket errors" not in wrk and "Non-2xx" not in wrk, wrk
             assert int(re.search(r"(\d+) requests in", wrk)[1]) > 500, wrk
         for more in (("-k",), ()):
@@ -388,7 +388,7 @@ print(json.dumps(answers))
 """
 
 
-@cases(workers=(1, 2), start=False)
+@cases(workers=(1, 2), start=False, full=(1,))
 def test_200_megabytes_down_and_up_arrive_whole(lab):
     """With a cookie to strip and one to set, and X-Forwarded-For: both streams are shifted."""
     configure(lab, INSERT, forwarded="x-forwarded-for")

@@ -81,11 +81,11 @@ def test_tcp_options_off_at_the_backends(lab):
     without_options(lab, ["backend"], [(o,) for o in OPTIONS] + [OPTIONS], 20)
 
 
-@cases(workers=(1, 2), start=False)
+@cases(workers=(1, 2), start=False, full=(1,))
 def test_tcp_options_change_while_limpet_runs(lab):
-    """Backends that come back with another kernel's options, one at a time; clients of all kinds."""
+    """Backends that come back with another kernel's options; clients of all kinds."""
     edited(lab)
-    for off in (*((o,) for o in OPTIONS), OPTIONS, ()):
+    for off in (OPTIONS[:1], OPTIONS, ()):
         set_options(lab, "backend", off)
         for client_off in ((), OPTIONS):
             set_options(lab, "client", client_off)
@@ -98,7 +98,7 @@ def test_clients_with_an_mtu_of_1280(lab):
     whole(lab, 20)
 
 
-@cases(start=False, mtu_front=9000)
+@cases(start=False, mtu_front=9000, full=True)
 def test_clients_with_an_mtu_of_9000(lab):
     edited(lab)
     whole(lab, 20)
@@ -107,7 +107,7 @@ def test_clients_with_an_mtu_of_9000(lab):
 FLOOD_SECONDS = 5
 
 
-@cases(workers=(1, 2), start=False)
+@cases(workers=(1, 2), start=False, full=(2,))
 def test_a_flood_of_syns_makes_no_flow_and_honest_clients_complete(lab):
     model = lab.model()
     # The answers to the flood have to go somewhere: to the clients' machine, whose kernel passes them over.
