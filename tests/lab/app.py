@@ -2,11 +2,13 @@
 
   app.py PORT NAME=ADDRESS,ADDRESS ...
 
-A request may carry its answer, in base64: `X-Reply`, a status line and header lines, to which X-Backend and, where a
-response may have a body, its length are added; or `X-Reply-Raw`, octet by octet what is sent, the
-connection closed behind it. The body is JSON: {"name", "head", "body"}: head and body as they came, as Latin-1. Apart
-from that: /page, a page with twelve assets, of which a script opens a WebSocket; /assets/N; /ws, its echo; /hold, by which
-the page is not loaded before its script has asked for /done.
+A request may carry its answer, in base64: `X-Reply`, a status line and header lines, to which X-Backend and,
+where a response may have a body, its length are added; or `X-Reply-Raw`, octet by octet what is sent, the
+connection closed behind it. `X-Cut: N`: a pause after so many octets of the answer. The body is JSON: {"name",
+"head", "body"}: head and body as they came, as Latin-1.
+
+Apart from that: /page, a page with twelve assets, of which a script opens a WebSocket; /assets/N; /ws, its
+echo; /hold, by which the page is not loaded before its script has asked for /done.
 """
 import base64
 import collections
@@ -17,6 +19,7 @@ import re
 import socket
 import sys
 import threading
+import time
 
 ASSETS = 12
 PAGE = """<!DOCTYPE html><title>page</title>
@@ -160,7 +163,12 @@ def one(sock, reader, name):
         pass
     elif b"content-length" not in reply.lower():
         reply += b"Content-Length: %d\r\n" % len(data)
-    sock.sendall(reply + b"X-Backend: " + name + b"\r\n\r\n" + (b"" if method == b"HEAD" else data))
+    text = reply + b"X-Backend: " + name + b"\r\n\r\n" + (b"" if method == b"HEAD" else data)
+    cut = int(fields.get(b"x-cut", b"0"))
+    sock.sendall(text[:cut])
+    if cut:
+        time.sleep(0.002)
+    sock.sendall(text[cut:])
     closes = b"close" in fields.get(b"connection", b"").lower() or b"connection: close" in reply.lower() or \
         b"until-close" in reply.lower() or \
         (len(line) > 2 and line[2] == b"HTTP/1.0" and b"keep-alive" not in fields.get(b"connection", b"").lower())

@@ -73,6 +73,7 @@ def date(ago, now):
 
 def requests_of(shape, now):
     text = re.sub(r"@T-(-?\d+)@", lambda m: date(int(m[1]), now), shape.text)
+    text = re.sub(r"@(\d+)\*([^@]*)@", lambda m: int(m[1]) * m[2], text)
     text = text.encode("latin-1").decode("unicode_escape")
 
     def get(lines):
