@@ -5,12 +5,8 @@ import re
 import shutil
 import subprocess
 
-import labconfig
-from lab import PYTHON, VIPS, Skip, cases, some
-from test_cookie import HERE, INSERT, configure
-
-APP_PORT, BACKENDS = 90, 4
-
+from lab import VIPS, Skip, cases, some
+from test_cookie import APP_PORT, INSERT, app, configure
 
 def browse(lab, profile, url):
     """What the page's script found, and the document."""
@@ -24,16 +20,12 @@ def browse(lab, profile, url):
     return json.loads(html.unescape(found[1]))
 
 
-@cases(workers=(1, 2), backends=BACKENDS, start=False, full=True)
+@cases(workers=(1, 2), start=False, full=True)
 def test_chromium_with_assets_and_a_websocket(lab):
     """Cookie set, connections in parallel, all at one backend; on the second visit that one is gone."""
     if not shutil.which("chromium"):
         raise Skip("no chromium: scripts/bootstrap.sh --full")
-    arguments = [f"s{n}={labconfig.backend_address(n, 4)},{labconfig.backend_address(n, 6)}" for n in range(BACKENDS)]
-    app = lab.popen("backend", PYTHON, HERE / "app.py", APP_PORT, *arguments, stdout=subprocess.PIPE,
-                    stderr=open(lab.state / "app.log", "w"), text=True)
-    try:
-        assert app.stdout.readline() == "ready\n", (lab.state / "app.log").read_text()[-1000:]
+    with app(lab):
         table = {"table": {"size": 1000, "expire": "1m"}}
         cookie = dict(INSERT, http_only=False)  # so that the page's script can read it
         configure(lab, extra=[("app", 90, APP_PORT, [cookie, {"type": "source", "prefix4": 32, "prefix6": 128}], table)])
@@ -56,9 +48,6 @@ def test_chromium_with_assets_and_a_websocket(lab):
             assert "error" not in moved and moved["page"] != backend, moved
             assert moved["cookie"] == f"SRV={moved['page']}" and moved["assets"] == [moved["page"]], moved
             assert moved["echo"][0] == moved["page"], moved["echo"][:2]
-    finally:
-        app.kill()
-        app.wait()
 
 
 def connections(lab):

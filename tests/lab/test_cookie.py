@@ -1,10 +1,12 @@
 """Cookie persistence against real kernels: real browsers' habits, real backends."""
+import base64
 import collections
+import contextlib
 import json
 import os
 import pathlib
 import re
-import time
+import subprocess
 
 import labconfig
 from lab import DOWN_WITHIN, PYTHON, UP_WITHIN, VIPS, cases, some
@@ -14,6 +16,7 @@ from test_bulk import download, sha256, upload
 HERE = pathlib.Path(__file__).resolve().parent
 INSERT = {"type": "cookie", "mode": "insert", "session_name": "SRV", "value": "plain"}
 APPLICATION = {"type": "cookie", "session_name": "APP"}
+APP_PORT = 90
 SET = "SRV={}; path=/; HttpOnly; SameSite=Lax"
 
 
@@ -34,6 +37,21 @@ def configure(lab, *persistence, services=("web",), extra=(), model=None, **sett
                  "mode": "splice", "pool": f"{name}{family}", "persistence": list(other_persistence), **other})
     lab.write_config(model)
     lab.restart_limpet()
+
+
+@contextlib.contextmanager
+def app(lab):
+    """app.py at port 90 of all backends, while the block runs."""
+    names = [f"s{n}={labconfig.backend_address(n, 4)},{labconfig.backend_address(n, 6)}" for n in range(lab.backends)]
+    with open(lab.state / "app.log", "w") as log:
+        process = lab.popen("backend", PYTHON, HERE / "app.py", APP_PORT, *names, stdout=subprocess.PIPE, stderr=log,
+                            text=True)
+    try:
+        assert process.stdout.readline() == "ready\n", (lab.state / "app.log").read_text()[-1000:]
+        yield
+    finally:
+        process.kill()
+        process.wait()
 
 
 def host(family):
@@ -189,6 +207,69 @@ def test_pipelined_requests_are_edited_and_answered_in_order(lab):
                 assert head.startswith("HTTP/1.1 200") and f"cookie=a={i}; b={i}\n" in body, (i, head, body)
             else:
                 assert head.startswith("HTTP/1.1 20"), (i, head)
+
+
+# One request a cut: in two pieces, or its answer in two pieces. Prints the answers, as text.
+CUT = """
+import base64, json, socket, sys, time
+job = json.load(sys.stdin)
+answers = []
+for cut in job["cuts"]:
+    with socket.create_connection((job["vip"], job["port"]), timeout=10) as s:
+        s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        head = job["head"].encode()
+        if job["answer"]:
+            s.sendall(head.replace(b"@CUT@", str(cut).encode()))
+        else:
+            s.sendall(head[:cut])
+            time.sleep(job["pause"])
+            s.sendall(head[cut:])
+        text = b""
+        while piece := s.recv(65536):
+            text += piece
+        answers.append(text.decode())
+json.dump(answers, sys.stdout)
+"""
+
+
+def cut(lab, **job):
+    done = subprocess.run(["ip", "netns", "exec", lab.namespace("client"), PYTHON, "-c", CUT], text=True,
+                          input=json.dumps(job), stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=120)
+    assert done.returncode == 0, done.stderr[-1000:]
+    return json.loads(done.stdout)
+
+
+@cases(workers=(2,), start=False)
+def test_heads_cut_at_every_offset(lab):
+    """Of requests and of responses: what is edited is the same, whatever the pieces."""
+    with app(lab):
+        forwarded = {"forwarded": "x-forwarded-for"}
+        modes = {91: dict(INSERT), 92: dict(INSERT, mode="rewrite"), 93: dict(INSERT, mode="prefix")}
+        configure(lab, extra=[(m["mode"], port, APP_PORT, [m], forwarded) for port, m in modes.items()])
+        head = ("GET / HTTP/1.1\r\nHost: lab\r\nCookie: a=b; SRV=s1; c=d\r\nConnection: close\r\n\r\n")
+        for family, address in ((4, "10.1.0.250"), (6, "fd00:1::250")):
+            where = {"vip": VIPS[family], "port": 91, "answer": False, "head": head}
+            offsets = list(range(1, len(head)))
+            for job in ({"cuts": offsets, "pause": 0}, {"cuts": offsets[::4], "pause": 0.05}):
+                answers = set(cut(lab, **where, **job))
+                assert len(answers) == 1, some(answers)
+                seen = json.loads(answers.pop().partition("\r\n\r\n")[2])
+                assert seen["name"] == "s1" and seen["head"] == (
+                    "GET / HTTP/1.1\r\nHost: lab\r\nCookie: a=b; c=d\r\nConnection: close\r\n"
+                    f"X-Forwarded-For: {address}\r\n\r\n"), seen
+            reply = "HTTP/1.1 200 OK\r\nA: b\r\nSet-Cookie: SRV=app; path=/\r\nConnection: close\r\n"
+            wanted = {91: SET, 92: "SRV={}; path=/", 93: "SRV={}~app; path=/"}
+            for port in modes:
+                head_of = (f"GET / HTTP/1.1\r\nHost: lab\r\nX-Reply: {base64.b64encode(reply.encode()).decode()}\r\n"
+                           "X-Cut: @CUT@\r\n\r\n")
+                for text in cut(lab, vip=VIPS[family], port=port, answer=True, head=head_of,
+                                cuts=list(range(1, len(reply) + 45))):
+                    lines = text.partition("\r\n\r\n")[0].split("\r\n")
+                    backend = json.loads(text.partition("\r\n\r\n")[2])["name"]
+                    cookies = [x for x in lines if x.startswith("Set-Cookie: ")]
+                    assert cookies == ["Set-Cookie: " + wanted[port].format(backend)], (port, lines)
+                    assert lines[:2] == ["HTTP/1.1 200 OK", "A: b"] and f"X-Backend: {backend}" in lines, lines
+                    assert ("Cache-Control: private" in lines) == (port == 91), lines
 
 
 @cases(start=False)

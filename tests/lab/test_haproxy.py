@@ -10,6 +10,7 @@ values, folded lines, the headers Connection and Keep-Alive, and what stands in 
 """
 import base64
 import collections
+import contextlib
 import json
 import re
 import subprocess
@@ -17,7 +18,7 @@ import time
 
 import labconfig
 from lab import PYTHON, VIPS, cases, eventually
-from test_cookie import HERE
+from test_cookie import APP_PORT, HERE, app
 
 COOKIE = {"type": "cookie", "session_name": "SRV", "value": "plain"}
 PLAIN = {"indirect": False, "no_cache": False, "http_only": False, "same_site": ""}
@@ -38,7 +39,7 @@ SETTINGS = {
     "forward": ("insert indirect nocache", {"mode": "insert", **INDIRECT}, ["option forwardfor"],
                 {"forwarded": "x-forwarded-for"}),
 }
-FIRST_PORT, APP_PORT, BACKENDS = 9000, 90, 5
+FIRST_PORT, BACKENDS = 9000, 5
 DRAINING, DOWN = "s3", "s4"
 BASE64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 Shape = collections.namedtuple("Shape", "kind context text settings")
@@ -202,14 +203,12 @@ def listed():
 def test_limpet_does_as_haproxy_does(lab):
     chosen = list(shapes())
     assert len({name_of(s) for s in chosen}) >= 200, len(chosen)
-    app = lab.popen("backend", PYTHON, HERE / "app.py", APP_PORT,
-                    *(f"s{n}={labconfig.backend_address(n, 4)}" for n in range(BACKENDS)), stdout=subprocess.PIPE,
-                    stderr=open(lab.state / "app.log", "w"), text=True)
     (lab.state / "haproxy.cfg").write_text(haproxy_configuration())
     haproxy = lab.popen("backend", "haproxy", "-db", "-f", lab.state / "haproxy.cfg",
                         stderr=open(lab.state / "haproxy.log", "w"))
-    try:
-        assert app.stdout.readline() == "ready\n", (lab.state / "app.log").read_text()[-1000:]
+    with app(lab), contextlib.ExitStack() as after:
+        after.callback(haproxy.wait)
+        after.callback(haproxy.kill)
         start_limpet(lab)
         eventually(lambda: lab.run("backend", "ss", "-Hlnt", "src", f"127.0.0.1:{FIRST_PORT}").stdout, 10)
         assert haproxy.poll() is None, (lab.state / "haproxy.log").read_text()[-1000:]
@@ -217,10 +216,6 @@ def test_limpet_does_as_haproxy_does(lab):
         requests = [requests_of(s, now) for s in chosen]
         theirs = play(lab, "backend", [job(["127.0.0.1", port_of(s)], None, s, r) for s, r in zip(chosen, requests)])
         ours = play(lab, "client", [job([VIPS[4], port_of(s)], client, s, r) for s, r in zip(chosen, requests)])
-    finally:
-        for process in (app, haproxy):
-            process.kill()
-            process.wait()
     known, problems = listed(), []
     for shape, a, b in zip(chosen, theirs, ours):
         a, b = [told(x, "127.0.0.1", now) for x in a], [told(x, client, now) for x in b]
