@@ -1,13 +1,19 @@
 #!/bin/bash
 # Installs what building, testing and the lab need on Debian 12. Asks nothing, touches nothing that is
-# already there, and takes a second when nothing is missing. Needs root only to install.
+# already there, and takes a second when nothing is missing. Needs root only to install. --full: also
+# what only the long tests need, a browser (120 MB).
 set -euo pipefail
 
 build=(meson ninja-build pkg-config g++ clang lld libclang-rt-14-dev python3
        libdpdk-dev libhyperscan-dev libconfig-dev libsodium-dev libssl-dev libcurl4-openssl-dev libfmt-dev
        libcli11-dev
        nlohmann-json3-dev libgtest-dev libgmock-dev libbenchmark-dev)
-lab=(nginx-light wrk curl iproute2 iputils-ping ethtool nftables procps util-linux)
+lab=(nginx-light haproxy wrk apache2-utils curl iproute2 iputils-ping ethtool nftables procps util-linux)
+case ${1:-} in
+  '') ;;
+  --full) lab+=(chromium) ;;
+  *) echo "usage: scripts/bootstrap.sh [--full]" >&2; exit 2 ;;
+esac
 
 command -v dpkg-query >/dev/null || {
   echo "bootstrap: this is not a Debian system; install by hand: ${build[*]} ${lab[*]}" >&2
@@ -34,7 +40,7 @@ cleanup() {
 }
 trap cleanup EXIT
 
-# nginx's package starts and enables a service that listens on port 80; the lab runs its own nginx.
+# The packages of nginx and HAProxy start and enable services; the lab runs its own.
 if [[ ! -e $policy ]]; then
   own_policy=yes
   printf '#!/bin/sh\nexit 101\n' > "$policy"
@@ -69,7 +75,10 @@ update() {
   return 1
 }
 
-nginx_was_there=$(dpkg-query -W -f='${db:Status-Status}' nginx 2>/dev/null || true)
+services=()  # that the packages would start with the system
+for package in nginx haproxy; do
+  [[ $(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null) == installed ]] || services+=("$package")
+done
 echo "bootstrap: installing ${missing[*]}"
 # The lists may be absent (a fresh image) or older than the archive (packages gone): refresh, once more.
 if ! install; then
@@ -80,7 +89,7 @@ if ! install; then
   }
 fi
 
-if [[ $nginx_was_there != installed ]]; then
-  systemctl disable -q nginx >/dev/null 2>&1 || update-rc.d nginx disable >/dev/null 2>&1 || true
-fi
+for service in "${services[@]}"; do
+  systemctl disable -q "$service" >/dev/null 2>&1 || update-rc.d "$service" disable >/dev/null 2>&1 || true
+done
 echo "bootstrap: done"

@@ -9,7 +9,7 @@
 #   mutate  one-line mutations of the product, five by rotation; each must be noticed by a test
 #
 # Without a group: all of them, within 30 minutes on two cores, downloads included. --full: all
-# mutations and ten minutes of each fuzzer. Group nic has no tests in this version.
+# mutations, ten minutes of each fuzzer and the long tests of the lab. Group nic has no tests in this version.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PATH=$PATH:/usr/sbin:/sbin
@@ -122,9 +122,10 @@ fuzz() {
 }
 
 lab() {
-  local status=0
+  local status=0 long=()
+  ((full == 0)) || long=(--full)
   meson_tests build lab lab || status=$?
-  tests/lab/run.py --jobs 2 && return $status  # mostly they wait
+  tests/lab/run.py "${long[@]}" --jobs 2 && return $status  # mostly they wait
 }
 
 mutate() {
@@ -134,7 +135,9 @@ mutate() {
   scripts/mutate.sh "${which[@]}" | sed -u '/ passed, .* failed, .* skipped$/d'  # the sum is ours to say
 }
 
-[[ $EUID != 0 ]] || scripts/bootstrap.sh
+if [[ $EUID == 0 ]]; then
+  if ((full)); then scripts/bootstrap.sh --full; else scripts/bootstrap.sh; fi
+fi
 group build release
 if grep -q '^FAIL ' "$results"; then
   groups=()

@@ -69,13 +69,19 @@ def standard(name, workers=1, backends=4, mtu_front=1500, mtu_back=1500, one_arm
         "eal": ["--lcores", lcores(workers), "--no-huge", "-m",
                 os.environ.get("LIMPET_LAB_MEMORY", "1024"), "--no-pci",
                 "--file-prefix", f"limpet-{name}",
-                *(f"--vdev=net_af_packet{i},iface=l{i},qpairs={workers}" for i in range(len(ports)))],
+                *(f"--vdev=net_af_packet{i},iface=l{i},qpairs={workers}{_ring(port['mtu'])}"
+                  for i, port in enumerate(ports))],
         "poll": "adaptive",
         "capacity": {"flows": 200000, "held_packets": 4096},
         "ports": ports,
         "pools": pools,
         "services": services,
     }
+
+
+def _ring(mtu):
+    """What net_af_packet needs for frames that are larger than its usual slots."""
+    return ",blocksz=65536,framesz=16384,framecnt=512" if mtu > 1500 else ""
 
 
 def pool(model, name):

@@ -27,7 +27,7 @@ while (($#)); do
   case $1 in
     --workers) number "$1" "${2:-}" 1 16; workers=$2; shift 2 ;;
     --backends) number "$1" "${2:-}" 1 64; backends=$2; shift 2 ;;
-    --mtu-front) number "$1" "${2:-}" 1280 1500; mtu_front=$2; shift 2 ;;
+    --mtu-front) number "$1" "${2:-}" 1280 9600; mtu_front=$2; shift 2 ;;
     --mtu-back) number "$1" "${2:-}" 1280 1500; mtu_back=$2; shift 2 ;;
     --one-arm) one_arm=1; shift ;;
     --no-limpet) with_limpet=0; shift ;;
@@ -175,9 +175,11 @@ RULES
 } | ip -n "$NS_LB" -batch -
 
 # --- backends ---------------------------------------------------------------------------------------
+seen='backend=@NAME@\\ncookie=$http_cookie\\nforwarded=$http_x_forwarded_for\\n'
+seen+='proxy=$proxy_protocol_addr\\nport=$proxy_protocol_port\\nserver=$proxy_protocol_server_port\\n'
 for ((i = 0; i < backends; i++)); do
   mkdir -p "$STATE/s$i/tmp" "$DATA/s$i/upload" "$DATA/s$i/body"
-  sed -e "s|@NAME@|s$i|g" -e "s|@V4@|$(backend_v4 "$i")|g" -e "s|@V6@|$(backend_v6 "$i")|g" \
+  sed -e "s|@SEEN@|$seen|g" -e "s|@NAME@|s$i|g" -e "s|@V4@|$(backend_v4 "$i")|g" -e "s|@V6@|$(backend_v6 "$i")|g" \
     -e "s|@DIR@|$STATE/s$i|g" -e "s|@DATA@|$DATA|g" "$LAB_DIR/nginx.conf.in" > "$STATE/s$i/nginx.conf"
 done
 starting=()

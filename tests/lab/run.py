@@ -1,8 +1,8 @@
 #!/usr/bin/python3
-"""Runs the lab's tests: run.py [-k PATTERN] [--jobs N] [--list] [--json FILE] [--keep]
+"""Runs the lab's tests: run.py [-k PATTERN] [--full] [--jobs N] [--list] [--json FILE] [--keep]
 
 One line a test. Each case has a lab of its own, named after this process, so several can run side by
-side. --keep leaves the lab of the first failure up and stops there. Exit status 0 if nothing failed.
+side. Without --full the long ones are left out. --keep leaves the lab of the first failure up and stops there. Exit status 0 if nothing failed.
 """
 import argparse
 import concurrent.futures
@@ -23,13 +23,15 @@ sys.path.insert(0, str(HERE))
 from lab import Lab, Skip  # noqa: E402  (found by the path above)
 
 
-def collect():
+def collect(full):
     """(name, function, case) of every case, in the order of the files and in them of the lines."""
     for path in sorted(HERE.glob("test_*.py")):
         module = importlib.import_module(path.stem)
         tests = [f for n, f in vars(module).items() if n.startswith("test_") and f.__module__ == path.stem]
         for function in sorted(tests, key=lambda f: f.__code__.co_firstlineno):
             for case in function.cases:
+                if case["workers"] in function.full and not full:
+                    continue
                 name = f"{path.stem[5:]}.{function.__name__[5:]}"
                 if len(function.cases) > 1 or case["workers"] != 1:
                     name += f"[{case['workers']} workers]"
@@ -72,12 +74,13 @@ def run_case(number, function, case, keep):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("-k", default="", help="only tests whose name matches this regular expression")
+    parser.add_argument("--full", action="store_true", help="the long ones too")
     parser.add_argument("--jobs", type=int, default=1, help="labs at the same time")
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--json", help="write results here, one object a line")
     parser.add_argument("--keep", action="store_true", help="stop at the first failure, leave its lab up")
     args = parser.parse_args()
-    chosen = [(n, f, c) for n, f, c in collect() if re.search(args.k, n)]
+    chosen = [(n, f, c) for n, f, c in collect(args.full) if re.search(args.k, n)]
     if args.list:
         print("\n".join(n for n, _, _ in chosen))
         return 0

@@ -56,15 +56,16 @@ def test_short_connections_survive_loss(lab):
     assert lab.clients("http", "--connections", 2, "--gap", 0.05).home() == home
 
 
-def lossy(lab, algorithm, permille):
-    """Both directions and both families at once: with cubic each of them mostly waits for a timer."""
+def lossy(lab, algorithm, permille, *side, megabytes=20):
+    """On both wires, or the one of `side`. Both directions and both families at once: with cubic each of them
+    mostly waits for a timer."""
     lab.congestion(algorithm)
-    path = lab.random_file(20)
+    path = lab.random_file(megabytes)
     wanted = sha256(path)
-    lab.loss(permille)
+    lab.loss(permille, *side)
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         runs = {f"{what} over IPv{family}": pool.submit(run, lab, family, argument)
-                for family in (4, 6) for what, run, argument in (("down", download, 20), ("up", upload, path))}
+                for family in (4, 6) for what, run, argument in (("down", download, megabytes), ("up", upload, path))}
         sums = {what: run.result() for what, run in runs.items()}
     assert set(sums.values()) == {wanted}, sums
     lost = lab.run("wire", "nft", "list", "ruleset").stdout
@@ -77,20 +78,20 @@ def url(client, path):
 
 
 def fetch(client, megabytes):
-    return ("set -o pipefail; curl -sS --max-time 240 --interface "
+    return ("set -o pipefail; curl -sS --max-time 590 --interface "
             f"{client} '{url(client, f'/data/random-{megabytes}')}' | sha256sum")
 
 
 def download(lab, family, megabytes):
-    return lab.run("client", "bash", "-c", fetch(CLIENT[family], megabytes), timeout=300).stdout.split()[0]
+    return lab.run("client", "bash", "-c", fetch(CLIENT[family], megabytes), timeout=600).stdout.split()[0]
 
 
 def upload(lab, family, path):
     """SHA-256 of what the backend has on its disk."""
     client = CLIENT[family]
     name = f"/upload/from-{family}"
-    head = lab.run("client", "curl", "-sS", "--max-time", 240, "--interface", client, "-T", path,
-                   "-D", "-", "-o", "/dev/null", url(client, name), timeout=300).stdout
+    head = lab.run("client", "curl", "-sS", "--max-time", 590, "--interface", client, "-T", path,
+                   "-D", "-", "-o", "/dev/null", url(client, name), timeout=600).stdout
     backend = next(line.split(":")[1].strip() for line in head.splitlines()
                    if line.lower().startswith("x-backend:"))
     stored = pathlib.Path(f"{lab.data}/{backend}{name}")
