@@ -258,6 +258,10 @@ TEST_F(ViewTest, workers_say_what_splicing_takes) {
   EXPECT_EQ(w["splice_bad_responses"], 9);
   EXPECT_EQ(w["splice_edits_lost"], 10);
   EXPECT_EQ(w["session_notes_lost"], 11);
+  c.splice_splits.set(20);
+  c.splice_beyond_frontier.set(27);
+  EXPECT_EQ((*worker_rows(view(), "1"))[0]["splice_splits"], 20);
+  EXPECT_EQ((*worker_rows(view(), "1"))[0]["splice_beyond_frontier"], 27);
   EXPECT_EQ(w["spliced"]["used"], 0) << "both services are in mode nat";
   EXPECT_EQ(w["spliced"]["capacity"], 1000);
   EXPECT_GE(w["spliced"]["bytes_each"], 56) << "two stream maps";
