@@ -22,6 +22,10 @@
 
 namespace limpet::dataplane {
 
+// What a spliced connection costs for its whole life, beside the table's index and the bytes of
+// edits that are not acknowledged yet. A Session and a Binding come and go with what is under way.
+static_assert(sizeof(flow::Record) + sizeof(tcp::SpliceFlow) <= 192);
+
 class Worker::Splicer : tcp::SpliceSink, tcp::SpliceEditor {
  public:
   Splicer(Worker& worker, const WorkerSetup& setup, Instant now);

@@ -1,4 +1,4 @@
-"""Mode splice against real kernels: delayed binding, so far with persistence by source address."""
+"""Mode splice against real kernels: delayed binding, with persistence by source address."""
 
 from lab import VIPS, cases
 from test_bulk import download, lossy, sha256, upload
