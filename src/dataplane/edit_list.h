@@ -31,7 +31,7 @@ class EditList {
       if (count_ == edits_.size()) return false;
       edits_[count_++] = {at, removed, used_, static_cast<uint32_t>(text.size())};
     }
-    std::memcpy(text_.data() + used_, text.data(), text.size());
+    if (!text.empty()) std::memcpy(text_.data() + used_, text.data(), text.size());
     used_ += static_cast<uint32_t>(text.size());
     return true;
   }

@@ -126,6 +126,7 @@ void Worker::new_flow(Work& w) {
   if (choice.reason == affinity::Reason::source_redirected) b.redispatched.add();
   stats_.services[w.service].connections_total.add();
   stats_.services[w.service].connections_active.add();
+  stats_.services[w.service].reasons[static_cast<size_t>(choice.reason)].add();
   n_.flows_created.add();
   to_backend(w, id);
 }

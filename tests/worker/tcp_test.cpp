@@ -84,6 +84,7 @@ TEST_P(Tcp4And6, BytesAreCountedAtServiceAndBackend) {
   EXPECT_EQ(service.bytes_out.get(), b.bytes_out.get());
   EXPECT_EQ(service.connections_active.get(), 1u);
   EXPECT_EQ(service.connections_total.get(), 1u);
+  EXPECT_EQ(service.reasons[static_cast<size_t>(affinity::Reason::source)].get(), 1u);
 }
 
 TEST_P(Tcp4And6, OddLengthsOptionsTrafficClassAndUrgentPointerPass) {
