@@ -2,7 +2,6 @@
 import collections
 import json
 import signal
-import subprocess
 import time
 
 import labconfig
