@@ -17,6 +17,7 @@
 #include "limpet/config/check.h"
 #include "limpet/config/load.h"
 #include "limpet/control/controller.h"
+#include "limpet/control/key_file.h"
 #include "limpet/port/eal.h"
 #include "limpet/port/eal_args.h"
 #include "limpet/port/runtime.h"
@@ -211,7 +212,11 @@ int start(const std::vector<std::string>& words) {
     return kOk;
   }
   const auto further = [&](const config::Document& document) {
-    return apps::check_eal(document, line.eal);
+    std::vector<config::Problem> problems = apps::check_eal(document, line.eal);
+    if (const auto bad = control::key_file_problem(document.cookie_keys_file))
+      problems.push_back({document.cookie_keys_place.file, document.cookie_keys_place.line,
+                          "cookie_keys.file", *bad});
+    return problems;
   };
   if (!options.check.empty()) return config::check_file(options.check, stdout, stderr, further);
   if (options.config.empty())

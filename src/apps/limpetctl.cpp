@@ -20,15 +20,32 @@ constexpr const char* kExamples = R"(Examples:
   limpetctl show backends web/s0 --json   one backend, for a script
   limpetctl show drops                    what is being thrown away, and why
   limpetctl show drops no_flow            one reason; or one port, or worker number
+  limpetctl show persistence web          what the clients' cookies said and what became of them
   limpetctl show flows web --limit 50     who is connected to where
   limpetctl explain 192.0.2.7 web         where this client would go now, and why
   limpetctl backend web/s0 drain          no new clients for s0; its connections go on
   limpetctl backend web/s0 down           nothing goes to s0 from now on; its connections are reset
   limpetctl backend web/s0 up             back to what the health checks say
-  limpetctl reload                        apply the changed configuration file, all or nothing
+  limpetctl reload                        apply the changed configuration file and the file of
+                                          the cookie keys, all or nothing
+  limpetctl keys list                     which keys there are and which one seals
+  limpetctl keys rotate                   a new key from now on; old cookies stay good (one node)
+  limpetctl keys --help                   how to rotate with several nodes
 
 Exit status: 0 done, 1 refused or failed, 2 wrong usage, 3 no daemon.
 A daemon that was started with --file-prefix P is reached with: limpetctl --file-prefix P ...)";
+
+constexpr const char* kKeysHelp = R"(One node:
+  limpetctl keys rotate       done. Nobody loses a session: what older keys have sealed is still
+                              opened, and sealed again with the new key when it comes by.
+Several nodes must have the same keys, and each step must be done on all before the next begins:
+  1. limpetctl keys add       on one node. Copy its key file (keys list names it) to all others with
+                              scp -p, and there: limpetctl reload
+  2. limpetctl keys seal B    on every node, when keys list shows B on all of them
+  3. limpetctl keys retire A  on every node, when no client brings cookies of A any more: after the
+                              cookies' absolute_timeout. Who comes with one later is balanced anew.
+The file is changed as a whole and before the first cookie is sealed; after an error nothing has
+changed. A stolen key: rotate (or 1 and 2), then retire the stolen one at once.)";
 
 }  // namespace
 
@@ -46,15 +63,15 @@ int main(int argc, char** argv) {
   bool json = false, all = false;
   unsigned limit = 1000;
   auto* show = app.add_subcommand(
-      "show", "Print services, backends, workers, ports, drops, neighbors or flows");
+      "show", "Print services, backends, workers, ports, drops, persistence, neighbors or flows");
   show->add_option("what", what)
       ->required()
-      ->check(CLI::IsMember(
-          {"services", "backends", "workers", "ports", "drops", "neighbors", "flows"}));
+      ->check(CLI::IsMember({"services", "backends", "workers", "ports", "drops", "persistence",
+                             "neighbors", "flows"}));
   show->add_option("name", name,
                    "Only this one: SERVICE, POOL or POOL/NAME, worker number, port (ports, "
                    "neighbors); of drops a "
-                   "worker number, reason or port; of flows a SERVICE");
+                   "worker number, reason or port; of flows and persistence a SERVICE");
   show->add_flag("--json", json, "One line of JSON instead of a table");
   show->add_flag("--all", all, "Also what is zero");
   show->add_option("--limit", limit, "At most so many rows")
@@ -68,6 +85,21 @@ int main(int argc, char** argv) {
   set->add_option("state", state)->required()->check(CLI::IsMember({"up", "drain", "down"}));
 
   app.add_subcommand("reload", "Apply the changed configuration file, all or nothing");
+
+  auto* keys = app.add_subcommand("keys", "The keys that seal persistence cookies");
+  keys->footer(kKeysHelp);
+  keys->require_subcommand(1);
+  std::string key_id;
+  keys->add_subcommand("list", "Print id and state of each key, never the key");
+  keys->add_subcommand("rotate", "One node: a new key seals, the others still open their cookies");
+  keys->add_subcommand("add", "Several nodes, step 1: list a new key that does not seal yet");
+  auto* seal = keys->add_subcommand("seal", "Several nodes, step 2: seal with a key that all list");
+  auto* retire =
+      keys->add_subcommand("retire", "Step 3: cookies of this key are refused from now on");
+  for (CLI::App* step : {seal, retire})
+    step->add_option("id", key_id, "One character, as `keys list` prints it")->required();
+  keys->add_flag("--json", json, "One line of JSON instead of text");
+  for (CLI::App* step : keys->get_subcommands({})) step->fallthrough();
 
   std::string client, service;
   auto* explain = app.add_subcommand("explain", "Where a client would go now, and why");
@@ -94,6 +126,10 @@ int main(int argc, char** argv) {
     request["name"] = name.empty() ? Json() : Json(name);
   } else if (set->parsed()) {
     request = {{"cmd", "backend"}, {"name", backend}, {"state", state}};
+  } else if (keys->parsed()) {
+    const CLI::App* step = keys->get_subcommands().front();
+    request = {{"cmd", "keys"}, {"action", step->get_name()}};
+    if (!key_id.empty()) request["id"] = key_id;
   } else if (explain->parsed()) {
     request = {{"cmd", "explain"}, {"client", client}, {"service", service}};
   } else if (log->parsed()) {
@@ -125,8 +161,12 @@ int main(int argc, char** argv) {
     return kRefused;
   }
   const Json data = answer.contains("data") ? answer["data"] : Json::object();
-  if (show->parsed()) {
-    fmt::print("{}", json ? data.dump() + "\n" : limpet::control::render(what, data, all));
+  if (json) {
+    fmt::print("{}\n", data.dump());
+  } else if (show->parsed()) {
+    fmt::print("{}", limpet::control::render(what, data, all));
+  } else if (keys->parsed() && !data.contains("text")) {
+    fmt::print("{}", limpet::control::render("keys", data, all));
   } else if (data.is_object() && data.contains("text") && data["text"].is_string()) {
     fmt::print("{}\n", data["text"].get<std::string>());
   } else if (!data.empty()) {

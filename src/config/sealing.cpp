@@ -59,11 +59,18 @@ void check_ids(const Draft& draft, uint32_t index) {
 
 void check_sealing(Draft& draft) {
   std::string file(kDefaultFile);
-  if (const Node* keys = draft.root.find("cookie_keys"))
+  Place place{draft.document.file, 0};
+  if (const Node* keys = draft.root.find("cookie_keys")) {
     file = read_cookie_keys(*keys, draft.report);
+    const Node* at = keys->find("file") != nullptr ? keys->find("file") : keys;
+    place = {at->file, at->line};
+  }
   std::set<uint32_t> pools;  // one report a pool
   for (const Service& service : draft.document.services) {
-    if (seals(service)) draft.document.cookie_keys_file = file;
+    if (seals(service)) {
+      draft.document.cookie_keys_file = file;
+      draft.document.cookie_keys_place = place;
+    }
     if ((seals(service) || service.table.size != 0) && service.pool != kNoPool &&
         pools.insert(service.pool).second)
       check_ids(draft, service.pool);

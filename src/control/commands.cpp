@@ -63,6 +63,8 @@ void Controller::Impl::on_line(Server::ClientId client, const std::string& line)
       return show(client, *request);
     case Request::Command::backend:
       return set_backend(client, *request);
+    case Request::Command::keys:
+      return on_keys(client, *request);
     case Request::Command::reload: {
       const Reloaded result = reload();
       if (!result.ok) return refuse(client, result.text, result.problems);
@@ -101,6 +103,9 @@ void Controller::Impl::show(Server::ClientId client, const Request& request) {
       break;
     case What::drops:
       rows = drop_rows(v, request.name);
+      break;
+    case What::persistence:
+      rows = persistence_rows(v, request.name);
       break;
     case What::flows:
     case What::neighbors:
@@ -190,6 +195,10 @@ json Controller::Impl::telemetry(const std::string& command, const std::string& 
                  [](const json& row) { return std::to_string(row["id"].get<unsigned>()); });
   if (command == "/limpet/ports")
     return names(port_rows(v, ""), [](const json& row) { return row["name"].get<std::string>(); });
+  if (command == "/limpet/persistence")
+    return names(persistence_rows(v, ""), [](const json& row) {
+      return fmt::format("{}/{}", row["service"].get<std::string>(), row["entry"].get<size_t>());
+    });
   if (command == "/limpet/drops") {
     const Result<Rows> rows = drop_rows(v, parameters);
     if (!rows) return nullptr;
@@ -203,6 +212,8 @@ json Controller::Impl::telemetry(const std::string& command, const std::string& 
   if (parameters.empty()) return nullptr;  // a row needs a name
   if (command == "/limpet/service") return one(service_rows(v, parameters, false));
   if (command == "/limpet/backend") return one(backend_rows(v, parameters, false));
+  if (command == "/limpet/persistence_entry" && parameters.find('/') != std::string::npos)
+    return one(persistence_rows(v, parameters));
   if (command == "/limpet/worker") return one(worker_rows(v, parameters));
   if (command == "/limpet/port") return one(port_rows(v, parameters));
   return nullptr;

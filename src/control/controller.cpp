@@ -80,6 +80,9 @@ Controller::Impl::Impl(Setup s)
 Controller::Impl::~Impl() {
   telemetry_.reset();
   server_.reset();
+  if (publisher_ != nullptr && session_log_ != nullptr)
+    while (session_log_->turn(publisher_->slots())) {  // the workers have ended: so does this
+    }
   for (const int fd : {signal_fd_, wake_fd_})
     if (fd >= 0) {
       loop_->forget(fd);
@@ -98,7 +101,11 @@ Status Controller::Impl::open() {
   publishing.stats = stats_of(setup_.workers);
   publishing.toeplitz = setup_.toeplitz;
   publishing.random = random_seed();
+  if (Status s = fill_random(publishing.stick_secret); !s) return s;
   publisher_ = std::make_unique<Publisher>(std::move(publishing));
+
+  session_log_ = std::make_unique<SessionLog>(
+      *setup_.shared, [](const std::string& line) { log(LogLevel::info, "session", "{}", line); });
 
   auto prober = Prober::create();
   if (!prober) return Error{prober.error()};
@@ -169,6 +176,12 @@ void Controller::Impl::tell_conflicts(Instant now) {
         setup_.ports[n.port].name, n.claimant.to_string(), n.packets);
 }
 
+// Also without a service that wants lines: what connections have left before a reload goes out.
+std::optional<Duration> Controller::Impl::log_sessions() {
+  if (session_log_->turn(publisher_->slots())) return Duration(0);
+  return sessions_logged_ ? std::optional(SessionLog::kLook) : std::nullopt;
+}
+
 Duration Controller::Impl::turn() {
   const Instant now = control_now();
   Duration wait = std::min(Conflicts::kLook, publisher_->turn(now));
@@ -177,6 +190,7 @@ Duration Controller::Impl::turn() {
   };
   checks_->turn(now);
   tell_conflicts(now);
+  sooner(log_sessions());
   queries_->turn(now);
   server_->turn(now);
   telemetry_->run();

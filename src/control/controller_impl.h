@@ -1,5 +1,6 @@
 // The parts of the control thread put together. controller.cpp runs the loop, commands.cpp answers
-// clients, reload.cpp changes the configuration, states.cpp is told of backends.
+// clients, reload.cpp changes the configuration, keys.cpp the cookie keys, states.cpp is told of
+// backends.
 #pragma once
 
 #include <atomic>
@@ -12,6 +13,7 @@
 #include "limpet/control/conflicts.h"
 #include "limpet/control/controller.h"
 #include "limpet/control/health.h"
+#include "limpet/control/key_file.h"
 #include "limpet/control/notes.h"
 #include "limpet/control/prober.h"
 #include "limpet/control/publisher.h"
@@ -20,6 +22,7 @@
 #include "loop.h"
 #include "queries.h"
 #include "server.h"
+#include "session_log.h"
 #include "telemetry.h"
 
 namespace limpet::control {
@@ -43,6 +46,7 @@ class Controller::Impl {
   void wake();
   Duration turn();
   void tell_conflicts(Instant now);
+  std::optional<Duration> log_sessions();
 
   // reload.cpp
   struct Reloaded {
@@ -52,6 +56,12 @@ class Controller::Impl {
   };
   Reloaded reload();
   Status apply(const config::Document& document);
+
+  // keys.cpp
+  Result<affinity::CookieKeys> keys_for(const config::Document& document);
+  void log_keys(const affinity::CookieKeys& before, const std::string& path) const;
+  nlohmann::json key_list() const;
+  void on_keys(Server::ClientId client, const Request& request);
 
   // states.cpp
   void on_health(uint16_t slot, const HealthState::Transition& transition);
@@ -76,6 +86,8 @@ class Controller::Impl {
   std::unique_ptr<Prober> prober_;
   std::unique_ptr<HealthChecks> checks_;
   std::unique_ptr<Queries> queries_;
+  std::unique_ptr<SessionLog> session_log_;
+  bool sessions_logged_ = false;  // some service wants it
   Notes notes_;
   Conflicts conflicts_;
   std::unique_ptr<Server> server_;

@@ -1,9 +1,30 @@
 // Sums over the workers, less what they were.
 #include "limpet/control/notes.h"
 
+#include <fmt/core.h>
+
 #include <utility>
 
 namespace limpet::control {
+namespace {
+
+std::string meaning(const config::Persistence& p) {
+  return p.type == config::PersistenceType::source
+             ? "source"
+             : fmt::format("cookie {} {}", static_cast<int>(p.cookie.mode), p.cookie.session_name);
+}
+
+template <class Sums, class Counters>
+void add(Sums& sums, const Counters& counters) {
+  for (size_t i = 0; i < sums.size(); ++i) sums[i] += counters[i].get();
+}
+
+template <class Sums>
+void subtract(Sums& sums, const Sums& start) {
+  for (size_t i = 0; i < sums.size(); ++i) sums[i] -= start[i];
+}
+
+}  // namespace
 
 void Notes::new_backend(uint16_t slot, const BackendSlot& backend, std::string reason,
                         Instant now) {
@@ -18,11 +39,24 @@ void Notes::new_backend(uint16_t slot, const BackendSlot& backend, std::string r
 void Notes::new_service(uint16_t slot, const dataplane::ServiceEntry& entry) {
   if (services_.size() <= slot) services_.resize(slot + size_t{1});
   Service& s = services_[slot];
-  if (s.protocol != entry.protocol || s.vip != entry.vip || !(s.port == entry.port))
+  if (s.protocol != entry.protocol || s.vip != entry.vip || !(s.port == entry.port)) {
     s.start = sum_service(slot);
+    s.entries = {};
+    for (size_t i = 0; i < s.entry_start.size(); ++i) s.entry_start[i] = sum_entry(slot, i);
+  }
   s.vip = entry.vip;
   s.port = entry.port;
   s.protocol = entry.protocol;
+}
+
+void Notes::set_entries(uint16_t slot, std::span<const config::Persistence> list) {
+  if (services_.size() <= slot) services_.resize(slot + size_t{1});
+  Service& s = services_[slot];
+  for (size_t i = 0; i < list.size() && i < s.entries.size(); ++i) {
+    std::string now = meaning(list[i]);
+    if (!s.entries[i].empty() && s.entries[i] != now) s.entry_start[i] = sum_entry(slot, i);
+    s.entries[i] = std::move(now);
+  }
 }
 
 void Notes::set_reason(uint16_t slot, std::string reason, Instant now) {
@@ -57,6 +91,7 @@ ServiceTotals Notes::sum_service(uint16_t slot) const {
     t.bytes_in += c.bytes_in.get();
     t.bytes_out += c.bytes_out.get();
     t.no_backend += c.no_backend.get();
+    add(t.reasons, c.reasons);
   }
   return t;
 }
@@ -85,6 +120,36 @@ ServiceTotals Notes::service_totals(uint16_t slot) const {
   t.bytes_in -= s.bytes_in;
   t.bytes_out -= s.bytes_out;
   t.no_backend -= s.no_backend;
+  subtract(t.reasons, s.reasons);
+  return t;
+}
+
+PersistenceTotals Notes::sum_entry(uint16_t slot, size_t entry) const {
+  PersistenceTotals t;
+  for (const dataplane::WorkerStats* stats : stats_) {
+    const dataplane::PersistenceCounters& c = stats->persistence[slot][entry];
+    add(t.request, c.request);
+    add(t.response, c.response);
+    add(t.detail, c.detail);
+    t.decided += c.decided.get();
+    t.redispatched += c.redispatched.get();
+    t.first_pin_races += c.first_pin_races.get();
+    t.other_backend_on_keepalive += c.other_backend_on_keepalive.get();
+  }
+  return t;
+}
+
+PersistenceTotals Notes::persistence_totals(uint16_t slot, size_t entry) const {
+  PersistenceTotals t = sum_entry(slot, entry);
+  if (slot >= services_.size()) return t;
+  const PersistenceTotals& s = services_[slot].entry_start[entry];
+  subtract(t.request, s.request);
+  subtract(t.response, s.response);
+  subtract(t.detail, s.detail);
+  t.decided -= s.decided;
+  t.redispatched -= s.redispatched;
+  t.first_pin_races -= s.first_pin_races;
+  t.other_backend_on_keepalive -= s.other_backend_on_keepalive;
   return t;
 }
 

@@ -15,10 +15,12 @@ bool Queries::ask(const Question& question, Instant now, Done done) {
     auto query = std::make_unique<dataplane::Query>();
     query->kind = question.kind;
     query->service = question.service;
-    if (question.kind == dataplane::QueryKind::flows)
+    if (question.kind == dataplane::QueryKind::flows) {
       query->flows.resize(question.limit);
-    else
+      query->edits.resize(question.limit);
+    } else {
       query->neighbors.resize(question.limit);
+    }
     open.by_worker.push_back(std::move(query));
   }
   for (unsigned w = 0; w < workers_; ++w) send_(w, open.by_worker[w].get());

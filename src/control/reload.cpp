@@ -1,9 +1,11 @@
 // The configuration, first and again: all or nothing.
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "controller_impl.h"
+#include "key_steps.h"
 #include "limpet/base/log.h"
 #include "limpet/config/load.h"
 
@@ -26,8 +28,16 @@ std::string extent(const config::Document& d) {
 Status Controller::Impl::apply(const config::Document& document) {
   const Instant now = control_now();
   const std::vector<balance::BackendStatus> before = publisher_->statuses();
+  const affinity::CookieKeys keys_before = publisher_->keys();
+  const Result<affinity::CookieKeys> keys = keys_for(document);
+  if (!keys) return Error{keys.error()};
+  publisher_->set_keys(*keys);
   Result<Publisher::Applied> applied = publisher_->apply(document, now);
-  if (!applied) return Error{applied.error()};
+  if (!applied) {
+    publisher_->set_keys(keys_before);
+    return Error{applied.error()};
+  }
+  log_keys(keys_before, document.cookie_keys_file);
   setup_.document = document;
   const Slots& slots = publisher_->slots();
   std::vector<bool> is_new(slots.backends.size());
@@ -42,6 +52,10 @@ Status Controller::Impl::apply(const config::Document& document) {
       log_state(static_cast<uint16_t>(i), before[i], "checks switched off");
   for (const uint16_t slot : applied->new_services)
     notes_.new_service(slot, slots.services[slot].entry);
+  for (const config::Service& service : document.services)
+    notes_.set_entries(slots.find_service(service.name), service.persistence);
+  sessions_logged_ = std::any_of(document.services.begin(), document.services.end(),
+                                 [](const config::Service& s) { return s.session_log; });
   checks_->configure(document, *publisher_->current(), now);
   for (const std::string& warning : applied->warnings)
     log(LogLevel::warning, "control", "{}", warning);
@@ -71,8 +85,10 @@ Controller::Impl::Reloaded Controller::Impl::reload() {
   std::vector<std::string> restart = config::restart_needed(setup_.document, loaded.document);
   if (!restart.empty()) return refused("the changes need a restart", std::move(restart));
   if (Status s = apply(loaded.document); !s) return refused(s.error(), {});
-  const std::string done = fmt::format("reloaded {}: {}; snapshot {}", setup_.config_file,
-                                       extent(setup_.document), publisher_->current()->serial);
+  std::string done = fmt::format("reloaded {}: {}; snapshot {}", setup_.config_file,
+                                 extent(setup_.document), publisher_->current()->serial);
+  if (!publisher_->keys().list().empty())
+    done += fmt::format("; cookie keys: {}", describe(publisher_->keys()));
   log(LogLevel::notice, "control", "{}", done);
   return {true, done, {}};
 }

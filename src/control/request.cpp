@@ -14,11 +14,12 @@ namespace {
 using nlohmann::json;
 using What = Request::What;
 
-constexpr std::array<std::pair<const char*, What>, 7> kWhat = {{{"services", What::services},
+constexpr std::array<std::pair<const char*, What>, 8> kWhat = {{{"services", What::services},
                                                                 {"backends", What::backends},
                                                                 {"workers", What::workers},
                                                                 {"ports", What::ports},
                                                                 {"drops", What::drops},
+                                                                {"persistence", What::persistence},
                                                                 {"neighbors", What::neighbors},
                                                                 {"flows", What::flows}}};
 constexpr int kMaxDepth = 16;  // of nesting; a request needs one level
@@ -49,7 +50,7 @@ Result<Request> parse_show(const json& j, Request r) {
   if (!known)
     return Error{
         fmt::format("nothing called \"{}\" to show; expected services, backends, workers, "
-                    "ports, drops, neighbors or flows",
+                    "ports, drops, persistence, neighbors or flows",
                     *what)};
   Result<std::string> only = text(j, "name");
   if (!only) return Error{only.error()};
@@ -79,6 +80,33 @@ Result<Request> parse_backend(const json& j, Request r) {
       return r;
     }
   return Error{fmt::format("no state \"{}\"; expected up, drain or down", *state)};
+}
+
+Result<Request> parse_keys(const json& j, Request r) {
+  constexpr std::array<std::pair<const char*, Request::KeyAction>, 5> kActions = {
+      {{"list", Request::KeyAction::list},
+       {"rotate", Request::KeyAction::rotate},
+       {"add", Request::KeyAction::add},
+       {"seal", Request::KeyAction::seal},
+       {"retire", Request::KeyAction::retire}}};
+  const Result<std::string> action = text(j, "action");
+  if (!action) return Error{action.error()};
+  for (const auto& [word, value] : kActions) {
+    if (*action != word) continue;
+    r.keys = value;
+    if (value != Request::KeyAction::seal && value != Request::KeyAction::retire) return r;
+    const Result<std::string> id = needed(j, "id", "of the key, see `limpetctl keys list`");
+    if (!id) return Error{id.error()};
+    if (id->size() != 1)
+      return Error{fmt::format(
+          "\"{}\" is no key id; expected one character, see `limpetctl keys list`", *id)};
+    r.key_id = id->front();
+    return r;
+  }
+  return Error{
+      fmt::format("nothing called \"{}\" to do with the keys; expected list, rotate, add, "
+                  "seal or retire",
+                  *action)};
 }
 
 Result<Request> parse_explain(const json& j, Request r) {
@@ -149,6 +177,10 @@ Result<Request> parse_request(std::string_view line) {
     r.command = Request::Command::reload;
     return r;
   }
+  if (*cmd == "keys") {
+    r.command = Request::Command::keys;
+    return parse_keys(j, r);
+  }
   if (*cmd == "explain") {
     r.command = Request::Command::explain;
     return parse_explain(j, r);
@@ -157,8 +189,8 @@ Result<Request> parse_request(std::string_view line) {
     r.command = Request::Command::log_level;
     return parse_log_level(j, r);
   }
-  return Error{
-      fmt::format("no command \"{}\"; expected show, backend, reload, explain or log-level", *cmd)};
+  return Error{fmt::format(
+      "no command \"{}\"; expected show, backend, reload, keys, explain or log-level", *cmd)};
 }
 
 const char* name(Request::What what) {

@@ -194,6 +194,50 @@ Table flows(const Json& rows) {
   return t;
 }
 
+// {"valid": 340, "none": 12} -> "valid 340, none 12", the most frequent first.
+std::string counts(const Json& object, bool all) {
+  std::vector<std::pair<uint64_t, std::string>> sorted;
+  if (object.is_object())
+    for (const auto& [key, value] : object.items())
+      if (all || number(value) != 0) sorted.emplace_back(number(value), key);
+  std::stable_sort(sorted.begin(), sorted.end(),
+                   [](const auto& a, const auto& b) { return a.first > b.first; });
+  std::string out;
+  for (const auto& [n, key] : sorted)
+    out += fmt::format("{}{} {}", out.empty() ? "" : ", ", key, human_count(n));
+  return out.empty() ? "-" : out;
+}
+
+Table persistence(const Json& rows, bool all) {
+  Table t{{"SERVICE", "ENTRY", "TYPE", "COOKIE", "MODE", "DECIDED", "MOVED", "RACES", "OTHER",
+           "TABLE", "REQUESTS", "RESPONSES", "INVALID"},
+          {}};
+  for (const Json& r : rows)
+    t.rows.push_back({word(at(r, {"service"})), word(at(r, {"entry"})), word(at(r, {"type"})),
+                      word(at(r, {"name"})), word(at(r, {"mode"})), count(at(r, {"decided"})),
+                      count(at(r, {"redispatched"})), count(at(r, {"first_pin_races"})),
+                      count(at(r, {"other_backend_on_keepalive"})),
+                      at(r, {"table"}).is_object()
+                          ? fmt::format("{}/{}", count(at(r, {"table", "used"})),
+                                        count(at(r, {"table", "capacity"})))
+                          : "-",
+                      counts(at(r, {"request"}), all), counts(at(r, {"response"}), all),
+                      counts(at(r, {"invalid_detail"}), all)});
+  return t;
+}
+
+Table keys(const Json& rows) {
+  Table t{{"KEY", "STATE", "MEANING"}, {}};
+  for (const Json& r : rows) {
+    const std::string state = word(at(r, {"state"}));
+    t.rows.push_back({word(at(r, {"id"})), state,
+                      state == "sealing"  ? "seals new cookies, opens its own"
+                      : state == "listed" ? "opens its own cookies, seals none"
+                                          : "-"});
+  }
+  return t;
+}
+
 bool numeric(const std::string& cell) {
   return !cell.empty() && (cell[0] >= '0' && cell[0] <= '9') &&
          cell.find(':') == std::string::npos && std::count(cell.begin(), cell.end(), '.') <= 1;
@@ -270,13 +314,19 @@ std::string render(const std::string& what, const Json& data, bool all) {
     t = ports(rows);
   else if (what == "drops")
     t = drops(rows, all);
+  else if (what == "persistence")
+    t = persistence(rows, all);
   else if (what == "neighbors")
     t = neighbors(rows);
   else if (what == "flows")
     t = flows(rows);
+  else if (what == "keys")
+    t = keys(rows);
   else
     return data.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
   std::string out = t.to_string();
+  if (what == "keys") out += fmt::format("file {}\n", word(at(data, {"file"})));
+  if (what == "persistence" && t.rows.empty()) out = "no service has a persistence list\n";
   if (what == "drops" && t.rows.empty()) out = "no frame was dropped\n";
   if (at(data, {"truncated"}) == Json(true))
     out += fmt::format("... the first {} only; more with --limit\n", rows.size());

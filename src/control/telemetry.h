@@ -4,6 +4,7 @@
 //
 //   /limpet/services[,OFFSET]   names      /limpet/service,NAME
 //   /limpet/backends[,OFFSET]   POOL/NAME  /limpet/backend,POOL/NAME
+//   /limpet/persistence[,OFFSET] SERVICE/N /limpet/persistence_entry,SERVICE/N
 //   /limpet/workers             numbers    /limpet/worker,N
 //   /limpet/drops[,WORKER]      packets by reason, summed over ports
 #pragma once

@@ -8,6 +8,8 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "limpet/affinity/reason.h"
+
 namespace limpet::control {
 
 using balance::BackendStatus;
@@ -95,6 +97,9 @@ json backend_json(const View& v, uint16_t slot, const PoolPlace* place) {
 json service_json(const View& v, uint16_t slot) {
   const dataplane::ServiceEntry& s = v.slots.services[slot].entry;
   const ServiceTotals t = v.notes.service_totals(slot);
+  json reasons = json::object();
+  for (size_t i = 0; i < t.reasons.size(); ++i)
+    reasons[affinity::reason_name(static_cast<affinity::Reason>(i))] = t.reasons[i];
   size_t up = 0, usable = 0, total = 0;
   std::string pool;
   if (s.configured) {
@@ -123,7 +128,8 @@ json service_json(const View& v, uint16_t slot) {
           {"packets_out", t.packets_out},
           {"bytes_in", t.bytes_in},
           {"bytes_out", t.bytes_out},
-          {"no_backend_total", t.no_backend}};
+          {"no_backend_total", t.no_backend},
+          {"reasons", std::move(reasons)}};
 }
 
 }  // namespace

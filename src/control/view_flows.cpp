@@ -50,7 +50,8 @@ double tick_seconds(Tick from, Tick to) {
   return tick_before(to, from) ? 0.0 : seconds(tick_duration(to - from));
 }
 
-json flow_json(const View& v, unsigned worker, const flow::Record& r, Tick now) {
+json flow_json(const View& v, unsigned worker, const flow::Record& r, dataplane::FlowEdits edits,
+               Tick now) {
   const dataplane::ServiceEntry& s = v.slots.services[r.service].entry;
   // Before a backend is chosen there is nobody behind these names.
   static const BackendSlot kNobody;
@@ -75,8 +76,8 @@ json flow_json(const View& v, unsigned worker, const flow::Record& r, Tick now) 
           {"age_s", tick_seconds(r.created, now)},
           {"idle_s", tick_seconds(r.last_seen, now)},
           {"expires_s", tick_seconds(now, r.last_seen + timeout_of(r.state, s.timeouts))},
-          {"edits_in", 0},
-          {"edits_out", 0}};
+          {"edits_in", edits.in},
+          {"edits_out", edits.out}};
 }
 
 // Slots as they are now, which may be later than the answer.
@@ -124,7 +125,9 @@ Rows flow_rows(const View& v, unsigned worker, const dataplane::Query& answer) {
   Rows rows;
   for (size_t i = 0; i < answer.filled; ++i)
     if (still_known(v, answer.flows[i]))
-      rows.push_back(flow_json(v, worker, answer.flows[i], answer.now));
+      rows.push_back(flow_json(v, worker, answer.flows[i],
+                               i < answer.edits.size() ? answer.edits[i] : dataplane::FlowEdits{},
+                               answer.now));
   return rows;
 }
 

@@ -7,6 +7,7 @@
 
 #include "limpet/base/drop.h"
 #include "limpet/control/view.h"
+#include "limpet/tcp/splice.h"
 
 namespace limpet::control {
 
@@ -22,6 +23,16 @@ Result<std::span<const WorkerInfo>> selected(const View& v, std::string_view nam
   if (error != std::errc() || end != name.data() + name.size() || n >= v.workers.size())
     return Error{fmt::format("no worker \"{}\"; expected 0 to {}", name, v.workers.size() - 1)};
   return v.workers.subspan(n, 1);
+}
+
+// Connections of services that are spliced now. Those that a service had before a reload changed
+// its mode are counted with the new mode until they end.
+uint64_t spliced_flows(const View& v, const dataplane::WorkerStats& stats) {
+  uint64_t n = 0;
+  for (size_t slot = 0; slot < v.snapshot.services.size(); ++slot)
+    if (v.snapshot.services[slot].splice != nullptr)
+      n += stats.services[slot].connections_active.get();
+  return n;
 }
 
 json worker_json(const View& v, const WorkerInfo& w) {
@@ -51,7 +62,19 @@ json worker_json(const View& v, const WorkerInfo& w) {
        {{"used", c.flows_used.get()},
         {"capacity", w.flow_capacity},
         {"bytes_each", w.flow_bytes_each}}},
-      {"spliced", {{"used", 0}, {"capacity", 0}, {"bytes_each", 0}}},
+      {"spliced",
+       {{"used", spliced_flows(v, *w.stats)},
+        {"capacity", w.flow_capacity},
+        {"bytes_each", sizeof(tcp::SpliceFlow)}}},
+      {"sessions", {{"used", c.sessions_used.get()}, {"bytes_each", c.session_bytes.get()}}},
+      {"edits",
+       {{"live", c.edits_live.get()},
+        {"bytes_used", c.edit_bytes_used.get()},
+        {"bytes_total", c.edit_bytes_total.get()}}},
+      {"bindings",
+       {{"used", c.bindings_used.get()},
+        {"bytes_used", c.hold_bytes_used.get()},
+        {"bytes_total", c.hold_bytes_total.get()}}},
       {"rings",
        {{"in_dropped", c.ring_in_dropped.get()}, {"out_dropped", c.ring_out_dropped.get()}}},
       {"snapshot", c.snapshot.get()},
@@ -67,6 +90,17 @@ json worker_json(const View& v, const WorkerInfo& w) {
       {"splice_slow_heads", c.splice_slow_heads.get()},
       {"splice_redispatched", c.splice_redispatched.get()},
       {"splice_answers", c.splice_answers.get()},
+      {"splice_bad_responses", c.splice_bad_responses.get()},
+      {"splice_edits_lost", c.splice_edits_lost.get()},
+      {"splice_splits", c.splice_splits.get()},
+      {"splice_sack_translated", c.splice_sack_translated.get()},
+      {"splice_sack_dropped", c.splice_sack_dropped.get()},
+      {"splice_clamped_acks", c.splice_clamped_acks.get()},
+      {"splice_owned_bytes", c.splice_owned_bytes.get()},
+      {"splice_resent_bytes", c.splice_resent_bytes.get()},
+      {"splice_swallowed", c.splice_swallowed.get()},
+      {"splice_beyond_frontier", c.splice_beyond_frontier.get()},
+      {"session_notes_lost", c.session_notes_lost.get()},
       {"resets_sent", c.resets_sent.get()},
       {"icmp_sent", c.icmp_sent.get()},
       {"icmp_translated", c.icmp_translated.get()}};

@@ -1,6 +1,7 @@
 // What the control thread sends over the ring: backend states and questions.
 #include <algorithm>
 
+#include "splicer.h"
 #include "work.h"
 
 namespace limpet::dataplane {
@@ -37,6 +38,9 @@ void Worker::answer_queries(unsigned budget) {
         q.truncated = true;
         break;
       }
+      if (q.filled < q.edits.size())
+        q.edits[q.filled] =
+            (r.flags & flow::spliced) != 0 ? splicer_->live_edits(q.cursor) : FlowEdits{};
       q.flows[q.filled++] = r;
     }
     finished = q.truncated || q.cursor == table_.capacity();

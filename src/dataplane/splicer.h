@@ -39,6 +39,11 @@ class Worker::Splicer : tcp::SpliceSink, tcp::SpliceEditor {
   std::optional<tcp::Splice::TooBig> too_big(flow::FlowId id, tcp::Side to, uint32_t seq,
                                              uint32_t mtu, bool v6);
   uint32_t translated(flow::FlowId id, tcp::Side to, uint32_t seq) const;
+  // splicer_note.cpp: what control is told
+  FlowEdits live_edits(flow::FlowId id) const;
+  // Once a connection: it is bound to a backend that has answered, or there is none for it. Nothing
+  // happens when its service keeps no session log.
+  void note_session(flow::FlowId id);
 
  private:
   void emit(tcp::Side to, const tcp::SegmentOut& segment) override;

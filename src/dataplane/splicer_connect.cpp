@@ -116,6 +116,7 @@ void Worker::Splicer::nobody(flow::FlowId id) {
   n.reasons[static_cast<size_t>(affinity::Reason::no_backend)].add();
   if (const Session* s = session_of(id); s != nullptr && s->begun)
     count_first(*s, context(id), balance::Maglev::kNone);
+  note_session(id);
   const SpliceEntry* entry = entry_of(r);
   answer(id, entry == nullptr ? std::string() : entry->unavailable);
 }
@@ -202,6 +203,7 @@ void Worker::Splicer::connecting(Worker::Work& w, flow::FlowId id, const tcp::Se
         const SessionContext c = context(id);
         count_first(*s, c, c.member);
       }
+      note_session(id);
       return follow_up(id);
     case tcp::Connecting::refused:
       w_.consume(w.m);

@@ -91,9 +91,6 @@ void Worker::Splicer::publish() {
   n.splice_resent_bytes.set(c.resent_bytes);
   n.splice_swallowed.set(c.swallowed);
   n.splice_beyond_frontier.set(c.beyond_frontier);
-  n.splice_works.set(pool_.works_used());
-  n.splice_sessions.set(sessions_.used());
-  n.splice_edits_live.set(edits_.live());
 }
 
 }  // namespace limpet::dataplane

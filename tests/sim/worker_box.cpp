@@ -130,11 +130,9 @@ std::string WorkerBox::leaks() {
   std::string text;
   if (rig_.flows() != 0) text += fmt::format("{} flows left; ", rig_.flows());
   const dataplane::WorkerCounters& n = rig_.stats().worker;
-  if (n.splice_edits_live.get() != 0)
-    text += fmt::format("{} edits left; ", n.splice_edits_live.get());
-  if (n.splice_works.get() != 0) text += fmt::format("{} holds left; ", n.splice_works.get());
-  if (n.splice_sessions.get() != 0)
-    text += fmt::format("{} sessions left; ", n.splice_sessions.get());
+  if (n.edits_live.get() != 0) text += fmt::format("{} edits left; ", n.edits_live.get());
+  if (n.bindings_used.get() != 0) text += fmt::format("{} holds left; ", n.bindings_used.get());
+  if (n.sessions_used.get() != 0) text += fmt::format("{} sessions left; ", n.sessions_used.get());
   return text;
 }
 

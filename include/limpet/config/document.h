@@ -156,6 +156,7 @@ struct Document {
   std::vector<Pool> pools;
   std::vector<Service> services;
   std::string cookie_keys_file;  // absolute; empty when no service seals a cookie
+  Place cookie_keys_place;       // of its setting; line 0: the default
 };
 
 }  // namespace limpet::config

@@ -4,11 +4,14 @@
 // control thread.
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "limpet/base/time.h"
+#include "limpet/config/persistence.h"
 #include "limpet/control/slots.h"
 #include "limpet/dataplane/counters.h"
 
@@ -29,6 +32,17 @@ struct ServiceTotals {
   uint64_t packets_in = 0, packets_out = 0;
   uint64_t bytes_in = 0, bytes_out = 0;
   uint64_t no_backend = 0;
+  std::array<uint64_t, affinity::kReasonCount> reasons{};
+};
+
+struct PersistenceTotals {  // dataplane::PersistenceCounters
+  std::array<uint64_t, affinity::kRequestFlagCount> request{};
+  std::array<uint64_t, affinity::kResponseFlagCount> response{};
+  std::array<uint64_t, affinity::kInvalidDetailCount> detail{};
+  uint64_t decided = 0;
+  uint64_t redispatched = 0;
+  uint64_t first_pin_races = 0;
+  uint64_t other_backend_on_keepalive = 0;
 };
 
 using AllStats = std::vector<const dataplane::WorkerStats*>;  // by worker
@@ -48,12 +62,16 @@ class Notes {
   void new_backend(uint16_t slot, const BackendSlot& backend, std::string reason, Instant now);
   // A service slot that is new or came back; `entry` tells the two apart.
   void new_service(uint16_t slot, const dataplane::ServiceEntry& entry);
+  // What the entries of its persistence list are, after each change of the configuration. A place
+  // in the list that means another carrier than before counts from zero.
+  void set_entries(uint16_t slot, std::span<const config::Persistence> list);
   void set_reason(uint16_t slot, std::string reason, Instant now);
 
   const Backend& backend(uint16_t slot) const { return backends_[slot]; }
   // Summed over the workers, since the slot has its present meaning. Gauges are as they are.
   BackendTotals backend_totals(uint16_t slot) const;
   ServiceTotals service_totals(uint16_t slot) const;
+  PersistenceTotals persistence_totals(uint16_t slot, size_t entry) const;
 
  private:
   struct Service {
@@ -61,9 +79,12 @@ class Notes {
     be16 port{};
     uint8_t protocol = 0;
     ServiceTotals start;
+    std::array<std::string, affinity::Policy::kMaxEntries> entries;  // "" before the first list
+    std::array<PersistenceTotals, affinity::Policy::kMaxEntries> entry_start;
   };
   BackendTotals sum_backend(uint16_t slot) const;
   ServiceTotals sum_service(uint16_t slot) const;
+  PersistenceTotals sum_entry(uint16_t slot, size_t entry) const;
 
   AllStats stats_;
   std::vector<Backend> backends_;  // by slot

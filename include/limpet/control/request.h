@@ -18,8 +18,9 @@
 namespace limpet::control {
 
 struct Request {
-  enum class Command { show, backend, reload, explain, log_level };
-  enum class What { services, backends, workers, ports, drops, neighbors, flows };
+  enum class Command { show, backend, reload, keys, explain, log_level };
+  enum class What { services, backends, workers, ports, drops, persistence, neighbors, flows };
+  enum class KeyAction { list, rotate, add, seal, retire };
 
   Command command = Command::show;
   What what = What::services;                 // show
@@ -27,6 +28,8 @@ struct Request {
   uint32_t limit = 0;                         // show: rows, 0 for the default
   bool all = false;                           // show: removed backends and services too
   balance::Admin admin = balance::Admin::up;  // backend
+  KeyAction keys = KeyAction::list;           // keys
+  char key_id = '\0';                         // keys seal, retire
   std::string client;                         // explain: address, or address and port
   std::string service;                        // explain
   LogLevel level = LogLevel::info;            // log-level
@@ -34,6 +37,7 @@ struct Request {
 
 // {"cmd":"show","what":"flows","name":null,"limit":1000,"all":false}
 // {"cmd":"backend","name":"web/s0","state":"drain"}   {"cmd":"reload"}
+// {"cmd":"keys","action":"seal","id":"B"}
 // {"cmd":"explain","client":"192.0.2.1","service":"web"}   {"cmd":"log-level","level":"debug"}
 // Anything else gives an error that says what was expected. Unknown members are ignored.
 Result<Request> parse_request(std::string_view line);

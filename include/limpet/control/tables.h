@@ -21,8 +21,8 @@ struct Table {
   std::string to_string() const;
 };
 
-// `what`: services, backends, workers, drops, neighbors, flows. `data` is the envelope that
-// interfaces.md describes. `all`: also rows that are zero throughout (drops).
+// `what`: services, backends, workers, ports, drops, persistence, neighbors, flows, keys. `data` is
+// the envelope that interfaces.md describes. `all`: also what is zero (drops, persistence).
 std::string render(const std::string& what, const nlohmann::json& data, bool all);
 
 }  // namespace limpet::control

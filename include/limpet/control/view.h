@@ -44,6 +44,8 @@ struct View {
 using Rows = std::vector<nlohmann::json>;
 Result<Rows> service_rows(const View& view, std::string_view name, bool removed);
 Result<Rows> backend_rows(const View& view, std::string_view name, bool removed);
+// One row for each entry of a service's persistence list; `name`: SERVICE or SERVICE/ENTRY.
+Result<Rows> persistence_rows(const View& view, std::string_view name);
 Result<Rows> worker_rows(const View& view, std::string_view name);
 Result<Rows> port_rows(const View& view, std::string_view name);
 Result<Rows> drop_rows(const View& view, std::string_view name);

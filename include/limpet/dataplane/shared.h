@@ -2,6 +2,7 @@
 // the main thread before the workers start and destroyed after they ended.
 //
 //   control -> worker   `control`    SP/SC ring of ToWorker, drained first in every iteration
+//   worker  -> control  `notes`      SP/SC ring of SessionNote
 //   worker  -> worker   `frames`     MP/SC ring of mbuf pointers: frames of another worker's flows
 //                       `neighbors`  MP/SC ring of NeighborUpdate
 //   control -> workers  `snapshot`   store-release, then rte_rcu_qsbr_start; the worker reloads it
@@ -18,6 +19,7 @@
 #include <memory>
 #include <vector>
 
+#include "limpet/affinity/persistence.h"
 #include "limpet/balance/backend_state.h"
 #include "limpet/base/address.h"
 #include "limpet/base/result.h"
@@ -38,6 +40,13 @@ struct NeighborView {
   uint32_t waiting = 0;  // packets held for it
 };
 
+// How many edits of a spliced flow's streams are live: made, but not acknowledged by their
+// receiver.
+struct FlowEdits {
+  uint16_t in = 0;   // of what the client sends
+  uint16_t out = 0;  // of what the backend sends
+};
+
 // A question to one worker, answered in pieces between bursts. Owned by control, which must not
 // touch it from sending until `done` reads true (acquire). The worker never allocates: it fills at
 // most as many elements as the vectors hold when it gets the query and sets `filled`.
@@ -45,6 +54,7 @@ struct Query {
   QueryKind kind = QueryKind::flows;
   uint16_t service = kNoSlot;       // flows: of this service only
   std::vector<flow::Record> flows;  // sized to the limit by control
+  std::vector<FlowEdits> edits;     // likewise, by flow
   std::vector<NeighborView> neighbors;
   uint32_t filled = 0;
   bool truncated = false;  // there was more than fits
@@ -63,6 +73,22 @@ struct ToWorker {
 };
 static_assert(sizeof(ToWorker) == 24 && sizeof(ToWorker) % 4 == 0);
 
+// A connection of a service with a session log has found its backend, or nobody: for one line of
+// that log. Slots as they are at that moment; control looks names up.
+struct SessionNote {
+  IpAddress client;
+  be16 client_port{};
+  uint16_t service = kNoSlot;
+  uint16_t backend = kNoSlot;  // kNoSlot: refused
+  uint16_t backend_generation = 0;
+  std::array<affinity::RequestFlag, kMaxCookieRules> request{};  // by cookie rule
+  std::array<affinity::InvalidDetail, kMaxCookieRules> detail{};
+  uint8_t cookies = 0;  // how many of these say something
+  uint8_t reason = 0;   // affinity::Reason
+  uint8_t pad[2]{};
+};
+static_assert(sizeof(SessionNote) == 36 && sizeof(SessionNote) % 4 == 0);
+
 struct NeighborUpdate {
   IpAddress address;
   MacAddress mac;
@@ -72,6 +98,7 @@ static_assert(sizeof(NeighborUpdate) == 24);
 
 struct WorkerRings {
   rte_ring* control = nullptr;
+  rte_ring* notes = nullptr;
   rte_ring* frames = nullptr;
   rte_ring* neighbors = nullptr;
 };

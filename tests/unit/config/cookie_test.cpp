@@ -242,10 +242,12 @@ TEST(StickTable, is_not_called_useless_when_the_list_beside_it_cannot_be_read) {
 TEST(CookieKeys, have_a_file_when_a_service_seals) {
   Sample s = with("{ type = \"cookie\"; session_name = \"A\"; }");
   EXPECT_EQ(s.document().cookie_keys_file, "/etc/limpet/cookie.keys");
+  EXPECT_EQ(s.document().cookie_keys_place.line, 0) << "a default stands nowhere";
   s.process = "cookie_keys = {};\n";
   EXPECT_EQ(s.document().cookie_keys_file, "/etc/limpet/cookie.keys");
-  s.process = "cookie_keys = { file = \"/run/a b.keys\"; };\n";
+  s.process = "cookie_keys = {\n file = \"/run/a b.keys\"; };\n";
   EXPECT_EQ(s.document().cookie_keys_file, "/run/a b.keys");
+  EXPECT_GT(s.document().cookie_keys_place.line, 1);
   EXPECT_EQ(with("{ type = \"cookie\"; session_name = \"A\"; mode = \"prefix\"; }")
                 .document()
                 .cookie_keys_file,

@@ -36,7 +36,7 @@ TEST(Request, show_with_nothing_but_what) {
 
 TEST(Request, every_table_has_the_name_of_its_rows) {
   for (const char* what :
-       {"services", "backends", "workers", "ports", "drops", "neighbors", "flows"}) {
+       {"services", "backends", "workers", "ports", "drops", "persistence", "neighbors", "flows"}) {
     const auto r = parse_request(std::string(R"({"cmd":"show","what":")") + what + "\"}");
     ASSERT_TRUE(r) << what;
     EXPECT_STREQ(name(r->what), what);
@@ -52,6 +52,30 @@ TEST(Request, backend_states) {
   EXPECT_EQ(error_of(R"({"cmd":"backend","name":"web/s0","state":"off"})"),
             "no state \"off\"; expected up, drain or down");
   EXPECT_NE(error_of(R"({"cmd":"backend","state":"up"})"), "");
+}
+
+TEST(Request, steps_on_the_keys) {
+  for (const auto& [word, action] : {std::pair{"list", Request::KeyAction::list},
+                                     std::pair{"rotate", Request::KeyAction::rotate},
+                                     std::pair{"add", Request::KeyAction::add}}) {
+    const auto r = parse_request(std::string(R"({"cmd":"keys","action":")") + word + "\"}");
+    ASSERT_TRUE(r) << r.error();
+    EXPECT_EQ(r->command, Request::Command::keys);
+    EXPECT_EQ(r->keys, action);
+  }
+  const auto seal = parse_request(R"({"cmd":"keys","action":"seal","id":"B"})");
+  ASSERT_TRUE(seal) << seal.error();
+  EXPECT_EQ(seal->keys, Request::KeyAction::seal);
+  EXPECT_EQ(seal->key_id, 'B');
+  EXPECT_EQ(parse_request(R"({"cmd":"keys","action":"retire","id":"-"})")->keys,
+            Request::KeyAction::retire);
+  EXPECT_EQ(error_of(R"({"cmd":"keys","action":"retire"})"),
+            "\"id\" is missing: of the key, see `limpetctl keys list`");
+  EXPECT_EQ(error_of(R"({"cmd":"keys","action":"seal","id":"BB"})"),
+            "\"BB\" is no key id; expected one character, see `limpetctl keys list`");
+  EXPECT_EQ(error_of(R"({"cmd":"keys","action":"turn"})"),
+            "nothing called \"turn\" to do with the keys; expected list, rotate, add, seal or "
+            "retire");
 }
 
 TEST(Request, explain_reload_and_log_level) {
@@ -74,9 +98,9 @@ TEST(Request, unknown_members_are_left_to_later_versions) {
 TEST(Request, what_is_wrong_is_said) {
   EXPECT_EQ(error_of(R"({"cmd":"show","what":"shoes"})"),
             "nothing called \"shoes\" to show; expected services, backends, workers, ports, drops, "
-            "neighbors or flows");
+            "persistence, neighbors or flows");
   EXPECT_EQ(error_of(R"({"cmd":"dance"})"),
-            "no command \"dance\"; expected show, backend, reload, explain or log-level");
+            "no command \"dance\"; expected show, backend, reload, keys, explain or log-level");
   for (const char* limit : {"0", "-1", "1.5", "\"7\"", "4294967296", "true", "[]"})
     EXPECT_EQ(error_of(std::string(R"({"cmd":"show","what":"flows","limit":)") + limit + "}"),
               "\"limit\" is no positive number of rows")

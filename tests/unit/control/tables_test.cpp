@@ -80,6 +80,40 @@ TEST(Render, drops_are_summed_over_workers_explained_and_zeros_left_out) {
   EXPECT_EQ(render("drops", Json{{"drops", Json::array()}}, false), "no frame was dropped\n");
 }
 
+TEST(Render, keys_say_what_their_state_means) {
+  const Json data = {
+      {"file", "/etc/limpet/cookie.keys"},
+      {"keys", {{{"id", "B"}, {"state", "sealing"}}, {{"id", "A"}, {"state", "listed"}}}}};
+  EXPECT_EQ(render("keys", data, false),
+            "KEY  STATE    MEANING\n"
+            "B    sealing  seals new cookies, opens its own\n"
+            "A    listed   opens its own cookies, seals none\n"
+            "file /etc/limpet/cookie.keys\n");
+}
+
+TEST(Render, persistence_shows_what_happened_and_leaves_zeros_out) {
+  const Json data = {{"persistence",
+                      {{{"service", "shop"},
+                        {"entry", 0},
+                        {"type", "cookie"},
+                        {"name", "SRV"},
+                        {"mode", "insert"},
+                        {"request", {{"none", 12}, {"valid", 340}, {"old", 0}}},
+                        {"response", {{"inserted", 12}}},
+                        {"invalid_detail", {{"forged", 0}}},
+                        {"decided", 340},
+                        {"redispatched", 3},
+                        {"table", {{"used", 5}, {"capacity", 64}}}}}}};
+  const std::string text = render("persistence", data, false);
+  EXPECT_NE(text.find("valid 340, none 12  inserted 12 "), std::string::npos) << text;
+  EXPECT_NE(text.find("shop         0  cookie  SRV     insert      340      3"), std::string::npos)
+      << text;
+  EXPECT_NE(text.find("5/64"), std::string::npos);
+  EXPECT_NE(render("persistence", data, true).find("old 0"), std::string::npos);
+  EXPECT_EQ(render("persistence", Json{{"persistence", Json::array()}}, false),
+            "no service has a persistence list\n");
+}
+
 TEST(Render, says_when_there_is_more) {
   const Json data = {{"flows", {Json::object()}}, {"truncated", true}};
   EXPECT_NE(render("flows", data, false).find("the first 1 only; more with --limit"),
@@ -96,8 +130,8 @@ TEST(Render, survives_whatever_a_daemon_sends) {
       Json::array({Json::object(), nullptr, "x", 1.5, Json::array()}),
       Json::array(
           {{{"reason", 5}, {"packets", "many"}, {"rx", -3}, {"held", 1}, {"since_s", "x"}}})};
-  for (const char* what :
-       {"services", "backends", "workers", "ports", "drops", "neighbors", "flows", "other"})
+  for (const char* what : {"services", "backends", "workers", "ports", "drops", "persistence",
+                           "neighbors", "flows", "keys", "other"})
     for (const Json& shape : shapes) {
       EXPECT_NO_THROW(render(what, shape, true));
       EXPECT_NO_THROW(render(what, Json{{what, shape}, {"truncated", shape}}, true));

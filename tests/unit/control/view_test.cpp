@@ -4,90 +4,19 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
-#include <map>
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "limpet/control/builder.h"
 #include "limpet/dataplane/neighbors.h"
-#include "sample.h"
 #include "telemetry.h"
+#include "view_fixture.h"
 
 namespace limpet::control {
 namespace {
 
 using balance::Admin;
-using balance::BackendStatus;
 using balance::Health;
-using nlohmann::json;
 using std::chrono::seconds;
-
-constexpr Instant kNow{5'000'000'000'000};
-
-class ViewTest : public ::testing::Test {
- protected:
-  void SetUp() override { build_from(kSample); }
-
-  void build_from(const std::string& text) {
-    document_ = document(text);
-    ports_ = ports_of(document_, 2);
-    BuildInput input;
-    input.document = &document_;
-    input.ports = ports_;
-    input.workers = 2;
-    input.toeplitz = &toeplitz_;
-    input.serial = ++serial_;
-    input.previous = built_.owned.snapshot.get();
-    Result<Built> built = build(built_.slots, input);
-    ASSERT_TRUE(built) << built.error();
-    built_ = std::move(*built);
-    for (const uint16_t slot : built_.new_backends)
-      notes_.new_backend(slot, built_.slots.backends[slot], "not checked yet",
-                         {kNow.ns - 90'000'000'000});
-    for (const uint16_t slot : built_.new_services)
-      notes_.new_service(slot, built_.slots.services[slot].entry);
-  }
-
-  View view() {
-    return {document_,
-            *built_.owned.snapshot,
-            built_.slots,
-            notes_,
-            [this](uint16_t slot) { return status_[slot]; },
-            [this](uint16_t slot) {
-              const auto at = items_.find(slot);
-              return at == items_.end() ? nullptr : &at->second;
-            },
-            workers_,
-            4096,
-            17,
-            kNow};
-  }
-
-  config::Document document_;
-  std::vector<dataplane::PortEntry> ports_;
-  flow::Toeplitz toeplitz_{flow::kDefaultRssKey};
-  uint64_t serial_ = 0;
-  Built built_;
-  dataplane::WorkerStats stats_[2] = {{2, 16, 16}, {2, 16, 16}};
-  std::vector<WorkerInfo> workers_ = {{0, 1, "adaptive", 1000, 81, 512, &stats_[0]},
-                                      {1, 2, "adaptive", 1000, 81, 512, &stats_[1]}};
-  Notes notes_{{&stats_[0], &stats_[1]}};
-  std::map<uint16_t, BackendStatus> status_;
-  std::map<uint16_t, HealthChecks::Item> items_;
-};
-
-std::set<std::string> keys(const json& object) {
-  std::set<std::string> names;
-  for (const auto& [key, value] : object.items()) names.insert(key);
-  return names;
-}
-
-// Every promised field is there; more may be.
-void expect_fields(const json& row, const std::set<std::string>& promised) {
-  const std::set<std::string> have = keys(row);
-  for (const std::string& field : promised) EXPECT_TRUE(have.contains(field)) << field;
-}
 
 TEST_F(ViewTest, services_have_the_promised_fields) {
   const Rows rows = *service_rows(view(), "", false);
@@ -312,6 +241,35 @@ TEST_F(ViewTest, workers_have_the_promised_fields) {
   EXPECT_EQ(w["mbufs"], (json{{"pool", 4096}, {"in_use", 17}}));
 }
 
+TEST_F(ViewTest, workers_say_what_splicing_takes) {
+  dataplane::WorkerCounters& c = stats_[1].worker;
+  uint64_t n = 0;
+  for (dataplane::Counter* counter :
+       {&c.sessions_used, &c.session_bytes, &c.edits_live, &c.edit_bytes_used, &c.edit_bytes_total,
+        &c.bindings_used, &c.hold_bytes_used, &c.hold_bytes_total, &c.splice_bad_responses,
+        &c.splice_edits_lost, &c.session_notes_lost})
+    counter->set(++n);
+  stats_[1].services[0].connections_active.add(5);
+  stats_[1].services[1].connections_active.add(3);
+  json w = (*worker_rows(view(), "1"))[0];
+  EXPECT_EQ(w["sessions"], (json{{"used", 1}, {"bytes_each", 2}}));
+  EXPECT_EQ(w["edits"], (json{{"live", 3}, {"bytes_used", 4}, {"bytes_total", 5}}));
+  EXPECT_EQ(w["bindings"], (json{{"used", 6}, {"bytes_used", 7}, {"bytes_total", 8}}));
+  EXPECT_EQ(w["splice_bad_responses"], 9);
+  EXPECT_EQ(w["splice_edits_lost"], 10);
+  EXPECT_EQ(w["session_notes_lost"], 11);
+  c.splice_splits.set(20);
+  c.splice_beyond_frontier.set(27);
+  EXPECT_EQ((*worker_rows(view(), "1"))[0]["splice_splits"], 20);
+  EXPECT_EQ((*worker_rows(view(), "1"))[0]["splice_beyond_frontier"], 27);
+  EXPECT_EQ(w["spliced"]["used"], 0) << "both services are in mode nat";
+  EXPECT_EQ(w["spliced"]["capacity"], 1000);
+  EXPECT_GE(w["spliced"]["bytes_each"], 56) << "two stream maps";
+  build_from(with(kSample, "persistence = (", "mode = \"splice\"; persistence = ("));
+  w = (*worker_rows(view(), "1"))[0];
+  EXPECT_EQ(w["spliced"]["used"], 5);
+}
+
 TEST_F(ViewTest, there_is_a_row_for_every_reason_worker_and_port) {
   stats_[1].drops[0][static_cast<size_t>(Drop::ip_checksum_bad)].packets.add(3);
   stats_[1].drops[0][static_cast<size_t>(Drop::ip_checksum_bad)].bytes.add(180);
@@ -424,6 +382,10 @@ TEST_F(ViewTest, flows_have_the_promised_fields) {
   EXPECT_NEAR(rows[0]["age_s"].get<double>(), 60, 0.01);
   EXPECT_NEAR(rows[0]["idle_s"].get<double>(), 4, 0.01);
   EXPECT_NEAR(rows[0]["expires_s"].get<double>(), 6, 0.01) << "idle = 10s";
+  EXPECT_EQ(rows[0]["edits_in"], 0);
+  q.edits = {{1, 2}, {}};
+  EXPECT_EQ(flow_rows(view(), 1, q)[0]["edits_in"], 1);
+  EXPECT_EQ(flow_rows(view(), 1, q)[0]["edits_out"], 2);
 }
 
 TEST_F(ViewTest, flows_whose_slots_changed_meanwhile_are_left_out) {

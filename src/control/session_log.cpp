@@ -1,0 +1,70 @@
+// Notes out of the rings, and what they say.
+#include "session_log.h"
+
+#include <fmt/core.h>
+#include <rte_ring_elem.h>
+
+#include <algorithm>
+#include <array>
+
+#include "limpet/affinity/persistence.h"
+#include "limpet/affinity/reason.h"
+
+namespace limpet::control {
+namespace {
+
+using dataplane::SessionNote;
+
+std::string endpoint(const IpAddress& address, be16 port) {
+  const std::string text = address.to_string();
+  return address.is_v4() ? fmt::format("{}:{}", text, port.host())
+                         : fmt::format("[{}]:{}", text, port.host());
+}
+
+// " SRV=V-": names as they are now; a list that a reload has just changed may be shorter.
+std::string cookies(const dataplane::ServiceEntry& service, const SessionNote& note) {
+  if (service.splice == nullptr) return {};
+  const auto& rules = service.splice->rules->cookies;
+  std::string out;
+  for (size_t i = 0; i < note.cookies && i < note.request.size() && i < rules.size(); ++i) {
+    out += fmt::format(" {}={}-", rules[i].policy.name(), affinity::letter(note.request[i]));
+    if (note.detail[i] != affinity::InvalidDetail::none)
+      out += fmt::format("({})", affinity::name(note.detail[i]));
+  }
+  return out;
+}
+
+}  // namespace
+
+bool SessionLog::turn(const Slots& slots) {
+  bool more = false;
+  for (const dataplane::WorkerRings& rings : shared_.rings) {
+    std::array<SessionNote, kPerTurn> notes;
+    unsigned left = 0;
+    const unsigned got = rte_ring_sc_dequeue_burst_elem(rings.notes, notes.data(),
+                                                        sizeof(SessionNote), kPerTurn, &left);
+    more = more || left != 0;
+    for (unsigned i = 0; i < got; ++i)
+      if (const std::string line = session_line(slots, notes[i]); !line.empty()) write_(line);
+  }
+  return more;
+}
+
+std::string session_line(const Slots& slots, const SessionNote& note) {
+  if (note.service >= slots.services.size() || !slots.services[note.service].entry.used ||
+      note.reason >= affinity::kReasonCount)
+    return {};
+  const dataplane::ServiceEntry& service = slots.services[note.service].entry;
+  std::string to = "nobody";
+  if (note.backend != dataplane::kNoSlot) {
+    if (note.backend >= slots.backends.size()) return {};
+    const BackendSlot& b = slots.backends[note.backend];
+    if (!b.used || b.generation != note.backend_generation) return {};
+    to = fmt::format("{}/{} {}", b.pool, b.name, endpoint(b.endpoint.address, b.endpoint.port));
+  }
+  return fmt::format(
+      "{} {} -> {} reason={}{}", service.name, endpoint(note.client, note.client_port), to,
+      affinity::reason_name(static_cast<affinity::Reason>(note.reason)), cookies(service, note));
+}
+
+}  // namespace limpet::control

@@ -1,0 +1,109 @@
+// What became of the clients' carriers: a row for each entry of each service's persistence list.
+#include <fmt/core.h>
+
+#include <charconv>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <utility>
+
+#include "limpet/affinity/persistence.h"
+#include "limpet/control/view.h"
+
+namespace limpet::control {
+
+using affinity::Reason;
+using nlohmann::json;
+
+namespace {
+
+const char* mode_name(config::CookieMode mode) {
+  switch (mode) {
+    case config::CookieMode::insert:
+      return "insert";
+    case config::CookieMode::rewrite:
+      return "rewrite";
+    case config::CookieMode::prefix:
+      return "prefix";
+    case config::CookieMode::learn:
+      return "learn";
+  }
+  return "?";
+}
+
+// Counts by their names, from the flag `first` on.
+template <class Flag, size_t kCount>
+json named(const std::array<uint64_t, kCount>& counts, size_t first) {
+  json out = json::object();
+  for (size_t i = first; i < kCount; ++i) out[affinity::name(static_cast<Flag>(i))] = counts[i];
+  return out;
+}
+
+json table_json(const dataplane::ServiceEntry& s) {
+  if (s.splice == nullptr || s.splice->table == nullptr) return nullptr;
+  const affinity::StickTable& table = *s.splice->table;
+  const affinity::StickCounters c = table.counters();
+  return {{"capacity", table.capacity()}, {"used", c.used},
+          {"inserted", c.inserted},       {"found", c.found},
+          {"expired", c.expired},         {"evicted", c.evicted},
+          {"refused", c.refused},         {"bytes", table.bytes()}};
+}
+
+// In mode nat nobody but the source address can decide, and it is counted as a reason only.
+uint64_t decided_in_nat(const ServiceTotals& t) {
+  uint64_t n = 0;
+  for (const Reason r : {Reason::source, Reason::source_redirected, Reason::source_pinned})
+    n += t.reasons[static_cast<size_t>(r)];
+  return n;
+}
+
+json entry_json(const View& v, uint16_t slot, const config::Service& service, size_t entry) {
+  const config::Persistence& p = service.persistence[entry];
+  const bool cookie = p.type == config::PersistenceType::cookie;
+  const dataplane::ServiceEntry& s = v.snapshot.services[slot];
+  const PersistenceTotals t = v.notes.persistence_totals(slot, entry);
+  return {
+      {"service", service.name},
+      {"entry", entry},
+      {"type", cookie ? "cookie" : "source"},
+      {"name", cookie ? json(p.cookie.session_name) : json(nullptr)},
+      {"mode", cookie ? json(mode_name(p.cookie.mode)) : json(nullptr)},
+      {"request", named<affinity::RequestFlag>(t.request, 0)},
+      {"response", named<affinity::ResponseFlag>(t.response, 0)},
+      {"invalid_detail", named<affinity::InvalidDetail>(t.detail, 1)},  // 0: nothing is wrong
+      {"decided", s.splice != nullptr ? t.decided : decided_in_nat(v.notes.service_totals(slot))},
+      {"redispatched", t.redispatched},
+      {"first_pin_races", t.first_pin_races},
+      {"other_backend_on_keepalive", t.other_backend_on_keepalive},
+      {"table", table_json(s)}};
+}
+
+}  // namespace
+
+Result<Rows> persistence_rows(const View& v, std::string_view name) {
+  const size_t slash = name.find('/');
+  const std::string_view service_name = name.substr(0, slash);
+  std::optional<size_t> only;
+  if (slash != std::string_view::npos) {
+    const std::string_view number = name.substr(slash + 1);
+    size_t n = 0;
+    const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), n);
+    if (error != std::errc() || end != number.data() + number.size())
+      return Error{fmt::format("no entry \"{}\"; expected SERVICE or SERVICE/NUMBER", name)};
+    only = n;
+  }
+  Rows rows;
+  bool found = name.empty();
+  for (const config::Service& service : v.document.services) {
+    if (!name.empty() && service_name != service.name) continue;
+    const uint16_t slot = v.slots.find_service(service.name);
+    if (slot == dataplane::kNoSlot) continue;
+    found = found || !only || *only < service.persistence.size();
+    for (size_t i = 0; i < service.persistence.size(); ++i)
+      if (!only || *only == i) rows.push_back(entry_json(v, slot, service, i));
+  }
+  if (found) return rows;
+  return Error{only ? fmt::format("no entry \"{}\" in a persistence list", name)
+                    : fmt::format("no service \"{}\"", name)};
+}
+
+}  // namespace limpet::control

@@ -1,0 +1,60 @@
+// What control is told of a spliced flow: a note for the session log, and how many edits are live.
+#include <rte_ring_elem.h>
+
+#include <algorithm>
+
+#include "splicer.h"
+
+namespace limpet::dataplane {
+namespace {
+
+constexpr uint16_t kMostCounted = 1000;  // of one stream; a worker must not walk for long
+
+uint16_t count(const tcp::StreamMap& map, const tcp::EditPool& edits) {
+  uint16_t n = 0;
+  for (tcp::EditId e = map.first_edit(); e != tcp::kNoEdit && n < kMostCounted;
+       e = edits.header(e).next)
+    ++n;
+  return n;
+}
+
+}  // namespace
+
+FlowEdits Worker::Splicer::live_edits(flow::FlowId id) const {
+  const tcp::SpliceFlow& f = flows_[id];
+  return {count(f.map[tcp::index_of(tcp::Side::client)], edits_),
+          count(f.map[tcp::index_of(tcp::Side::backend)], edits_)};
+}
+
+void Worker::Splicer::note_session(flow::FlowId id) {
+  const flow::Record& r = w_.table_.at(id);
+  const SpliceEntry* entry = entry_of(r);
+  if (entry == nullptr || !entry->session_log) return;
+  SessionNote note;
+  note.client = r.client;
+  note.client_port = r.client_port;
+  note.service = r.service;
+  note.reason = static_cast<uint8_t>(affinity::Reason::no_backend);
+  const bool bound = (r.flags & flow::unbound) == 0;
+  if (bound) {
+    note.backend = r.backend;
+    note.backend_generation = r.backend_generation;
+    note.reason = r.reason;
+  }
+  if (const Session* s = session_of(id); s != nullptr && s->begun) {
+    note.cookies = static_cast<uint8_t>(std::min(entry->rules->cookies.size(), kMaxCookieRules));
+    for (size_t i = 0; i < note.cookies; ++i) {
+      const affinity::RequestDecision& d = s->asked[0].cookies[i];
+      // As it is counted: a valid cookie whose backend somebody else stands in for is one of D.
+      const bool followed = bound && d.member == r.backend;
+      note.request[i] = d.flag == affinity::RequestFlag::valid && !followed
+                            ? affinity::RequestFlag::down
+                            : d.flag;
+      note.detail[i] = d.detail;
+    }
+  }
+  if (rte_ring_sp_enqueue_elem(w_.shared_.rings[w_.id_].notes, &note, sizeof note) != 0)
+    w_.n_.session_notes_lost.add();
+}
+
+}  // namespace limpet::dataplane
