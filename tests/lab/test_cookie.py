@@ -9,7 +9,7 @@ import re
 import subprocess
 
 import labconfig
-from lab import DOWN_WITHIN, PYTHON, UP_WITHIN, VIPS, cases, some
+from lab import DOWN_WITHIN, PYTHON, UP_WITHIN, VIPS, cases, eventually, some
 from labconfig import client_addresses
 from test_bulk import download, sha256, upload
 
@@ -326,13 +326,16 @@ def test_the_application_s_own_cookie(lab):
                 assert other.cookies == ["OTHER=x; path=/"] and other.backend == first.backend
 
 
+FORGED = ("", "nobody", "S1", "s1x", "s", "\"s1\"", "s1~x", "%73%31", "x" * 3000, "|", "~")
+
+
 @cases(workers=(1, 2), start=False, full=(2,))
 def test_cookies_of_dead_draining_and_unknown_backends(lab):
-    configure(lab, INSERT)
+    configure(lab, INSERT, session_log=True)
     jars = [Jar(lab, family) for family in (4, 6) for _ in range(10)]
     home = {jar: jar.get().backend for jar in jars}
     for family in (4, 6):
-        for value in ("", "nobody", "S1", "s1x", "s", "\"s1\"", "s1~x", "%73%31", "x" * 3000, "|", "~"):
+        for value in FORGED:
             forged = curl(lab, f"http://{host(family)}/echo", "-H", f"Cookie: SRV={value}")
             assert forged.status == 200 and forged.cookies == [SET.format(forged.backend)], (value, forged.cookies)
             assert forged.seen["cookie"] == "", (value, forged.seen)
@@ -368,17 +371,49 @@ def test_cookies_of_dead_draining_and_unknown_backends(lab):
     for jar, backend in home.items():  # nobody is taken away again
         assert jar.get().backend == backend
 
+    def reasons():
+        """the log says why each connection went where it went"""
+        said = collections.Counter(re.findall(r" session: web[46] .* reason=(\w+)", lab.log()))
+        assert set(said) == {"cookie", "cookie_none", "cookie_invalid", "cookie_draining", "cookie_down"}, said
+        return said["cookie_draining"] >= 2 and said["cookie_invalid"] == 2 * len(FORGED)
+    eventually(reasons, 3)
 
-@cases(start=False)
-def test_cookies_survive_a_restart(lab):
-    configure(lab, INSERT)
-    jars = [Jar(lab, family) for family in (4, 6) for _ in range(12)]
-    home = {jar: jar.get().backend for jar in jars}
+
+def persistence(lab, service):
+    """The counters of a service's first entry."""
+    return next(p for p in lab.show("persistence") if p["service"] == service and p["entry"] == 0)
+
+
+@cases(workers=(2,), start=False)
+def test_sealed_and_plain_cookies_survive_a_restart(lab):
+    """With the key file that the first start has made. Made-up ones are refused, and why is counted."""
+    model = lab.model()
+    model["cookie_keys"] = {"file": str(lab.state / "cookie.keys")}
+    configure(lab, INSERT, extra=[("sealed", 83, 80, [dict(INSERT, value="sealed")], {})], model=model)
+    jars = [(Jar(lab, family), port) for family in (4, 6) for port in (80, 83) for _ in range(6)]
+    first = [jar.get(port=port) for jar, port in jars]
+    for (_, port), answer in zip(jars, first):
+        value = re.fullmatch(r"SRV=([^;]+); path=/; HttpOnly; SameSite=Lax", answer.cookies[0])[1]
+        assert (value == answer.backend) == (port == 80), answer.cookies
+        assert port == 80 or re.fullmatch(r"[A-Za-z0-9_-]{23}", value), value
     lab.restart_limpet()
-    for jar, backend in home.items():
-        again = jar.get()
-        assert again.backend == backend and not again.cookies, (backend, again.backend)
-    assert len(set(home.values())) > 1
+    for (jar, port), before in zip(jars, first):
+        again = jar.get(port=port)
+        assert again.backend == before.backend and not again.cookies, (before.backend, again.fields)
+        assert again.seen["cookie"] == "", again.seen
+    assert len({answer.backend for answer in first}) > 1
+    good = first[6].cookies[0].split(";")[0].partition("=")[2]
+    flipped = good[:12] + ("A" if good[12] != "A" else "B") + good[13:]
+    bad = {flipped: "forged", good[:-1]: "truncated", good + "A": "too_long", good[:5] + "!" + good[6:]: "bad_character",
+           first[6].backend: "truncated"}
+    for value, why in bad.items():
+        before = persistence(lab, "sealed4")["invalid_detail"][why]
+        answer = curl(lab, f"http://{host(4)}:83/echo", "-H", f"Cookie: SRV={value}")
+        assert answer.status == 200 and len(answer.cookies) == 1 and answer.seen["cookie"] == "", (why, answer.fields)
+        assert persistence(lab, "sealed4")["invalid_detail"][why] == before + 1, (value, why)
+    counted = persistence(lab, "sealed4")
+    assert counted["request"]["valid"] == 6 and counted["request"]["invalid"] == len(bad), counted
+    assert counted["response"]["inserted"] == len(bad), counted
 
 
 PARALLEL = """
