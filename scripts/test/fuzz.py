@@ -28,7 +28,7 @@ def fuzz(build, source, program, seconds):
     took = time.monotonic() - start
     executions = re.findall(r"stat::number_of_executed_units:\s*(\d+)", text)
     coverage = re.findall(r"cov: (\d+) ft: (\d+) corp: (\d+)", text)
-    good = bool(done.returncode == 0 and executions and int(executions[-1]) > 200 and coverage)
+    good = bool(done.returncode == 0 and executions and int(executions[-1]) > 1000 and coverage)
     lines = [f"{'PASS' if good else 'FAIL'} fuzz {name} ({took:.0f} s): "
              f"{executions[-1] if executions else 0} executions, "
              + ("coverage {} edges, {} features, corpus {}".format(*coverage[-1]) if coverage else "no coverage")]
