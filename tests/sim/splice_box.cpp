@@ -102,7 +102,7 @@ SpliceBox::~SpliceBox() {
 
 std::string SpliceBox::leaks() {
   splice_.end(flow_);
-  std::string text;
+  std::string text = watch_.violation();
   if (edits_.live() != 0) text += std::to_string(edits_.live()) + " edits left; ";
   if (!memory_.empty()) text += std::to_string(memory_.size()) + " holds left; ";
   if (work_used_) text += "work left; ";
@@ -266,8 +266,18 @@ void SpliceBox::too_big(Side to, const TooBig& t) {
 std::vector<Frame> SpliceBox::on_frame(uint16_t port, Bytes bytes, Instant now) {
   Packet p = parse(bytes);
   const Side from = port == 0 ? Side::client : Side::backend;
-  if (p.kind == Packet::Kind::tcp) tcp_segment(from, p.tcp, now);
+  if (p.kind == Packet::Kind::tcp) {
+    watch_.came_in(port, p.tcp);
+    tcp_segment(from, p.tcp, now);
+  }
   if (p.kind == Packet::Kind::too_big) too_big(from, p.too_big);
+  return leave();
+}
+
+std::vector<Frame> SpliceBox::leave() {
+  for (const Frame& f : out_)
+    if (const Packet p = parse(f.bytes); p.kind == Packet::Kind::tcp)
+      watch_.went_out(f.port, p.tcp);
   return std::exchange(out_, {});
 }
 
@@ -288,7 +298,7 @@ std::optional<Instant> SpliceBox::next_timer() const {
 std::vector<Frame> SpliceBox::on_timer(Instant now) {
   if (phase_ == Phase::connecting && syn_at_ <= now) send_syn(now);
   splice_.on_time(flow_, now);
-  return std::exchange(out_, {});
+  return leave();
 }
 
 }  // namespace limpet::sim

@@ -12,6 +12,7 @@
 #include "middlebox.h"
 #include "random.h"
 #include "scenario.h"
+#include "timestamp_watch.h"
 
 namespace limpet::sim {
 
@@ -59,6 +60,7 @@ class SpliceBox : public Middlebox, tcp::SpliceSink, tcp::SpliceEditor, tcp::Hol
   void due(uint32_t, Instant) override {}
 
   void tcp_segment(tcp::Side from, Segment& s, Instant now);
+  std::vector<Frame> leave();
   void no_flow(const Segment& s, const tcp::SegmentIn& in, Instant now);
   void send_syn(Instant now);
   void too_big(tcp::Side to, const TooBig& t);
@@ -83,6 +85,7 @@ class SpliceBox : public Middlebox, tcp::SpliceSink, tcp::SpliceEditor, tcp::Hol
   IpAddress client_, server_;
   uint16_t client_port_ = 0, server_port_ = 0;
   std::vector<Frame> out_;
+  TimestampWatch watch_;
 };
 
 }  // namespace limpet::sim

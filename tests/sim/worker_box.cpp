@@ -73,6 +73,7 @@ WorkerBox::WorkerBox(const WorkerBoxOptions& options)
 std::vector<Frame> WorkerBox::on_frame(uint16_t port, Bytes bytes, Instant now) {
   rig_.now = base_ + (now - Instant{});
   turned_ = now;
+  if (const Packet p = parse(bytes); p.kind == Packet::Kind::tcp) watch_.came_in(port, p.tcp);
   put_mac(bytes, rig_.port_mac(port), worker_test::mac_of(host(port, options_.v6)));
   rig_.inject(port, std::move(bytes));
   return collect();
@@ -95,6 +96,8 @@ std::vector<Frame> WorkerBox::collect() {
   for (std::vector<worker_test::Left> left = rig_.run(); !left.empty(); left = rig_.run())
     for (worker_test::Left& l : left) {
       if (at_dead(l)) continue;
+      if (const Packet p = parse(l.frame); p.kind == Packet::Kind::tcp)
+        watch_.went_out(l.port, p.tcp);
       Frame f{l.port, std::move(l.frame)};
       const MacAddress client{{2, 1, 10, 1, 0, 1}}, server{{2, 1, 10, 2, 0, 1}};
       f.port == 0 ? put_mac(f.bytes, client, server) : put_mac(f.bytes, server, client);
@@ -127,7 +130,7 @@ std::string WorkerBox::leaks() {
   rig_.pass(3h);
   rig_.take();
   rig_.check_identity("after the last flow");
-  std::string text;
+  std::string text = watch_.violation();
   if (rig_.flows() != 0) text += fmt::format("{} flows left; ", rig_.flows());
   const dataplane::WorkerCounters& n = rig_.stats().worker;
   if (n.edits_live.get() != 0) text += fmt::format("{} edits left; ", n.edits_live.get());

@@ -7,6 +7,7 @@
 #include "middlebox.h"
 #include "packet.h"
 #include "scenario.h"
+#include "timestamp_watch.h"
 
 namespace limpet::sim {
 
@@ -42,6 +43,7 @@ class WorkerBox : public Middlebox {
   worker_test::Rig rig_;
   Instant base_;
   Instant turned_;
+  TimestampWatch watch_;
 };
 
 }  // namespace limpet::sim
