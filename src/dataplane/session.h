@@ -22,6 +22,7 @@
 #include "limpet/base/endian.h"
 #include "limpet/dataplane/counters.h"
 #include "limpet/dataplane/session_rules.h"
+#include "limpet/dataplane/snapshot.h"
 #include "limpet/http/request.h"
 #include "limpet/http/response.h"
 #include "limpet/tcp/edit_pool.h"
@@ -82,7 +83,9 @@ static_assert(std::is_trivially_copyable_v<Session>);
 struct SessionContext {
   const SessionRules& rules;
   const affinity::BackendIds& ids;                 // of the service's pool
+  uint16_t pool = kNoSlot;                         // its index; kNoSlot: there is none any more
   std::span<const uint16_t> members;               // likewise: backend slots
+  std::span<const BackendEntry> backends;          // by backend slot
   std::span<const balance::BackendStatus> status;  // by backend slot
   SessionTools* tools = nullptr;
   affinity::StickTable* table = nullptr;
@@ -94,6 +97,13 @@ struct SessionContext {
   uint16_t member = balance::Maglev::kNone;  // who answers; kNone: not decided, or not of the pool
   Instant now;
   uint64_t unix_now = 0;  // seconds
+
+  // Where a backend slot stands in the pool now; kNone: nowhere.
+  uint16_t member_of(uint16_t slot) const {
+    if (slot >= backends.size() || pool == kNoSlot) return balance::Maglev::kNone;
+    const BackendEntry& b = backends[slot];
+    return b.configured && b.pool == pool ? b.member : balance::Maglev::kNone;
+  }
 };
 
 // Of one worker: as many as it has flows, in memory that is touched as they are used.

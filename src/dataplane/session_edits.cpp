@@ -91,14 +91,6 @@ uint16_t slot_of(const SessionContext& c, uint16_t member) {
   return member < c.members.size() ? c.members[member] : Maglev::kNone;
 }
 
-// A cookie that named a backend by its slot: where that stands in the pool now.
-uint16_t member_of(const SessionContext& c, uint16_t slot) {
-  if (slot == Maglev::kNone) return Maglev::kNone;
-  for (size_t i = 0; i < c.members.size(); ++i)
-    if (c.members[i] == slot) return static_cast<uint16_t>(i);
-  return Maglev::kNone;
-}
-
 affinity::CookieCrypter* crypter_of(const SessionContext& c) {
   return c.tools != nullptr && c.tools->crypter ? &*c.tools->crypter : nullptr;
 }
@@ -220,7 +212,7 @@ bool edit_response(Session& s, tcp::StreamMap& map, std::span<const uint8_t> byt
       affinity::ResponseInput in;
       if (same) {
         in.request = asked.cookies[i];
-        in.request.member = member_of(c, in.request.member);
+        in.request.member = c.member_of(in.request.member);
         // A later request went where the connection goes; its cookie is right nevertheless.
         if (in.request.flag == RequestFlag::valid && in.request.member != Maglev::kNone &&
             s.first_answered)
@@ -279,7 +271,7 @@ size_t outcomes(const Session& s, const SessionContext& c, std::span<const uint1
   const size_t n = std::min(c.rules.cookies.size(), out.size());
   for (size_t i = 0; i < n; ++i) {
     const RequestDecision& d = s.asked[0].cookies[i];
-    out[i] = {member_of(c, d.member), d.flag, d.draining};
+    out[i] = {c.member_of(d.member), d.flag, d.draining};
     if (std::find(tried.begin(), tried.end(), d.member) != tried.end())
       out[i].member = Maglev::kNone;
   }
@@ -289,7 +281,7 @@ size_t outcomes(const Session& s, const SessionContext& c, std::span<const uint1
 void count_first(const Session& s, const SessionContext& c, uint16_t member) {
   for (size_t i = 0; i < c.rules.cookies.size(); ++i) {
     const RequestDecision& d = s.asked[0].cookies[i];
-    const RequestFlag flag = d.flag == RequestFlag::valid && member_of(c, d.member) != member
+    const RequestFlag flag = d.flag == RequestFlag::valid && c.member_of(d.member) != member
                                  ? RequestFlag::down
                                  : d.flag;
     count(c, c.rules.cookies[i], d, flag);

@@ -237,14 +237,6 @@ void Worker::Splicer::tick() {
     unix_read_ = w_.now_;
     publish();
   }
-  w_.n_.sessions_used.set(sessions_.used());
-  w_.n_.session_bytes.set(sizeof(Session));
-  w_.n_.edits_live.set(edits_.live());
-  w_.n_.edit_bytes_used.set(edits_.bytes_used());
-  w_.n_.edit_bytes_total.set(edits_.bytes_total());
-  w_.n_.bindings_used.set(pool_.works_used());
-  w_.n_.hold_bytes_used.set(pool_.bytes_used());
-  w_.n_.hold_bytes_total.set(pool_.bytes_total());
   pool_.advance(w_.now_, [this](uint32_t work) { on_due(work); });
 }
 

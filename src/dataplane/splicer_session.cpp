@@ -27,7 +27,9 @@ SessionContext Worker::Splicer::context(flow::FlowId id) {
   SessionContext c{
       .rules = service.splice == nullptr ? kNone : *service.splice->rules,
       .ids = pool == nullptr ? kNobody : pool->ids,
+      .pool = pool == nullptr ? kNoSlot : service.pool,
       .members = pool == nullptr ? std::span<const uint16_t>() : pool->members,
+      .backends = snapshot.backends,
       .status = w_.status_,
       .tools = w_.id_ < snapshot.tools.size() ? snapshot.tools[w_.id_].get() : nullptr,
       .table = service.splice == nullptr ? nullptr : service.splice->table.get(),
@@ -42,10 +44,7 @@ SessionContext Worker::Splicer::context(flow::FlowId id) {
       .now = w_.now_,
       .unix_now = unix_now_,
   };
-  if ((r.flags & flow::unbound) == 0) {
-    const BackendEntry& b = snapshot.backends[r.backend];
-    if (pool != nullptr && b.configured && b.pool == service.pool) c.member = b.member;
-  }
+  if ((r.flags & flow::unbound) == 0) c.member = c.member_of(r.backend);
   return c;
 }
 
@@ -91,6 +90,14 @@ void Worker::Splicer::publish() {
   n.splice_resent_bytes.set(c.resent_bytes);
   n.splice_swallowed.set(c.swallowed);
   n.splice_beyond_frontier.set(c.beyond_frontier);
+  n.sessions_used.set(sessions_.used());
+  n.session_bytes.set(sizeof(Session));
+  n.edits_live.set(edits_.live());
+  n.edit_bytes_used.set(edits_.bytes_used());
+  n.edit_bytes_total.set(edits_.bytes_total());
+  n.bindings_used.set(pool_.works_used());
+  n.hold_bytes_used.set(pool_.bytes_used());
+  n.hold_bytes_total.set(pool_.bytes_total());
 }
 
 }  // namespace limpet::dataplane

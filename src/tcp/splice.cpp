@@ -207,11 +207,10 @@ Handled Splice::data(SpliceFlow& f, Side from, const SegmentIn& in, Handled h, b
     sink_.emit(to, segment);
     return h;
   }
-  const uint32_t limit = payload_limit(f, to, segment);
+  const uint32_t limit = payload_limit(f, to, segment.timestamps.has_value(), segment.sack.count);
   // Rewritten in place it keeps the room of SACK blocks that say nothing any more.
-  SegmentOut as_it_came = segment;
-  as_it_came.sack.count = in.sack.count;
-  const uint32_t limit_in_place = payload_limit(f, to, as_it_came);
+  const uint32_t limit_in_place =
+      payload_limit(f, to, segment.timestamps.has_value(), in.sack.count);
   Emission e;
   unsigned parts = 0;
   for (;;) {

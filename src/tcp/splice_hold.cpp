@@ -185,8 +185,9 @@ void Splice::resend(SpliceFlow& f, Side from, Instant now) {
   if (!map.is_open() && sendable > map.frontier()) sendable = map.frontier();
   const Seq una = map.una();
   // As much as makes a segment for the receiver: of octets that an edit removes none would go.
-  Seq stop = map.ceil(
-      edits_, map.position(edits_, una) + payload_limit(f, other(from), blank(f, other(from))));
+  Seq stop =
+      map.ceil(edits_, map.position(edits_, una) +
+                           payload_limit(f, other(from), f.timestamps[index_of(other(from))], 0));
   if (stop > sendable) stop = sendable;
   const bool fin = h.has_fin() && stop == h.end() && map.is_open();
   if (stop > una || fin) {

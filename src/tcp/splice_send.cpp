@@ -58,9 +58,10 @@ void Splice::acknowledge_to(SpliceFlow& f, Side side) {
 
 // The MSS counts neither header nor options, but whoever sends options must leave room for them
 // (RFC 6691).
-uint32_t Splice::payload_limit(const SpliceFlow& f, Side to, const SegmentOut& s) const {
-  uint32_t options = s.timestamps ? 12 : 0;
-  if (s.sack.count != 0) options += 4 + 8 * s.sack.count;
+uint32_t Splice::payload_limit(const SpliceFlow& f, Side to, bool timestamps,
+                               unsigned sack_blocks) const {
+  uint32_t options = timestamps ? 12 : 0;
+  if (sack_blocks != 0) options += 4 + 8 * sack_blocks;
   return std::max<uint32_t>(f.most[index_of(to)], options + 64) - options;
 }
 
@@ -98,7 +99,7 @@ Seq Splice::send_held(SpliceFlow& f, Side from, Seq begin, Seq end, bool fin) {
       h.bytes(begin).subspan(0, static_cast<size_t>(end - begin));
   StreamMap& map = f.map[index_of(from)];
   StreamMap::Cut cut(map, edits_, begin, end, fin);
-  const uint32_t limit = payload_limit(f, other(from), s);
+  const uint32_t limit = payload_limit(f, other(from), s.timestamps.has_value(), 0);
   Emission e;
   for (;;) {
     const uint32_t space = room(f, from, cut.at());

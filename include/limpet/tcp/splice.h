@@ -253,7 +253,7 @@ class Splice {
             uint8_t flags, SegmentOut& out);
   uint32_t room(const SpliceFlow& f, Side from, Seq at) const;
   Seq send_held(SpliceFlow& f, Side from, Seq begin, Seq end, bool fin);
-  uint32_t payload_limit(const SpliceFlow& f, Side to, const SegmentOut& out) const;
+  uint32_t payload_limit(const SpliceFlow& f, Side to, bool timestamps, unsigned sack_blocks) const;
   // splice_hold.cpp: octets that wait
   bool show(SpliceFlow& f, Side from, const SegmentIn& in, Instant now);
   bool show_held(SpliceFlow& f, Side from);

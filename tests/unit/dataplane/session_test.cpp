@@ -88,6 +88,7 @@ struct Stream {
 
 class SessionTest : public testing::Test {
  protected:
+  SessionTest() { place({7, 8, 9}); }
   void use(SessionRules r) {
     rules = std::move(r);
     tools = std::make_unique<SessionTools>();
@@ -99,7 +100,9 @@ class SessionTest : public testing::Test {
   SessionContext context() {
     return {.rules = rules,
             .ids = ids,
+            .pool = 0,
             .members = members,
+            .backends = backends,
             .status = status,
             .tools = tools.get(),
             .table = table.get(),
@@ -148,7 +151,18 @@ class SessionTest : public testing::Test {
   SessionRules rules;
   std::unique_ptr<SessionTools> tools;
   affinity::BackendIds ids{{"s0", "s1", "s2"}};
-  std::vector<uint16_t> members{7, 8, 9};
+  std::vector<uint16_t> members;
+  // The pool 0 of `members`, as the builder numbers it.
+  void place(std::vector<uint16_t> slots) {
+    members = std::move(slots);
+    backends.assign(10, {});
+    for (size_t m = 0; m < members.size(); ++m) {
+      backends[members[m]].configured = true;
+      backends[members[m]].pool = 0;
+      backends[members[m]].member = static_cast<uint16_t>(m);
+    }
+  }
+  std::vector<BackendEntry> backends;
   std::vector<balance::BackendStatus> status = [] {
     std::vector<balance::BackendStatus> s(10);
     for (auto& b : s) b.health = balance::Health::up;
@@ -463,7 +477,7 @@ TEST_F(SessionTest, a_backend_that_has_moved_in_its_pool_is_still_the_same) {
   use(rules_of({cookie(CookieMode::insert)}));
   up("GET / HTTP/1.1\r\nCookie: SRV=s2\r\n\r\n");
   ids = affinity::BackendIds({"s2", "s0"});
-  members = {9, 7};
+  place({9, 7});
   member = 0;
   down(kOk);
   EXPECT_EQ(responses(), kOk) << "its cookie needs no update";
