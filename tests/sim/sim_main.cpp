@@ -1,14 +1,14 @@
-// sim: runs seeds. Each seed is a connection between two model endpoints with options, apps and a
+// sim_endpoints: runs seeds. Each seed is a connection between two model endpoints with options, apps and a
 // network of its own; both streams must arrive, both sides must close, nobody may break a rule.
 // Ends with how often what happened: a run of many seeds that never saw one of these fails.
 #include <fmt/format.h>
 
-#include <charconv>
 #include <ctime>
 #include <optional>
 #include <string>
 #include <string_view>
 
+#include "arguments.h"
 #include "scenario.h"
 
 namespace {
@@ -57,55 +57,21 @@ bool table(const Totals& t) {
   return good;
 }
 
-// Nothing but these, so no library for it: its header costs the sanitizers' build two minutes.
-struct Arguments {
-  uint64_t first = 0, last = 0;
-  std::optional<unsigned> loss;
-  bool trace = false;
-
-  bool read(int argc, char** argv) {
-    const auto number = [](std::string_view text, auto& into) {
-      const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), into);
-      return error == std::errc{} && end == text.data() + text.size();
-    };
-    for (int i = 1; i < argc; ++i) {
-      const std::string_view name = argv[i];
-      if (name == "--trace") {
-        trace = true;
-        continue;
-      }
-      if (i + 1 == argc) return false;
-      const std::string_view value = argv[++i];
-      if (name == "--seed") {
-        if (!number(value, first)) return false;
-        last = first;
-      } else if (name == "--seeds") {
-        const size_t dots = value.find("..");
-        if (dots == std::string_view::npos || !number(value.substr(0, dots), first) ||
-            !number(value.substr(dots + 2), last) || last < first) {
-          return false;
-        }
-      } else if (unsigned per_mille = 0; name == "--loss" && number(value, per_mille)) {
-        loss = per_mille;
-      } else {
-        return false;
-      }
-    }
-    return true;
-  }
-};
-
 }  // namespace
 
 int main(int argc, char** argv) {
   Arguments arguments;
-  if (!arguments.read(argc, argv)) {
+  std::optional<unsigned> loss;
+  const auto other = [&loss](std::string_view name, std::string_view value) {
+    return name == "--loss" && Arguments::number(value, loss.emplace());
+  };
+  if (!arguments.read(argc, argv, other)) {
     fmt::print(stderr,
-               "usage: sim [--seed N | --seeds A..B] [--trace] [--loss PER_MILLE]\n"
+               "usage: sim_endpoints [--seed N | --seeds A..B] [--trace] [--loss PER_MILLE]\n"
                "--loss replaces what the seed draws, on every link.\n");
     return 2;
   }
-  const auto& [first, last, loss, trace] = arguments;
+  const auto& [first, last, trace] = arguments;
 
   std::string replay = argv[0];
   if (loss) replay += fmt::format(" --loss {}", *loss);

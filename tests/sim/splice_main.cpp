@@ -2,10 +2,10 @@
 // and edits in both streams; a column of zeros fails.
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <chrono>
 #include <string>
 
+#include "arguments.h"
 #include "splice_box.h"
 
 namespace {
@@ -57,19 +57,12 @@ bool table(const Totals& t) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App options{"Runs seeds through the splice between two model TCP endpoints."};
-  uint64_t seed = 0;
-  std::string range;
-  bool trace = false;
-  options.add_option("--seed", seed, "this one");
-  options.add_option("--seeds", range, "A..B, both included");
-  options.add_flag("--trace", trace, "print every packet");
-  CLI11_PARSE(options, argc, argv);
-  uint64_t first = seed, last = seed;
-  if (const size_t dots = range.find(".."); dots != std::string::npos) {
-    first = std::stoull(range);
-    last = std::stoull(range.substr(dots + 2));
+  Arguments arguments;
+  if (!arguments.read(argc, argv, [](auto, auto) { return false; })) {
+    fmt::print(stderr, "usage: sim_splice [--seed N | --seeds A..B] [--trace]\n");
+    return 2;
   }
+  const auto& [first, last, trace] = arguments;
   Totals totals;
   const auto start = std::chrono::steady_clock::now();
   for (uint64_t n = first; n <= last; ++n) {

@@ -4,18 +4,14 @@
 // happened: a run of many seeds that never saw one of these fails.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
-#include <rte_eal.h>
-#include <sched.h>
-#include <unistd.h>
 
-#include <charconv>
 #include <ctime>
 #include <functional>
 #include <optional>
 #include <string>
-#include <string_view>
 
-#include "../worker/runtime_dir.h"
+#include "../worker/eal.h"
+#include "arguments.h"
 #include "conversation.h"
 #include "scenario.h"
 #include "trace.h"
@@ -170,64 +166,16 @@ int run_all(uint64_t first, uint64_t last, bool trace, const char* program) {
   return totals.failed > 0 || !complete ? 1 : 0;
 }
 
-// Nothing but these, so no library for it.
-struct Arguments {
-  uint64_t first = 0, last = 0;
-  bool trace = false;
-
-  bool read(int argc, char** argv) {
-    const auto number = [](std::string_view text, uint64_t& into) {
-      const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), into);
-      return error == std::errc{} && end == text.data() + text.size();
-    };
-    for (int i = 1; i < argc; ++i) {
-      const std::string_view name = argv[i];
-      if (name == "--trace") {
-        trace = true;
-        continue;
-      }
-      if (i + 1 == argc) return false;
-      const std::string_view value = argv[++i];
-      const size_t dots = value.find("..");
-      if (name == "--seed" && number(value, first)) {
-        last = first;
-      } else if (name != "--seeds" || dots == std::string_view::npos ||
-                 !number(value.substr(0, dots), first) || !number(value.substr(dots + 2), last)) {
-        return false;
-      }
-    }
-    return true;
-  }
-};
-
 }  // namespace
 
 int main(int argc, char** argv) {
   Arguments arguments;
-  if (!arguments.read(argc, argv)) {
+  if (!arguments.read(argc, argv, [](auto, auto) { return false; })) {
     fmt::print(stderr, "usage: sim [--seed N | --seeds A..B] [--trace]\n");
     return 2;
   }
   int gtest_argc = 1;
   testing::InitGoogleTest(&gtest_argc, argv);
-  cpu_set_t allowed;
-  sched_getaffinity(0, sizeof allowed, &allowed);
-  int cpu = 0;
-  while (cpu + 1 < CPU_SETSIZE && !CPU_ISSET(cpu, &allowed)) ++cpu;
-  const std::string prefix = fmt::format("limpet_worker_{}", getpid());
-  std::vector<std::string> words = {
-      argv[0], "--no-huge", "--no-pci",          "--no-telemetry",      "-m",
-      "256",   "-l",        std::to_string(cpu), "--log-level=*:error", "--file-prefix",
-      prefix};
-  std::vector<char*> eal;
-  for (std::string& w : words) eal.push_back(w.data());
-  if (rte_eal_init(static_cast<int>(eal.size()), eal.data()) < 0) {
-    fmt::print(stderr, "the EAL does not start\n");
-    return 1;
-  }
-  sched_setaffinity(0, sizeof allowed, &allowed);  // the EAL nails the thread to one CPU
-  const int result = run_all(arguments.first, arguments.last, arguments.trace, argv[0]);
-  rte_eal_cleanup();
-  limpet::remove_runtime_dir(prefix);
-  return result;
+  return limpet::with_eal(
+      argv[0], [&] { return run_all(arguments.first, arguments.last, arguments.trace, argv[0]); });
 }
