@@ -108,8 +108,8 @@ struct ResponseEdits {
   std::string_view lines;  // whole header lines with CRLF: Set-Cookie, then perhaps Cache-Control
 };
 
-// Whether a shared cache may keep a response of this status (RFC 9110, 15.1, as HAProxy has it), and
-// whether a Cache-Control field value says that it must not.
+// Whether a shared cache may keep a response of this status (RFC 9110, 15.1, as HAProxy has it),
+// and whether a Cache-Control field value says that it must not.
 bool may_be_cached(uint16_t status);
 bool forbids_caching(std::string_view cache_control);
 
@@ -126,9 +126,6 @@ class CookiePolicy {
   // Bytes to take from the front of a request's cookie value, whatever it names: OURS~ in mode
   // prefix.
   size_t strip(std::string_view value) const;
-  // `lines` do not depend on what the server sets: they may follow the status line at once, and
-  // cookies of the server's are removed where they stand. Else the whole head decides.
-  bool inserts_early() const { return mode_ == CookieMode::insert && !preserve_; }
 
   // `values`: of every pair NAME=VALUE of our name, in the order of the request, without the spaces
   // around it, quotes included; a name without `=` is no cookie. The first that names a backend

@@ -200,15 +200,6 @@ TEST(CookieResponse, the_longest_text_fits_the_buffer) {
   EXPECT_LE(lines.size(), kMaxResponseText);
 }
 
-TEST(CookieResponse, early_insertion_is_for_those_who_do_not_preserve) {
-  CookieSettings s = plain();
-  EXPECT_TRUE(CookiePolicy::compile(s)->inserts_early());
-  s.preserve = true;
-  EXPECT_FALSE(CookiePolicy::compile(s)->inserts_early());
-  s.preserve = false, s.mode = CookieMode::rewrite;
-  EXPECT_FALSE(CookiePolicy::compile(s)->inserts_early());
-}
-
 // The oracle: HAProxy 2.6's conditions with its own words. SF_DIRECT: the client came by cookie to
 // the server that answers. `option persist` and servers without a cookie do not exist here.
 struct Oracle {
