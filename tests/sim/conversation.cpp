@@ -274,7 +274,8 @@ Conversation draw_conversation(Random& r, const std::string& client_address, con
     c.up_wanted += c.client.upgraded;
     c.down_wanted += c.client.upgraded;
   }
-  c.client.half_close = !upgraded && !closed && r.chance(20);
+  // With an answer that closes, both FINs may be under way at once.
+  c.client.half_close = !upgraded && r.chance(closed ? 50 : 20);
   return c;
 }
 
