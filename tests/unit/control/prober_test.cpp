@@ -47,6 +47,7 @@ class Server {
   }
   uint16_t port = 0;
   std::atomic<int> connections{0};
+  std::atomic<int> closed{0};  // of these, at the server's end, which is in this process too
 
  private:
   void run() {
@@ -64,6 +65,7 @@ class Server {
       }
       if (!request.empty() || !reads_) behaviour_(fd, request);
       close(fd);
+      ++closed;
     }
   }
   std::function<void(int, const std::string&)> behaviour_;
@@ -340,15 +342,16 @@ TEST_F(ProberTest, a_tcp_check_learns_what_the_stack_offers) {
 TEST_F(ProberTest, every_check_has_a_connection_of_its_own_and_closes_it) {
   Server server(answers("200 OK"));
   check(probe(config::HealthType::http, server.port));
+  while (server.closed < 1) std::this_thread::sleep_for(1ms);
   const size_t before = open_descriptors();
   for (int i = 0; i < 20; ++i) {
     EXPECT_TRUE(check(probe(config::HealthType::http, server.port)).ok);
     EXPECT_TRUE(check(probe(config::HealthType::tcp, server.port)).ok);
     EXPECT_FALSE(check(probe(config::HealthType::tcp, closed_port())).ok);
   }
-  EXPECT_EQ(open_descriptors(), before);
-  while (server.connections < 41) std::this_thread::sleep_for(1ms);
+  while (server.closed < 41) std::this_thread::sleep_for(1ms);
   EXPECT_EQ(server.connections, 41);
+  EXPECT_EQ(open_descriptors(), before);
 }
 
 TEST_F(ProberTest, many_run_at_a_time) {
