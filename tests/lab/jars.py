@@ -2,9 +2,9 @@
 
   jars.py --target [10.1.0.100]:80 [--target ...] --jars N --gap S --spread S --out FILE
 
-Half of the jars begin at once, the others over --spread seconds. Until SIGTERM; then one JSON array for each
-connection goes to the file: [start, end, jar, backend or null, sent, set, error or null], where `sent` and
-`set` are the cookie's value in the request and the one that the response set, or null.
+Half of the jars begin at once, the others over --spread seconds. After SIGTERM none begins, and those under way
+end. Then one JSON array for each connection goes to the file: [start, end, jar, backend or null, sent, set, error or
+null], where `sent` and `set` are the cookie's value in the request and the one that the response set, or null.
 """
 import argparse
 import json
@@ -38,6 +38,13 @@ class Jars(HttpLoad):
             wait = args.gap * i / args.jars if i < late else args.spread * (i - late) / (args.jars - late)
             self.arm(jar, now + wait)
             self.running += 1
+        self.ending = False
+
+    def timer(self, sequence, now):
+        if self.ending and sequence.state == "idle":
+            self.running -= 1
+        else:
+            super().timer(sequence, now)
 
     def send(self, sequence):
         cookie = f"Cookie: a=b; SRV={sequence.cookie}\r\n" if sequence.cookie else ""
@@ -65,7 +72,7 @@ def main():
     parser.add_argument("--out", required=True)
     args = parser.parse_args()
     jars = Jars(args)
-    signal.signal(signal.SIGTERM, lambda *_: setattr(jars, "stopping", True))
+    signal.signal(signal.SIGTERM, lambda *_: setattr(jars, "ending", True))
     records = jars.run()
     with open(args.out, "w") as out:
         for record in records:
