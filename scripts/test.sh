@@ -8,7 +8,7 @@
 #   lab     real clients and backends in network namespaces (root)
 #   mutate  one-line mutations of the product, five by rotation; each must be noticed by a test
 #
-# Without a group: all of them, within 30 minutes on two cores, downloads included. --full: all
+# Without a group: all of them, within 50 minutes on two cores, downloads included. --full: all
 # mutations, ten minutes of each fuzzer and the long tests of the lab. Group nic has no tests in this version.
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -57,8 +57,11 @@ def main():
         result = {0: "PASS", 77: "SKIP"}.get(code, "FAIL")
         print(f"{result} {args.label} {test['name']} ({seconds:.1f} s)", flush=True)
         if result == "FAIL":
+            lines = text.splitlines()
+            for i in [i for i, line in enumerate(lines[:-40]) if line.endswith(": Failure")][:5]:
+                print("\n".join("    " + line for line in lines[i:i + 12]) + "\n    [...]")
             print(f"  exit status {code}; its output ends:")
-            print("\n".join("    " + line for line in text.splitlines()[-40:]), flush=True)
+            print("\n".join("    " + line for line in lines[-40:]), flush=True)
         return result != "FAIL"
 
     good = True
