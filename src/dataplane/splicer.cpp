@@ -68,22 +68,14 @@ void Worker::Splicer::from_client(Worker::Work& w, flow::FlowId id) {
   current_ = id;
   const bool syn = (in.flags & (wire::tcp_flag::syn | wire::tcp_flag::ack | wire::tcp_flag::rst)) ==
                    wire::tcp_flag::syn;
-  switch (r.state) {
-    case tcp::Track::time_wait:
-    case tcp::Track::closed:
-    case tcp::Track::dead:
-      if (syn) {  // a new incarnation of the tuple
-        w_.end_flow(id);
-        return no_flow(w);
-      }
-      if (r.state == tcp::Track::dead) return w_.refuse(w, Drop::backend_down);
-      break;
-    default:
-      // RFC 5961, 4: perhaps spoofed, perhaps an old one. The flow stays; a client that has really
-      // forgotten it answers our cookie with data that the flow will not take, and its reset.
-      if (syn) return no_flow(w);
-      break;
+  if (syn) {
+    // Perhaps spoofed, perhaps an old one, perhaps of a client that began anew: in every state the
+    // flow is needed as long as nothing is proved, in TIME_WAIT for the last ACK (RFC 5961, 4).
+    r.flags |= flow::contested;
+    return no_flow(w);
   }
+  if ((r.flags & flow::contested) != 0 && other_incarnation(w, id, in)) return;
+  if (r.state == tcp::Track::dead) return w_.refuse(w, Drop::backend_down);
   switch (r.state) {
     case tcp::Track::head:
     case tcp::Track::connecting:

@@ -55,6 +55,9 @@ class Worker::Splicer : tcp::SpliceSink, tcp::SpliceEditor {
                   bool fin) override;
 
   // splicer_listen.cpp
+  tcp::Hearing listen(const Worker::Work& w, const ServiceEntry& service, const tcp::SegmentIn& in);
+  void hear(Worker::Work& w, const tcp::Hearing& heard, const tcp::SegmentIn& in);
+  bool other_incarnation(Worker::Work& w, flow::FlowId id, const tcp::SegmentIn& in);
   void open(Worker::Work& w, const tcp::Hearing& heard, const tcp::SegmentIn& in);
   void stranger(Worker::Work& w);
   void reply(Worker::Work& w, const tcp::SegmentOut& segment);
@@ -78,6 +81,7 @@ class Worker::Splicer : tcp::SpliceSink, tcp::SpliceEditor {
   void answer(flow::FlowId id, const std::string& text);
   void answered(Worker::Work& w, flow::FlowId id, const tcp::SegmentIn& in);
   void reset_client(flow::FlowId id);
+  void reset_backend(flow::FlowId id);
   // splicer.cpp
   static tcp::SegmentIn segment_in(const Worker::Work& w);
   static void say(const tcp::SegmentOut& from, wire::Segment& to);

@@ -186,13 +186,14 @@ void Worker::Splicer::connecting(Worker::Work& w, flow::FlowId id, const tcp::Se
   Binding& b = binding_of(id);
   const uint8_t chose = b.entry;
   const bool raced = b.raced;
+  const bool fin = b.splice.hold[tcp::index_of(tcp::Side::client)].has_fin();
   switch (tcp::on_connecting(splice_, flows_[id], in, w_.now_)) {
     case tcp::Connecting::connected:
       w_.consume(w.m);
       r.last_seen = w_.tick_;
       // The hold may have drained at once, and the binding with it.
       if (flows_[id].work != tcp::kNoWork) b.syn_at = {};
-      w_.enter(id, tcp::Track::established);
+      w_.enter(id, fin ? tcp::Track::fin_client : tcp::Track::established);
       w_.stats_.services[r.service].reasons[r.reason].add();
       if (chose != affinity::Choice::kNoEntry) {
         PersistenceCounters& n = w_.stats_.persistence[r.service][chose];
@@ -258,6 +259,22 @@ void Worker::Splicer::reset_client(flow::FlowId id) {
                  .source_port = service.port,
                  .destination_port = r.client_port,
                  .sequence = splice_.exact(flows_[id], tcp::Side::client).value,
+                 .acknowledgment = std::nullopt});
+}
+
+// A backend that has not answered yet has nothing to lose: what it says later is reset. One that
+// has closed needs none.
+void Worker::Splicer::reset_backend(flow::FlowId id) {
+  const flow::Record& r = w_.table_.at(id);
+  if (r.state != tcp::Track::established && r.state != tcp::Track::fin_client &&
+      r.state != tcp::Track::fin_backend)
+    return;
+  const BackendEntry& backend = w_.snapshot_->backends[r.backend];
+  w_.send_reset({.source = w_.snapshot_->sources[r.source].address,
+                 .destination = backend.address,
+                 .source_port = r.source_port,
+                 .destination_port = backend.port,
+                 .sequence = splice_.exact(flows_[id], tcp::Side::backend).value,
                  .acknowledgment = std::nullopt});
 }
 

@@ -18,8 +18,16 @@ void Worker::Splicer::no_flow(Worker::Work& w) {
   const ServiceEntry& service = w_.snapshot_->services[w.service];
   if (!service.configured || service.splice == nullptr) return w_.refuse(w, Drop::no_service);
   const tcp::SegmentIn in = segment_in(w);
+  hear(w, listen(w, service, in), in);
+}
+
+tcp::Hearing Worker::Splicer::listen(const Worker::Work& w, const ServiceEntry& service,
+                                     const tcp::SegmentIn& in) {
   const tcp::Tuple tuple{w.f.source, service.vip, w.f.source_port, service.port};
-  const tcp::Hearing heard = tcp::listen(cookies_, tuple, in, service.splice->promise, w_.now_);
+  return tcp::listen(cookies_, tuple, in, service.splice->promise, w_.now_);
+}
+
+void Worker::Splicer::hear(Worker::Work& w, const tcp::Hearing& heard, const tcp::SegmentIn& in) {
   switch (heard.what) {
     case tcp::Heard::answered:
       return reply(w, heard.answer);
@@ -34,6 +42,35 @@ void Worker::Splicer::no_flow(Worker::Work& w) {
     case tcp::Heard::ignored:
       return w_.drop(w.m, Drop::no_flow);
   }
+}
+
+// A flow whose client may have begun anew: the SYN alone proves nothing (RFC 5961, 4), so the flow
+// goes on, and the client has a cookie. What does not fit into this flow is judged by cookies
+// (numbers of ours without timestamps share their high bits, so an ACK alone says little); an
+// answer of the flow's to it would be the first of an ACK war. Data that holds its cookie ends the
+// flow, quietly towards the client, who knows nothing of it any more. False: the segment belongs to
+// the flow.
+bool Worker::Splicer::other_incarnation(Worker::Work& w, flow::FlowId id,
+                                        const tcp::SegmentIn& in) {
+  if ((in.flags & wire::tcp_flag::rst) != 0 || (in.flags & wire::tcp_flag::ack) == 0) return false;
+  if (splice_.plausible(flows_[id], in) || in.seq == flows_[id].first) return false;
+  const ServiceEntry& service = w_.snapshot_->services[w.service];
+  if (!service.configured || service.splice == nullptr) return false;
+  const tcp::Hearing heard = listen(w, service, in);
+  switch (heard.what) {
+    case tcp::Heard::open:
+      w_.n_.splice_replaced.add();
+      reset_backend(id);
+      w_.end_flow(id);
+      break;
+    case tcp::Heard::stranger:
+      w_.drop(w.m, Drop::no_flow);
+      return true;
+    default:
+      break;
+  }
+  hear(w, heard, in);
+  return true;
 }
 
 // The frame itself becomes the answer; nothing of it is left in there.

@@ -251,6 +251,7 @@ bool Splice::begin(SpliceFlow& f, Seq first, Seq answer, uint32_t window) {
   f.map[index_of(Side::client)] = StreamMap(first, first);
   f.map[index_of(Side::backend)] = StreamMap(Seq{}, answer);
   f.edge[index_of(Side::client)] = first + window;
+  f.first = first;
   if (!start_hold(f, Side::client, first, 1)) return false;
   SpliceWork& w = *work_of(f);
   w.paused = true;

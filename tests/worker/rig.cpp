@@ -152,6 +152,7 @@ Rig::Rig(Setup setup)
   control.toeplitz = &toeplitz_;
   control.random = setup_.seed;
   publisher_ = std::make_unique<control::Publisher>(std::move(control));
+  publisher_->set_keys(setup_.keys);
   if (setup_.publish) reload(setup_.config);
 
   for (unsigned w = 0; w < setup_.workers; ++w) {

@@ -64,6 +64,7 @@ class Rig {
     bool rss = false;
     uint64_t seed = 1;  // of the hash secret, source ports and spreading
     bool publish = true;
+    affinity::CookieKeys keys = {};
     Instant start{uint64_t{3600} * 1000000000u};
   };
 

@@ -242,5 +242,107 @@ TEST_F(SpliceTest, a_slow_head_is_answered_with_408) {
   EXPECT_NE(said.find("408 Request Timeout"), std::string::npos);
 }
 
+// A client that crashed begins anew from the same port, with a lower number.
+TEST_F(SpliceTest, data_with_a_cookie_of_its_own_replaces_the_flow) {
+  establish();
+  const uint32_t old_isn = isn;
+  const uint16_t old_port = source_port;
+  greet(500);
+  EXPECT_NE(isn, old_isn);
+  EXPECT_EQ(rig.only_flow().state, Track::established) << "a SYN proves nothing";
+  EXPECT_TRUE(nothing(rig.send(kFront, client({.flags = kAck, .seq = 501, .ack = isn + 1}))))
+      << "an answer of the old connection's would begin an ACK war";
+  const std::vector<Left> out = rig.send(
+      kFront, client({.flags = kAck | kPsh, .seq = 501, .ack = isn + 1, .data = kRequest}));
+  ASSERT_EQ(out.size(), 2u);
+  const Seen reset = look(out[0].frame), syn = look(out[1].frame);
+  EXPECT_EQ(reset.flags, kRst);
+  EXPECT_EQ(reset.seq, 1001u);
+  EXPECT_EQ(reset.to, backend);
+  EXPECT_EQ(reset.from_port, old_port);
+  EXPECT_EQ(syn.flags, kSyn);
+  EXPECT_EQ(syn.seq, 500u);
+  EXPECT_EQ(rig.only_flow().state, Track::connecting);
+  EXPECT_EQ(rig.stats().worker.splice_replaced.get(), 1u);
+}
+
+TEST_F(SpliceTest, a_head_that_was_begun_is_replaced_too) {
+  greet();
+  rig.send(kFront, client({.flags = kAck, .seq = 1001, .ack = isn + 1, .data = bytes_of("GET")}));
+  greet(77);
+  const Seen syn =
+      only(rig.send(kFront, client({.flags = kAck, .seq = 78, .ack = isn + 1, .data = kRequest})),
+           kBack);
+  EXPECT_EQ(syn.seq, 77u);
+}
+
+TEST_F(SpliceTest, a_spoofed_syn_changes_nothing) {
+  establish();
+  const uint32_t real = isn;
+  greet(0x80000000);
+  // Who made it up does not know our number.
+  EXPECT_TRUE(nothing(
+      rig.send(kFront, client({.flags = kAck, .seq = 0x80000001, .ack = 7, .data = kRequest}))));
+  EXPECT_EQ(rig.drops(Drop::no_flow), 1u) << rig.drop_list();
+  // A copy of the first segment holds a cookie as well, of this connection.
+  rig.send(kFront, client({.flags = kAck | kPsh, .seq = 1001, .ack = real + 1, .data = kRequest}));
+  EXPECT_EQ(rig.only_flow().state, Track::established);
+  const Seen more = only(
+      rig.send(kFront, client({.flags = kAck, .seq = 1028, .ack = real + 1, .data = kRequest})),
+      kBack);
+  EXPECT_EQ(more.seq, 1028u);
+  EXPECT_EQ(rig.stats().worker.splice_replaced.get(), 0u);
+}
+
+// The last ACK is still to come when both have closed.
+TEST_F(SpliceTest, a_spoofed_syn_does_not_end_time_wait) {
+  establish();
+  const uint32_t real = isn;
+  rig.send(kFront, client({.flags = kFin | kAck, .seq = 1028, .ack = isn + 1}));
+  rig.send(kBack, from_backend({.flags = kFin | kAck, .seq = 7001, .ack = 1029}));
+  EXPECT_EQ(rig.only_flow().state, Track::time_wait);
+  greet(500);
+  const Seen ack =
+      only(rig.send(kFront, client({.flags = kAck, .seq = 1029, .ack = real + 2})), kBack);
+  EXPECT_EQ(ack.ack, 7002u);
+  // The client really begins anew: no reset for a backend that has closed.
+  const Seen syn =
+      only(rig.send(kFront, client({.flags = kAck, .seq = 501, .ack = isn + 1, .data = kRequest})),
+           kBack);
+  EXPECT_EQ(syn.flags, kSyn);
+}
+
+TEST_F(SpliceTest, a_fin_with_the_head_counts_once_the_backend_is_there) {
+  greet();
+  const Seen syn =
+      only(rig.send(kFront,
+                    client({.flags = kAck | kFin, .seq = 1001, .ack = isn + 1, .data = kRequest})),
+           kBack);
+  backend = syn.to;
+  source_port = syn.from_port;
+  rig.send(kBack, from_backend({.flags = kSyn | kAck, .seq = 7000, .ack = 1001}));
+  EXPECT_EQ(rig.only_flow().state, Track::fin_client);
+  rig.send(kBack, from_backend({.flags = kFin | kAck, .seq = 7001, .ack = 1029}));
+  EXPECT_EQ(rig.only_flow().state, Track::time_wait);
+}
+
+// Behind so many octets its ACK alone could not tell it from another connection's.
+TEST_F(SpliceTest, a_copy_of_the_first_segment_that_comes_much_later_replaces_nothing) {
+  establish();
+  const uint32_t real = isn;
+  greet(500);
+  uint32_t sent = 0;
+  const Bytes block(1460, 'x');
+  while (sent < 200000) {
+    for (int i = 0; i < 20; ++i, sent += 1460)
+      rig.send(kBack,
+               from_backend({.flags = kAck, .seq = 7001 + sent, .ack = 1028, .data = block}));
+    rig.send(kFront, client({.flags = kAck, .seq = 1028, .ack = real + 1 + sent}));
+  }
+  rig.send(kFront, client({.flags = kAck | kPsh, .seq = 1001, .ack = real + 1, .data = kRequest}));
+  EXPECT_EQ(rig.only_flow().state, Track::established);
+  EXPECT_EQ(rig.stats().worker.splice_replaced.get(), 0u);
+}
+
 }  // namespace
 }  // namespace limpet::worker_test

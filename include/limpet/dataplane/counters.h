@@ -106,6 +106,7 @@ struct alignas(64) WorkerCounters {
   Counter splice_bad_heads;          // no request, or too long a one: answered by limpet
   Counter splice_slow_heads;         // not complete within limits.head_time
   Counter splice_redispatched;       // another backend was tried
+  Counter splice_replaced;           // flows whose client had begun anew from the same port
   Counter splice_answers;            // responses of limpet's own
   Counter splice_bad_responses;      // not HTTP/1.x: passed on as they are, no more edits
   Counter splice_edits_lost;         // a cookie was not set, as the memory for edits was full

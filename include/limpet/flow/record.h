@@ -52,6 +52,7 @@ enum Flag : uint8_t {
   unbound = 0x20,      // no backend is chosen: backend, source and source_port mean nothing, and
                        // the flow has its forward key only
   spliced = 0x40,      // mode splice: its numbers are in the worker's SpliceFlow of the same id
+  contested = 0x80,    // mode splice: a SYN has come for its tuple; perhaps the client began anew
 };
 
 }  // namespace limpet::flow

@@ -84,6 +84,7 @@ struct SpliceFlow {
   StreamMap map[2];  // [side] the stream that this side sends
   Seq edge[2];       // [side] right edge of the window told to it, in its own numbers
   Seq right[2];      // [side] right edge of the window of its stream's receiver, in mapped numbers
+  Seq first;         // the client's first octet
   uint32_t ts_offset = 0;         // client's view of the backend's TSval = backend's + this
   uint32_t ts_value[2] = {0, 0};  // [side] newest TSval that it sent, as it sent it
   uint16_t most[2] = {536, 536};  // [side] most bytes of options and payload in a segment to it
@@ -95,7 +96,7 @@ struct SpliceFlow {
   uint32_t work = kNoWork;              // index of its SpliceWork, while it has one
   uint32_t editor = kNoWork;            // the editor's own; nobody else looks at it
 };
-static_assert(sizeof(SpliceFlow) <= 104 && std::is_trivially_copyable_v<SpliceFlow>);
+static_assert(sizeof(SpliceFlow) <= 108 && std::is_trivially_copyable_v<SpliceFlow>);
 
 // What a connection needs only while octets of it are held; [side] as above.
 struct SpliceWork {
@@ -181,6 +182,7 @@ class Splice {
   static constexpr Duration kPatience = std::chrono::milliseconds(20);
   static constexpr Duration kResend = std::chrono::milliseconds(200);
   static constexpr unsigned kMaxBackoff = 8;
+  static constexpr uint32_t kOldestAck = 4096;     // octets behind the newest, when overtaken
   static constexpr uint32_t kPartialHold = 16384;  // of a head in the middle of a connection
 
   Splice(EditPool& edits, HoldMemory& memory, SpliceSink& sink, SpliceEditor& editor)
@@ -230,6 +232,15 @@ class Splice {
   void end(SpliceFlow& flow);
 
   const SpliceCounters& counters() const { return counters_; }
+  // Whether a segment of the client's can belong to this connection: it acknowledges what it was
+  // sent, and its octets are not beyond the window, nor older than what it may send again because
+  // it never heard an ACK (RFC 9293, 3.10.7.4; RFC 5961, 5.2).
+  bool plausible(const SpliceFlow& flow, const SegmentIn& in) const {
+    constexpr size_t c = index_of(Side::client);
+    const StreamMap &up = flow.map[c], &down = flow.map[index_of(Side::backend)];
+    return in.ack <= down.emitted() && in.ack >= down.ack() - kOldestAck &&
+           in.seq <= flow.edge[c] && in.seq >= up.una() - (0xffffu << flow.told[c]);
+  }
   // What a reset must be numbered with to be believed by `side` (RFC 5961, 3.2).
   Seq exact(const SpliceFlow& flow, Side side) const {
     return flow.map[index_of(other(side))].ack();
