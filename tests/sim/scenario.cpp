@@ -264,6 +264,10 @@ Outcome converse(const Scenario& scenario, Middlebox& box, const Meeting& meetin
   const auto done = [&] {
     return opener.done() && server_app != nullptr && server.connections().back().endpoint->done();
   };
+  if (meeting.prepare) {
+    meeting.prepare(network, client, server);
+    network.pump();
+  }
   const bool in_time = network.run(done, Instant{} + scenario.limit);
   outcome.took = network.now() - Instant{};
   if (in_time) network.run_for(1s);  // what is still on its way may not contradict either
@@ -287,6 +291,7 @@ Outcome converse(const Scenario& scenario, Middlebox& box, const Meeting& meetin
     outcome.counts += h->counts();
   }
   for (const std::string& text : network.violations()) fail(text);
+  for (const std::string& text : network.unused_rules()) fail(text);
   outcome.network = network.counts();
   return outcome;
 }

@@ -44,6 +44,8 @@ struct Meeting {
   // What an app has to say against how it went; empty: all is well. Null for a server that was
   // never reached.
   std::function<std::string(const App*)> complaint;
+  // Before anything happens: rules, events. Every rule must come to apply.
+  std::function<void(Network&, Host& client, Host& server)> prepare = nullptr;
 };
 Outcome converse(const Scenario& scenario, Middlebox& box, const Meeting& meeting,
                  Trace* trace = nullptr);

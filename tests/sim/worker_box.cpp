@@ -29,13 +29,13 @@ pools = (
 );
 services = (
   {{ name = "web"; vip = "{}"; port = 80; protocol = "tcp"; mode = "splice"; pool = "web";
-    timeouts = {{ connect = "60s"; idle = "2h"; half_closed = "2h"; time_wait = "60s"; }};
+    timeouts = {{ connect = "{}"; idle = "2h"; half_closed = "2h"; time_wait = "60s"; }};
     {} }}
 );
 )",
       o.front_mtu, o.back_mtu, server_address(o.v6).to_string(),
       o.dead ? fmt::format(R"(, {{ name = "dead"; address = "{}"; port = 80; }})", dead) : "",
-      WorkerBox::vip(o.v6).to_string(), o.service);
+      WorkerBox::vip(o.v6).to_string(), o.connect, o.service);
 }
 
 worker_test::Rig::Setup setup_of(const WorkerBoxOptions& o) {
@@ -46,6 +46,8 @@ worker_test::Rig::Setup setup_of(const WorkerBoxOptions& o) {
   s.mbufs = 1023;
   s.data_room = 9728;
   s.seed = o.seed + 1;
+  s.start = Instant{} + o.start;
+  s.keys = o.keys;
   return s;
 }
 
@@ -110,8 +112,11 @@ bool WorkerBox::at_dead(const worker_test::Left& left) {
   if (left.port != 1) return false;
   const Packet p = parse(left.frame);
   if (p.kind != Packet::Kind::tcp || p.tcp.to != dead_address(options_.v6)) return false;
+  dead_resets += p.tcp.has(kRst) ? 1 : 0;
   if (!p.tcp.has(kSyn)) return true;
   ++dead_syns;
+  dead_syn = p.tcp;
+  dead_syn.data = {};
   if (!options_.dead_answers) return true;
   Segment s;
   s.from = p.tcp.to;
@@ -124,6 +129,10 @@ bool WorkerBox::at_dead(const worker_test::Left& left) {
   put_mac(frame, rig_.port_mac(1), worker_test::mac_of(p.tcp.to));
   rig_.inject(1, std::move(frame));
   return true;
+}
+
+std::string WorkerBox::config() const {
+  return config_of(options_);
 }
 
 std::string WorkerBox::leaks() {

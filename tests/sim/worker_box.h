@@ -18,6 +18,9 @@ struct WorkerBoxOptions {
   uint16_t front_mtu = 1500, back_mtu = 1500;
   bool dead_answers = true;  // with a reset; else not at all
   bool dead = true;          // it is in the pool
+  const char* connect = "60s";
+  Duration start = std::chrono::hours(1);  // of the worker's clock; epochs of 100 s begin there
+  affinity::CookieKeys keys;
 };
 
 class WorkerBox : public Middlebox {
@@ -33,7 +36,10 @@ class WorkerBox : public Middlebox {
   std::string leaks();
 
   worker_test::Rig& rig() { return rig_; }
+  std::string config() const;
   unsigned dead_syns = 0;
+  unsigned dead_resets = 0;
+  Segment dead_syn;  // the last one; its data means nothing
 
  private:
   std::vector<Frame> collect();
