@@ -21,6 +21,7 @@ Refusal Fields::add_length(Bytes head, Range value) {
       why = Refusal::length_bad;
     else if (has_length && n != length)
       why = Refusal::length_differs;
+    length_again = has_length;
     has_length = true;
     length = n;
   });

@@ -9,6 +9,7 @@ namespace limpet::http {
 
 struct Fields {
   bool has_length = false;
+  bool length_again = false;  // more than once, equal each time
   bool has_encoding = false;
   bool chunked = false;  // the last encoding so far
   bool close = false;

@@ -102,20 +102,22 @@ Refusal Reader::take(const Line& l) {
   return Refusal::none;
 }
 
-// RFC 9112, 3.2: more than one Host is an error; HAProxy forgives when they are equal.
+// RFC 9112, 3.2: more than one Host is an error. HAProxy makes equal ones one; we pass on what we
+// do not refuse, and a backend may take either.
 Refusal Reader::take_host(const Line& l) {
   if (!r_.host.present()) {
     r_.host = l.value;
     return Refusal::none;
   }
   return same_ignoring_case(text_of(head_, r_.host), text_of(head_, l.value))
-             ? Refusal::none
+             ? Refusal::host_repeated
              : Refusal::host_differs;
 }
 
 // RFC 9112, 6.3.
 Refusal Reader::conclude() {
   const bool http10 = r_.minor == 0;
+  if (fields_.length_again) return Refusal::length_repeated;
   if (fields_.has_encoding && fields_.has_length) return Refusal::encoding_and_length;
   if (fields_.has_encoding && http10) return Refusal::encoding_in_http10;
   r_.framing = {};

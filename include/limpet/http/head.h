@@ -63,6 +63,7 @@ struct HeadBounds {
   /* where the body ends */ \
   X(length_bad,           "Content-Length that is no number below 2^63") \
   X(length_differs,       "two Content-Lengths that differ") \
+  X(length_repeated,      "request with Content-Length twice, although equal (differs)") \
   X(encoding_bad,         "Transfer-Encoding that is empty, names chunked twice or not last") \
   X(encoding_unsupported, "Transfer-Encoding other than chunked") \
   X(encoding_and_length,  "request with Transfer-Encoding and Content-Length (differs)") \
@@ -71,6 +72,7 @@ struct HeadBounds {
   X(body_forbidden,       "body with CONNECT (differs), or with GET, HEAD or DELETE of HTTP/1.0") \
   /* whom it is for */ \
   X(host_differs,         "two Host headers that differ") \
+  X(host_repeated,        "Host twice, although equal (differs)") \
   X(host_mismatch,        "Host header that is not the authority of the request target") \
   X(authority_bad,        "CONNECT to something that is not host:port")
 // clang-format on
