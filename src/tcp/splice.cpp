@@ -24,13 +24,19 @@ void Splice::note_timestamp(SpliceFlow& f, Side from, const SegmentIn& in) const
 }
 
 // Of the blocks that a receiver reports in mapped numbers, what the sender may be told: whole
-// octets only, nothing at or below the cumulative ACK.
+// octets only, nothing at or below the cumulative ACK but what says that octets came twice: without
+// that a sender takes every probe for the repair of a loss, and slows down (RFC 8985, 7.4).
 wire::SackBlocks Splice::translate(const StreamMap& map, Seq told, const wire::SackBlocks& in,
                                    bool permitted) {
   wire::SackBlocks r;
   if (!permitted) return r;
   for (unsigned i = 0; i < in.count; ++i) {
     Seq left{in.block[i].left}, right{in.block[i].right};
+    if (const auto twice = map.acknowledged(edits_, left, right); twice && i == 0) {
+      r.block[r.count++] = {twice->first.value, twice->second.value};
+      ++counters_.sack_translated;
+      continue;
+    }
     if (right <= map.ack() || right > map.emitted()) {
       ++counters_.sack_dropped;
       continue;

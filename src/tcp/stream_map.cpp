@@ -100,6 +100,7 @@ Seq StreamMap::ceil(const EditPool& pool, Seq y) const {
 }
 
 Seq StreamMap::acknowledge(EditPool& pool, Seq y) {
+  constexpr uint32_t kFar = 1u << 30;  // half of that is more than any window
   if (y <= ack_ || y > emitted_) return una_;
   const Seq una = floor(pool, y);
   ack_ = y;
@@ -107,12 +108,22 @@ Seq StreamMap::acknowledge(EditPool& pool, Seq y) {
   while (edits_ != kNoEdit) {
     const EditHeader& e = pool.header(edits_);
     if (Seq{e.at} + e.removed >= una_) break;  // its carrier is not acknowledged yet
+    plain_ = place(e, shift_).end;
     shift_ += e.length - e.removed;
     const EditId next = e.next;
     pool.release(edits_);
     edits_ = next;
   }
+  if (static_cast<uint32_t>(ack_ - plain_) > kFar) plain_ = ack_ - kFar / 2;
   return una_;
+}
+
+std::optional<std::pair<Seq, Seq>> StreamMap::acknowledged(const EditPool& pool, Seq left,
+                                                           Seq right) const {
+  if (left < plain_ || left >= right || right > ack_) return std::nullopt;
+  // The ACK may stand within an insertion.
+  if (edits_ != kNoEdit && right > place(pool.header(edits_), shift_).begin) return std::nullopt;
+  return std::pair(left - shift_, right - shift_);
 }
 
 Seq StreamMap::window_edge(const EditPool& pool, Seq ack, Seq edge) const {

@@ -203,6 +203,24 @@ TEST(Named, half_an_insertion_is_sacked_and_then_d_sacked_after_its_retirement) 
   EXPECT_GE(n.worker().splice_sack_translated.get(), 1u);
 }
 
+TEST(Named, octets_that_came_twice_behind_an_edit_are_told_to_their_sender) {
+  Named n;
+  n.ask(kGet, "");
+  n.answer(ok(200000), with_cookie(ok(200000)), seeded(5, 200000));
+  n.prepare = [&](Network& net, Host&, Host&) {
+    Rule twice = Named::lose_if("client", false, [](const Passing& p) { return p.data(); });
+    twice.name = "twice";
+    twice.what = Rule::What::duplicate;
+    twice.first = 60;
+    twice.times = 3;
+    twice.hold = 500us;
+    net.rule(twice);
+  };
+  n.run();
+  EXPECT_EQ(n.counts.dsacks_sent, 3u);
+  EXPECT_EQ(n.counts.dsacks_received, 3u);
+}
+
 // What has been said once stays said, whatever the configuration is by now.
 TEST(Named, keys_rotate_and_the_configuration_changes_between_an_edit_and_its_retransmission) {
   Named n;

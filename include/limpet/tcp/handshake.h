@@ -22,6 +22,7 @@ struct Promise {
   bool sack = true;
   bool timestamps = true;
   uint16_t window = 16384;  // octets that we can keep of a client; never 0
+  friend bool operator==(const Promise&, const Promise&) = default;
 };
 
 // A segment to a service from a client of which there is no flow.

@@ -96,7 +96,7 @@ struct SpliceFlow {
   uint32_t work = kNoWork;              // index of its SpliceWork, while it has one
   uint32_t editor = kNoWork;            // the editor's own; nobody else looks at it
 };
-static_assert(sizeof(SpliceFlow) <= 108 && std::is_trivially_copyable_v<SpliceFlow>);
+static_assert(sizeof(SpliceFlow) <= 116 && std::is_trivially_copyable_v<SpliceFlow>);
 
 // What a connection needs only while octets of it are held; [side] as above.
 struct SpliceWork {

@@ -31,7 +31,9 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
+#include <utility>
 
 #include "limpet/tcp/edit_pool.h"
 #include "limpet/tcp/seq.h"
@@ -66,6 +68,7 @@ class StreamMap {
       : shift_(mapped.value - original.value),
         una_(original),
         ack_(mapped),
+        plain_(mapped),
         emitted_(mapped),
         frontier_(original) {}
   StreamMap() : StreamMap(Seq{}, Seq{}) {}
@@ -87,6 +90,10 @@ class StreamMap {
   // not said before, and distances behind edits that are gone mean nothing.
   Seq floor(const EditPool& pool, Seq y) const;
   Seq ceil(const EditPool& pool, Seq y) const;
+
+  // A range [left, right) of what is acknowledged, in the sender's numbers (a D-SACK, RFC 2883);
+  // nothing when there is an edit in it, or was one in it or behind it.
+  std::optional<std::pair<Seq, Seq>> acknowledged(const EditPool& pool, Seq left, Seq right) const;
 
   // The sequence number of a segment that carries no octet (pure ACK, window update): an insertion
   // at x counts once it has been emitted.
@@ -121,12 +128,13 @@ class StreamMap {
   uint32_t shift_;  // of everything before the first live edit
   Seq una_;
   Seq ack_;
+  Seq plain_;  // mapped: from here to ack_ there was no edit
   Seq emitted_;
   Seq frontier_;
   EditId edits_ = kNoEdit;
   bool open_ = false;
 };
-static_assert(sizeof(StreamMap) == 28);
+static_assert(sizeof(StreamMap) == 32);
 
 class StreamMap::Cut {
  public:

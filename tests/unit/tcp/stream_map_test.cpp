@@ -226,6 +226,45 @@ TEST_F(StreamMapTest, sack_edges_never_cover_a_part_of_the_carrier) {
   EXPECT_EQ(floor(1012), 107u);
 }
 
+TEST_F(StreamMapTest, what_came_twice_is_told_unless_an_edit_was_in_it_or_behind_it) {
+  edit(105, 0, "<new>");
+  map.open();
+  send(100, "helloworld");
+  ack(1004);
+  using Range = std::pair<Seq, Seq>;
+  const auto twice = [&](uint32_t left, uint32_t right) {
+    return map.acknowledged(pool, Seq{left}, Seq{right});
+  };
+  EXPECT_EQ(twice(1001, 1003), Range(Seq{101}, Seq{103})) << "none so far";
+  EXPECT_FALSE(twice(1003, 1005)) << "not acknowledged";
+  ack(1010);
+  EXPECT_FALSE(twice(1003, 1008)) << "a part of a live insertion";
+  EXPECT_EQ(twice(1003, 1005), Range(Seq{103}, Seq{105}));
+  ack(1013);
+  EXPECT_EQ(twice(1010, 1013), Range(Seq{105}, Seq{108}));
+  EXPECT_FALSE(twice(1009, 1012)) << "a part of the insertion";
+  EXPECT_FALSE(twice(1001, 1003)) << "an edit follows that is forgotten";
+  EXPECT_FALSE(twice(1011, 1011)) << "nothing";
+}
+
+// Numbers come round: what was an edit 2^32 octets ago is none now.
+TEST_F(StreamMapTest, an_edit_is_far_away_at_some_time) {
+  edit(105, 0, "<new>");
+  map.open();
+  send(100, "helloworld");
+  constexpr uint32_t kStep = 1u << 28;
+  uint32_t x = 110, y = 1015;
+  ack(y);
+  for (int i = 0; i < 40; ++i, x += kStep, y += kStep) {
+    StreamMap::Cut cut(map, pool, Seq{x}, Seq{x + kStep}, false);
+    Emission e;
+    while (cut.next(kStep, e)) {
+    }
+    ack(y + kStep);
+    EXPECT_TRUE(map.acknowledged(pool, Seq{y + kStep - 1000}, Seq{y + kStep - 10})) << i;
+  }
+}
+
 TEST_F(StreamMapTest, a_segment_that_grows_is_cut_with_fin_on_the_last_part) {
   edit(102, 0, "<new>");
   map.open();
