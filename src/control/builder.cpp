@@ -259,7 +259,11 @@ class Builder {
         s.entry.splice = nullptr;
         continue;
       }
-      auto splice = build_splice(service, {smallest_mtu(), in_.stick_secret, s.entry.splice.get()});
+      auto splice = build_splice(service, {.mtu = smallest_mtu(),
+                                           .members = members_[service.pool],
+                                           .offers = in_.offers,
+                                           .stick_secret = in_.stick_secret,
+                                           .previous = s.entry.splice.get()});
       if (!splice) return Error{splice.error()};
       s.entry.splice = std::move(*splice);
     }

@@ -112,7 +112,8 @@ Status Controller::Impl::open() {
   prober_ = std::move(*prober);
   checks_ = std::make_unique<HealthChecks>(
       *prober_, parallel_checks(),
-      [this](uint16_t slot, const HealthState::Transition& t) { on_health(slot, t); });
+      [this](uint16_t slot, const HealthState::Transition& t) { on_health(slot, t); },
+      [this](uint16_t slot, const TcpOptions& o) { on_options(slot, o); });
   loop_->watch(prober_->fd(), EPOLLIN, [](uint32_t) {});  // every turn runs it
 
   queries_ = std::make_unique<Queries>(
@@ -189,6 +190,8 @@ Duration Controller::Impl::turn() {
     if (d) wait = std::min(wait, *d);
   };
   checks_->turn(now);
+  if (promises_due_) renew_promises(now);
+  if (promises_due_) sooner(std::max(*promises_due_ - now, Duration::zero()));
   tell_conflicts(now);
   sooner(log_sessions());
   queries_->turn(now);

@@ -65,6 +65,8 @@ class Controller::Impl {
 
   // states.cpp
   void on_health(uint16_t slot, const HealthState::Transition& transition);
+  void on_options(uint16_t slot, const TcpOptions& options);
+  void renew_promises(Instant now);
   void set_admin(uint16_t slot, balance::Admin admin);
   void log_state(uint16_t slot, balance::BackendStatus before, const std::string& reason);
 
@@ -87,7 +89,8 @@ class Controller::Impl {
   std::unique_ptr<HealthChecks> checks_;
   std::unique_ptr<Queries> queries_;
   std::unique_ptr<SessionLog> session_log_;
-  bool sessions_logged_ = false;  // some service wants it
+  bool sessions_logged_ = false;         // some service wants it
+  std::optional<Instant> promises_due_;  // clients are to be promised something else from then on
   Notes notes_;
   Conflicts conflicts_;
   std::unique_ptr<Server> server_;

@@ -93,14 +93,23 @@ void HealthChecks::take(const ProbeResult& result, Instant now) {
   if (at == items_.end()) return;
   Item& item = at->second;
   if (result.id == options_id(slot)) {
-    item.tcp = result.tcp;
+    if (result.tcp)
+      learn(slot, item, *result.tcp);
+    else
+      item.tcp.reset();
     schedule_.ended(slot, now);
     return;
   }
-  if (result.tcp) item.tcp = result.tcp;
+  if (result.tcp) learn(slot, item, *result.tcp);
   const auto transition = item.state.feed(result.result, now);
   if (!result.result.ok || !ask_options(slot, item, now)) schedule_.ended(slot, now);
   if (transition) on_change_(slot, *transition);
+}
+
+void HealthChecks::learn(uint16_t slot, Item& item, const TcpOptions& options) {
+  const bool news = item.tcp != options;
+  item.tcp = options;
+  if (news && on_options_) on_options_(slot, options);
 }
 
 // HTTP checks do not show the connection's TCP options (a finished transfer has no socket), so a

@@ -10,11 +10,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cctype>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <fstream>
 #include <map>
 #include <utility>
 
@@ -81,6 +83,14 @@ size_t count_body(char*, size_t size, size_t n, void* user) {
   return 0;
 }
 
+// Whether our own kernel offers an option at all. What it does not offer no backend can agree to.
+bool offers(const char* option) {
+  std::ifstream file(std::string("/proc/sys/net/ipv4/") + option);
+  int value = 1;
+  file >> value;
+  return value != 0;
+}
+
 std::optional<TcpOptions> tcp_options(CURL* easy) {
   curl_socket_t fd = CURL_SOCKET_BAD;
   if (curl_easy_getinfo(easy, CURLINFO_ACTIVESOCKET, &fd) != CURLE_OK || fd == CURL_SOCKET_BAD)
@@ -92,10 +102,13 @@ std::optional<TcpOptions> tcp_options(CURL* easy) {
   o.mss = info.tcpi_snd_mss;
   o.wscale =
       (info.tcpi_options & TCPI_OPT_WSCALE) != 0 ? uint8_t{info.tcpi_snd_wscale} : uint8_t{0};
-  o.sack = (info.tcpi_options & TCPI_OPT_SACK) != 0;
+  o.sack = (info.tcpi_options & TCPI_OPT_SACK) != 0 || !offers("tcp_sack");
   o.timestamps = (info.tcpi_options & TCPI_OPT_TIMESTAMPS) != 0;
   // tcpi_snd_mss is what fits into a segment: timestamps take 12 bytes of what was announced.
   if (o.timestamps) o.mss += 12;
+  // Over loopback it is half of the first window instead.
+  o.mss_at_least = o.mss >= std::min<uint32_t>(info.tcpi_advmss, 16384);
+  o.timestamps = o.timestamps || !offers("tcp_timestamps");
   return o;
 }
 

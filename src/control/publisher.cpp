@@ -33,7 +33,8 @@ Publisher::Publisher(Setup setup)
       shared_(*setup_.shared),
       slots_(limits_of(setup_)),
       status_(slots_.limits().backends),
-      pending_(shared_.workers()) {}
+      pending_(shared_.workers()),
+      offers_(slots_.limits().backends) {}
 
 Result<Built> Publisher::build_next(const config::Document& document) const {
   BuildInput input;
@@ -45,6 +46,7 @@ Result<Built> Publisher::build_next(const config::Document& document) const {
   input.random = setup_.random + (serial_ << 32);
   input.keys = keys_;
   input.stick_secret = setup_.stick_secret;
+  input.offers = offers_;
   input.previous = current_.snapshot.get();
   try {
     return build(slots_, input);
@@ -69,6 +71,18 @@ Status Publisher::refresh(Instant now) {
   return Ok{};
 }
 
+bool Publisher::set_offer(uint16_t slot, const TcpOptions& options) {
+  offers_[slot] = options;
+  for (const dataplane::ServiceEntry& s : current()->services) {
+    if (!s.configured || s.splice == nullptr) continue;
+    const std::vector<uint16_t>& members = current()->pools[s.pool].members;
+    if (std::find(members.begin(), members.end(), slot) == members.end()) continue;
+    const tcp::Promise& now = s.splice->promise;
+    if (promise_for(members, offers_, s.splice->most_mss, now.window) != now) return true;
+  }
+  return false;
+}
+
 void Publisher::publish(Built&& built, Instant now) {
   slots_ = std::move(built.slots);
   for (const uint16_t slot : built.new_backends) {
@@ -78,6 +92,7 @@ void Publisher::publish(Built&& built, Instant now) {
     flow::Endpoint& shared = shared_.endpoints[slot];
     if (shared.address != endpoint.address || shared.port != endpoint.port) shared = endpoint;
     status_[slot] = {};
+    offers_[slot].reset();
   }
   // States first: no worker may choose a backend by what it knew of the slot's former owner.
   std::vector<bool> send(slots_.backends.size());

@@ -155,12 +155,33 @@ std::string response(std::string_view status, std::string_view type, std::string
 
 }  // namespace
 
+// A promise that a backend does not keep is repaired for each segment (timestamps put in, segments
+// cut, SACK left out), which costs; nothing breaks. Windows are scaled by a constant instead: a
+// client that holds a cookie would be told windows in another scale than its SYN-ACK said.
+tcp::Promise promise_for(std::span<const uint16_t> members,
+                         std::span<const std::optional<TcpOptions>> offers, uint16_t most,
+                         uint16_t window) {
+  constexpr uint32_t kLeast = 536;
+  tcp::Promise p;
+  p.mss = most;
+  p.window = window;
+  for (const uint16_t slot : members) {
+    if (slot >= offers.size() || !offers[slot]) continue;
+    const TcpOptions& o = *offers[slot];
+    if (!o.mss_at_least) p.mss = static_cast<uint16_t>(std::clamp<uint32_t>(o.mss, kLeast, p.mss));
+    p.sack = p.sack && o.sack;
+    p.timestamps = p.timestamps && o.timestamps;
+  }
+  return p;
+}
+
 Result<std::shared_ptr<const SpliceEntry>> build_splice(const config::Service& s,
                                                         const SpliceBuild& input) {
   auto e = std::make_shared<SpliceEntry>();
   // The most that our SYN-ACK may announce so that nothing that it invites is too large for a port.
-  e->promise.mss = static_cast<uint16_t>(input.mtu - (s.vip.is_v4() ? 40 : 60));
-  e->promise.window = static_cast<uint16_t>(std::min<uint32_t>(s.limits.bytes, 65535));
+  e->most_mss = static_cast<uint16_t>(input.mtu - (s.vip.is_v4() ? 40 : 60));
+  e->promise = promise_for(input.members, input.offers, e->most_mss,
+                           static_cast<uint16_t>(std::min<uint32_t>(s.limits.bytes, 65535)));
   e->head_bytes = std::min<uint32_t>(s.limits.bytes, 65535);
   e->redispatch = s.redispatch;
   e->session_log = s.session_log;

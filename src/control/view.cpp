@@ -36,6 +36,11 @@ const char* check_name(config::HealthType type) {
   return "?";
 }
 
+// What clients are offered in SYN-ACKs.
+json tcp_json(const tcp::Promise& p) {
+  return {{"mss", p.mss}, {"sack", p.sack}, {"timestamps", p.timestamps}};
+}
+
 struct PoolPlace {  // of a configured backend
   size_t pool = 0;
   size_t member = 0;
@@ -117,6 +122,7 @@ json service_json(const View& v, uint16_t slot) {
           {"port", s.port.host()},
           {"protocol", protocol_name(s.protocol)},
           {"mode", s.splice != nullptr ? "splice" : "nat"},
+          {"tcp", s.splice != nullptr ? tcp_json(s.splice->promise) : json(nullptr)},
           {"pool", pool},
           {"state", usable != 0 ? "up" : "down"},
           {"configured", s.configured},

@@ -36,10 +36,14 @@ class HealthChecks {
     std::optional<Instant> tcp_at;  // last asked
   };
   using OnChange = std::function<void(uint16_t slot, const HealthState::Transition&)>;
+  using OnOptions = std::function<void(uint16_t slot, const TcpOptions&)>;
 
-  // At most `parallel` checks at a time, with one descriptor each.
-  HealthChecks(Prober& prober, size_t parallel, OnChange on_change)
-      : prober_(prober), schedule_(parallel), on_change_(std::move(on_change)) {}
+  // At most `parallel` checks at a time, with one descriptor each. `on_options` may be null.
+  HealthChecks(Prober& prober, size_t parallel, OnChange on_change, OnOptions on_options = nullptr)
+      : prober_(prober),
+        schedule_(parallel),
+        on_change_(std::move(on_change)),
+        on_options_(std::move(on_options)) {}
 
   // After the document was published as `snapshot`: begins, ends and changes checks; those of
   // unchanged backends go on with what they know.
@@ -54,12 +58,14 @@ class HealthChecks {
 
  private:
   void take(const ProbeResult& result, Instant now);
+  void learn(uint16_t slot, Item& item, const TcpOptions& options);
   bool ask_options(uint16_t slot, Item& item, Instant now);
   void remove(uint16_t slot);
 
   Prober& prober_;
   Schedule schedule_;
   OnChange on_change_;
+  OnOptions on_options_;
   std::map<uint16_t, Item> items_;  // by slot
 };
 

@@ -13,6 +13,7 @@
 #include "limpet/base/time.h"
 #include "limpet/config/document.h"
 #include "limpet/control/health_state.h"
+#include "limpet/control/tcp_options.h"
 
 namespace limpet::control {
 
@@ -26,14 +27,6 @@ struct Probe {
   bool verify = false;
   Duration timeout = std::chrono::milliseconds(500);  // rounded up to whole milliseconds
   std::optional<Duration> patience;  // give up after this instead; messages tell of `timeout`
-};
-
-// What the backend's stack agreed to in its SYN-ACK.
-struct TcpOptions {
-  uint32_t mss = 0;
-  uint8_t wscale = 0;
-  bool sack = false;
-  bool timestamps = false;
 };
 
 struct ProbeResult {

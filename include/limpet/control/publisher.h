@@ -50,6 +50,9 @@ class Publisher {
   void set_keys(const affinity::CookieKeys& keys) { keys_ = keys; }
   const affinity::CookieKeys& keys() const { return keys_; }
   Status refresh(Instant now);  // the current configuration again
+  // What a backend's stack accepts. True when refresh() would make clients be promised something
+  // else because of it.
+  bool set_offer(uint16_t slot, const TcpOptions& options);
 
   const Slots& slots() const { return slots_; }
   const dataplane::Snapshot* current() const { return current_.snapshot.get(); }
@@ -95,7 +98,8 @@ class Publisher {
   config::Document document_;  // of the current snapshot, for building without what was reclaimed
   std::vector<Old> old_;       // oldest first
   std::vector<balance::BackendStatus> status_;
-  std::vector<Pending> pending_;  // by worker
+  std::vector<Pending> pending_;                   // by worker
+  std::vector<std::optional<TcpOptions>> offers_;  // by slot
   affinity::CookieKeys keys_;
   uint64_t serial_ = 0;
   uint64_t settled_ = 0;

@@ -90,6 +90,7 @@ struct Timeouts {
 // Mode splice of a service.
 struct SpliceEntry {
   tcp::Promise promise;      // of its SYN-ACKs
+  uint16_t most_mss = 1460;  // that the ports let it say
   uint32_t head_bytes = 0;   // the largest request head, and what a client may send before that
   bool redispatch = true;    // to another backend when one refuses or does not answer
   std::string unavailable;   // the whole response when no backend is left; empty: a reset

@@ -238,6 +238,30 @@ TEST(Builder, rules_and_table_are_shared_as_long_as_their_settings_stay) {
   EXPECT_NE(splice_of(renamed)->table, splice_of(other)->table);
 }
 
+TEST(Builder, clients_are_promised_what_every_backend_accepts) {
+  const std::vector<uint16_t> members = {4, 1, 2};
+  std::vector<std::optional<TcpOptions>> offers(5);
+  const tcp::Promise all = promise_for(members, offers, 8960, 16384);
+  EXPECT_EQ(all.mss, 8960);
+  EXPECT_TRUE(all.sack && all.timestamps) << "nothing is known yet";
+
+  offers[1] = TcpOptions{.mss = 1400, .wscale = 9, .sack = true, .timestamps = true};
+  offers[2] = TcpOptions{.mss = 1460, .sack = true, .mss_at_least = true};
+  offers[3] = TcpOptions{.mss = 600};  // of another pool
+  const tcp::Promise some = promise_for(members, offers, 8960, 16384);
+  EXPECT_EQ(some.mss, 1400);
+  EXPECT_TRUE(some.sack);
+  EXPECT_FALSE(some.timestamps);
+  EXPECT_EQ(some.window_scale, all.window_scale) << "cookies do not say which one was told";
+  EXPECT_EQ(some.window, 16384);
+
+  offers[4] = TcpOptions{.mss = 20};
+  EXPECT_EQ(promise_for(members, offers, 8960, 16384).mss, 536) << "RFC 9293, 3.7.1";
+  offers[1]->mss_at_least = true;
+  offers[4] = TcpOptions{.mss = 1460, .mss_at_least = true};
+  EXPECT_EQ(promise_for(members, offers, 8960, 16384).mss, 8960) << "the checker saw no more";
+}
+
 TEST(Builder, a_spliced_service_promises_what_its_ports_take) {
   const config::Document d =
       document(with(kSample, "protocol = \"tcp\"; pool = \"web\";",

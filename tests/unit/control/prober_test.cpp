@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -27,7 +28,7 @@ using namespace std::chrono_literals;
 class Server {
  public:
   explicit Server(std::function<void(int fd, const std::string& request)> behaviour,
-                  bool reads = true)
+                  bool reads = true, int mss = 0)
       : behaviour_(std::move(behaviour)), reads_(reads) {
     listener_ = socket(AF_INET, SOCK_STREAM, 0);
     sockaddr_in address{};
@@ -35,6 +36,9 @@ class Server {
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     socklen_t length = sizeof address;
     EXPECT_EQ(bind(listener_, reinterpret_cast<sockaddr*>(&address), length), 0);
+    if (mss != 0) {
+      EXPECT_EQ(setsockopt(listener_, IPPROTO_TCP, TCP_MAXSEG, &mss, sizeof mss), 0);
+    }
     EXPECT_EQ(listen(listener_, 64), 0);
     EXPECT_EQ(getsockname(listener_, reinterpret_cast<sockaddr*>(&address), &length), 0);
     port = ntohs(address.sin_port);
@@ -337,6 +341,17 @@ TEST_F(ProberTest, a_tcp_check_learns_what_the_stack_offers) {
   EXPECT_GT(results[0].tcp->mss, 500u);
   EXPECT_LE(results[0].tcp->wscale, 14);
   EXPECT_TRUE(results[0].tcp->sack);
+  EXPECT_TRUE(results[0].tcp->mss_at_least) << "both ends are on the same interface";
+}
+
+TEST_F(ProberTest, an_mss_below_our_own_is_the_backend_s) {
+  Server server([](int, const std::string&) { std::this_thread::sleep_for(10ms); }, false, 1000);
+  prober_->start(7, probe(config::HealthType::tcp, server.port));
+  const auto results = wait_for(1);
+  ASSERT_EQ(results.size(), 1u);
+  ASSERT_TRUE(results[0].tcp);
+  EXPECT_EQ(results[0].tcp->mss, 1000u);
+  EXPECT_FALSE(results[0].tcp->mss_at_least);
 }
 
 TEST_F(ProberTest, every_check_has_a_connection_of_its_own_and_closes_it) {
@@ -402,9 +417,14 @@ TEST_F(ProberTest, backends_go_down_and_come_back_by_their_checks) {
   d.pools[0].backends[1].port = b.port;
 
   std::map<uint16_t, std::vector<std::string>> seen;
-  HealthChecks checks(*prober_, 16, [&](uint16_t slot, const HealthState::Transition& t) {
-    seen[slot].push_back(t.reason);
-  });
+  std::map<uint16_t, unsigned> learned;
+  HealthChecks checks(
+      *prober_, 16,
+      [&](uint16_t slot, const HealthState::Transition& t) { seen[slot].push_back(t.reason); },
+      [&](uint16_t slot, const TcpOptions& o) {
+        ++learned[slot];
+        EXPECT_GT(o.mss, 500u);
+      });
   const auto now = [] {
     return Instant{static_cast<uint64_t>(std::chrono::steady_clock::now().time_since_epoch() /
                                          std::chrono::nanoseconds(1))};
@@ -437,6 +457,7 @@ TEST_F(ProberTest, backends_go_down_and_come_back_by_their_checks) {
   EXPECT_EQ(seen[1].size(), 1u) << "the other was never touched";
   run_until([&] { return checks.find(0)->tcp.has_value(); });
   EXPECT_GT(checks.find(0)->tcp->mss, 500u) << "learnt by a bare connection";
+  EXPECT_EQ(learned[0], 1u) << "told once";
 
   config::Document without = d;
   without.pools[0].health.type = config::HealthType::none;

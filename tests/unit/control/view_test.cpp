@@ -30,6 +30,7 @@ TEST_F(ViewTest, services_have_the_promised_fields) {
   EXPECT_EQ(rows[0]["protocol"], "tcp");
   EXPECT_EQ(rows[1]["protocol"], "udp");
   EXPECT_EQ(rows[0]["mode"], "nat");
+  EXPECT_TRUE(rows[0]["tcp"].is_null());
   EXPECT_EQ(rows[0]["pool"], "web");
   EXPECT_EQ(rows[0]["backends_total"], 2);
 }

@@ -1,0 +1,18 @@
+// What a backend's stack agreed to in its SYN-ACK, as health checks see it.
+#pragma once
+
+#include <cstdint>
+
+namespace limpet::control {
+
+struct TcpOptions {
+  uint32_t mss = 0;  // octets in a segment, options included
+  uint8_t wscale = 0;
+  bool sack = false;
+  bool timestamps = false;
+  // The MSS is as large as the checker's own interface lets it seem: the backend may take more.
+  bool mss_at_least = false;
+  friend bool operator==(const TcpOptions&, const TcpOptions&) = default;
+};
+
+}  // namespace limpet::control
