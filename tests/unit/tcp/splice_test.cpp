@@ -513,6 +513,24 @@ TEST_F(SpliceTest, held_octets_go_when_the_window_opens) {
   EXPECT_EQ(data_to(kBackend), "G\n");
 }
 
+// What leaves from the hold tells a window behind another ACK, so rounded differently.
+TEST_F(SpliceTest, a_window_told_while_a_head_leaves_does_not_shrink_either) {
+  edit(kBackend, 7001, 2, "");
+  open(kBackend);
+  flow.told[1] = 7;
+  flow.edge[1] = Seq{7001};
+  relay(kBackend, segment(7001, 1001, "abcd"));
+  client(1001, "GE");
+  SegmentIn rest = segment(1003, 5001, "T\n");
+  rest.window = 30000;
+  relay(kClient, rest);
+  EXPECT_EQ(data_to(kBackend), "GET\n");
+  ASSERT_EQ(out.size(), 2u) << "and what the client says of the backend's stream";
+  EXPECT_EQ(out[1].to, kBackend);
+  EXPECT_GE(out[1].ack + (uint32_t{out[1].window} << 7),
+            out[0].ack + (uint32_t{out[0].window} << 7));
+}
+
 TEST_F(SpliceTest, a_gap_in_a_head_is_told_and_filled) {
   client(1001, "GE");
   client(1005, "G\n");
