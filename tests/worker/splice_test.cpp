@@ -220,6 +220,64 @@ TEST_F(SpliceTest, a_dead_backend_s_client_is_reset_at_the_exact_number) {
   EXPECT_TRUE(backend_told);
 }
 
+TEST_F(SpliceTest, a_backend_s_reset_is_judged_by_the_client_s_numbers) {
+  establish();
+  const Bytes answer = bytes_of("HTTP/1.1 200 OK\r\n\r\n");  // 7001 to 7019
+  rig.send(kBack, from_backend({.flags = kAck | kPsh, .seq = 7001, .ack = 1028, .data = answer}));
+  rig.send(kFront, client({.flags = kAck, .seq = 1028, .ack = isn + 20}));
+  const Seen s = only(rig.send(kBack, from_backend({.flags = kRst, .seq = 7021})), kFront);
+  EXPECT_EQ(s.seq, isn + 20) << "of what was never sent: no number that its receiver cannot have";
+}
+
+TEST_F(SpliceTest, a_reset_at_the_exact_number_ends_it) {
+  establish();
+  const Bytes answer = bytes_of("HTTP/1.1 200 OK\r\n\r\n");
+  rig.send(kBack, from_backend({.flags = kAck | kPsh, .seq = 7001, .ack = 1028, .data = answer}));
+  rig.send(kFront, client({.flags = kAck, .seq = 1028, .ack = isn + 20}));
+  const Seen s = only(rig.send(kBack, from_backend({.flags = kRst, .seq = 7020})), kFront);
+  EXPECT_EQ(s.seq, isn + 20);
+  EXPECT_EQ(rig.only_flow().state, Track::closed);
+}
+
+TEST_F(SpliceTest, a_forged_reset_does_not_end_a_head) {
+  greet();
+  const Bytes half(kRequest.begin(), kRequest.begin() + 10);
+  rig.send(kFront, client({.flags = kAck, .seq = 1001, .ack = isn + 1, .data = half}));
+  for (const uint32_t seq : {1000u, 1012u, 500000u})
+    EXPECT_TRUE(nothing(rig.send(kFront, client({.flags = kRst, .seq = seq}))));
+  EXPECT_EQ(rig.flows(), 1u);
+  rig.send(kFront, client({.flags = kRst, .seq = 1011}));
+  EXPECT_EQ(rig.flows(), 0u);
+}
+
+TEST_F(SpliceTest, a_client_whom_nobody_can_answer_is_reset_at_the_exact_number) {
+  greet();
+  const Bytes half(kRequest.begin(), kRequest.begin() + 10);
+  rig.send(kFront, client({.flags = kAck, .seq = 1001, .ack = isn + 1, .data = half}));
+  rig.reload(kTwoArms);  // no longer mode splice
+  rig.take();
+  rig.pass(11s);
+  const Seen s = only(rig.take(), kFront);
+  EXPECT_EQ(s.flags, kRst);
+  EXPECT_EQ(s.seq, isn + 1);
+  EXPECT_EQ(rig.flows(), 0u);
+}
+
+TEST_F(SpliceTest, what_a_connection_used_goes_back_with_its_flow) {
+  greet();
+  const Bytes half(kRequest.begin(), kRequest.begin() + 10);
+  rig.send(kFront, client({.flags = kAck, .seq = 1001, .ack = isn + 1, .data = half}));
+  rig.pass(1100ms);
+  EXPECT_EQ(rig.sum(&dataplane::WorkerCounters::sessions_used), 1u);
+  EXPECT_EQ(rig.sum(&dataplane::WorkerCounters::bindings_used), 1u);
+  EXPECT_GT(rig.sum(&dataplane::WorkerCounters::hold_bytes_used), 0u);
+  rig.send(kFront, client({.flags = kRst, .seq = 1011}));
+  rig.pass(1100ms);
+  EXPECT_EQ(rig.sum(&dataplane::WorkerCounters::sessions_used), 0u);
+  EXPECT_EQ(rig.sum(&dataplane::WorkerCounters::bindings_used), 0u);
+  EXPECT_EQ(rig.sum(&dataplane::WorkerCounters::hold_bytes_used), 0u);
+}
+
 TEST_F(SpliceTest, both_fins_end_it) {
   establish();
   rig.send(kFront, client({.flags = kFin | kAck, .seq = 1028, .ack = isn + 1}));

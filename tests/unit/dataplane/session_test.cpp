@@ -289,6 +289,15 @@ TEST_F(SessionTest, proxy_stands_in_front_of_the_first_octet_once) {
   EXPECT_EQ(requests(), "PROXY TCP4 192.0.2.7 198.51.100.1 40000 80\r\n" + kGet + kGet);
 }
 
+TEST_F(SessionTest, proxy_stands_in_front_of_the_first_request_only) {
+  use(rules_of({cookie(CookieMode::insert)}, Forwarded::proxy_v1));
+  up(kGet + "GET / HTTP/1.1\r\nCookie: SRV=s1\r\n\r\n");
+  down(kOk);
+  up(kGet);
+  EXPECT_EQ(requests(), "PROXY TCP4 192.0.2.7 198.51.100.1 40000 80\r\n" + kGet +
+                            "GET / HTTP/1.1\r\n\r\n" + kGet);
+}
+
 TEST_F(SessionTest, proxy_version_2_is_binary) {
   use(rules_of({}, Forwarded::proxy_v2));
   up(kGet);
@@ -351,6 +360,17 @@ TEST_F(SessionTest, an_upgrade_that_is_granted_becomes_a_tunnel) {
   EXPECT_TRUE(client.map.is_open() && backend.map.is_open());
 }
 
+TEST_F(SessionTest, what_follows_an_upgrade_waits_and_is_not_edited_when_it_is_granted) {
+  use(rules_of({cookie(CookieMode::insert)}));
+  const std::string upgrade =
+      "GET /chat HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+  const std::string early = "GET /2 HTTP/1.1\r\nCookie: SRV=s1\r\n\r\n";
+  up(upgrade + early);
+  EXPECT_EQ(requests(), upgrade);
+  down("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n");
+  EXPECT_EQ(requests(), upgrade + early);
+}
+
 TEST_F(SessionTest, an_upgrade_that_is_refused_goes_on_with_requests) {
   use(rules_of({cookie(CookieMode::insert)}));
   const std::string upgrade =
@@ -373,6 +393,18 @@ TEST_F(SessionTest, many_requests_at_once_wait_for_responses) {
   EXPECT_EQ(requests(), all);
   EXPECT_TRUE(session.idle());
   EXPECT_EQ(asked(RequestFlag::valid), 29u) << "the first is counted when a backend stands";
+}
+
+TEST_F(SessionTest, one_of_many_requests_does_not_take_the_place_of_another) {
+  use(rules_of({cookie(CookieMode::insert)}));
+  std::string many = "HEAD / HTTP/1.1\r\n\r\n";
+  for (int i = 0; i < 20; ++i) many += kGet;
+  up(many);
+  down("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n" + kOk);
+  EXPECT_EQ(responses(),
+            "HTTP/1.1 200 OK\r\nContent-Length: 100\r\nSet-Cookie: SRV=s1\r\n\r\n"
+            "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nSet-Cookie: SRV=s1\r\n\r\nok")
+      << "the first was a HEAD";
 }
 
 TEST_F(SessionTest, a_fin_behind_requests_that_wait_passes_after_them) {

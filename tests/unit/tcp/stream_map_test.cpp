@@ -187,6 +187,13 @@ TEST_F(StreamMapTest, a_replacement_is_removal_and_insertion_at_one_place) {
   EXPECT_EQ(pos(106), 1006u);
 }
 
+TEST_F(StreamMapTest, a_segment_that_begins_behind_what_was_removed_brings_the_replacement) {
+  edit(103, 2, "++++");
+  map.open();
+  EXPECT_EQ(send(100, "abcde"), (All{{1000, "abc", false, true}}));
+  EXPECT_EQ(send(105, "fg"), (All{{1003, "++++fg", false, true}}));
+}
+
 TEST_F(StreamMapTest, garbage_of_a_probe_stays_old_data) {
   edit(102, 3, "");
   map.open();

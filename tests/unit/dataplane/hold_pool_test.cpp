@@ -1,0 +1,97 @@
+// Blocks and deadlines of what a worker withholds.
+#include "hold_pool.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <array>
+#include <vector>
+
+namespace limpet::dataplane {
+namespace {
+
+using namespace std::chrono_literals;
+
+class HoldPoolTest : public testing::Test {
+ protected:
+  uint32_t take(size_t flow) { return pool.take_work(flows[flow]); }
+  std::vector<uint32_t> advance(Duration d) {
+    now = now + d;
+    std::vector<uint32_t> called;
+    pool.advance(now, [&](uint32_t work) { called.push_back(work); });
+    return called;
+  }
+
+  Instant now{uint64_t{100} * 1000000000u};
+  std::array<tcp::SpliceFlow, 8> flows;
+  HoldPool pool{4, 1 << 17, flows.data(), now};
+};
+
+using Works = std::vector<uint32_t>;
+
+TEST_F(HoldPoolTest, a_deadline_is_due_once_and_not_before) {
+  const uint32_t w = take(5);
+  EXPECT_EQ(pool.at(w).flow, 5u);
+  pool.due(w, now + 200ms);
+  EXPECT_EQ(advance(199ms), Works{});
+  EXPECT_EQ(advance(10ms), Works{w}) << "in slots of 4.2 ms";
+  EXPECT_EQ(advance(10s), Works{});
+}
+
+TEST_F(HoldPoolTest, an_earlier_deadline_takes_the_place_of_a_later_one) {
+  const uint32_t w = take(0);
+  pool.due(w, now + 1s);
+  pool.due(w, now + 20ms);
+  pool.due(w, now + 500ms);
+  EXPECT_EQ(advance(30ms), Works{w});
+  EXPECT_EQ(advance(10s), Works{});
+}
+
+TEST_F(HoldPoolTest, a_deadline_that_has_passed_is_due_at_once) {
+  const uint32_t w = take(0);
+  advance(1s);
+  pool.due(w, Instant{now.ns - 500000000});
+  EXPECT_EQ(advance(5ms), Works{w});
+}
+
+TEST_F(HoldPoolTest, a_deadline_beyond_a_round_waits_for_its_turn) {
+  const uint32_t w = take(0);
+  pool.due(w, now + 5s);
+  for (int i = 0; i < 490; ++i) EXPECT_EQ(advance(10ms), Works{});
+  EXPECT_EQ(advance(110ms), Works{w});
+}
+
+TEST_F(HoldPoolTest, of_several_in_one_slot_only_those_that_left_are_forgotten) {
+  const uint32_t a = take(0), b = take(1), c = take(2);
+  for (const uint32_t w : {a, b, c}) pool.due(w, now + 50ms);
+  pool.give_work(b);
+  EXPECT_EQ(pool.works_used(), 2u);
+  Works called = advance(60ms);
+  std::sort(called.begin(), called.end());
+  EXPECT_EQ(called, (Works{std::min(a, c), std::max(a, c)}));
+}
+
+TEST_F(HoldPoolTest, works_run_out_and_come_back) {
+  for (size_t i = 0; i < 4; ++i) EXPECT_NE(take(i), tcp::kNoWork);
+  EXPECT_EQ(take(4), tcp::kNoWork);
+  pool.give_work(2);
+  EXPECT_EQ(take(4), 2u);
+  EXPECT_EQ(pool.at(2).flow, 4u);
+}
+
+TEST_F(HoldPoolTest, blocks_come_back_to_their_size) {
+  const auto small = pool.take(1), large = pool.take(65536);
+  EXPECT_EQ(small.size(), 2048u);
+  EXPECT_EQ(large.size(), 65536u);
+  EXPECT_TRUE(pool.take(65536).empty()) << "no such room is left";
+  EXPECT_TRUE(pool.take(65537).empty());
+  EXPECT_EQ(pool.bytes_used(), 67584u);
+  pool.give(large);
+  pool.give(small);
+  EXPECT_EQ(pool.bytes_used(), 0u);
+  EXPECT_EQ(pool.take(2048).data(), small.data());
+  EXPECT_EQ(pool.take(40000).data(), large.data());
+}
+
+}  // namespace
+}  // namespace limpet::dataplane
