@@ -238,6 +238,14 @@ void Worker::Splicer::on_due(uint32_t work) {
   splice_.on_time(flows_[id], w_.now_);
   if (flows_[id].work != work) return;
   Binding& b = pool_.at(work);
+  if (b.head_by.ns != 0) {
+    if (b.head_by <= w_.now_) {
+      b.head_by = w_.now_ + std::chrono::milliseconds(100);  // when there is no buffer for resets
+      pool_.due(work, b.head_by);
+      return turn_away(id, true);
+    }
+    pool_.due(work, b.head_by);
+  }
   if (b.syn_at.ns == 0) return;
   if (b.give_up <= w_.now_) return redispatch(id);
   if (b.syn_at <= w_.now_) {

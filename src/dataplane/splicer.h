@@ -65,6 +65,8 @@ class Worker::Splicer : tcp::SpliceSink, tcp::SpliceEditor {
   Session* session_of(flow::FlowId id);
   SessionContext context(flow::FlowId id);
   void follow_up(flow::FlowId id);
+  void watch_head(flow::FlowId id, const Session& s);
+  void turn_away(flow::FlowId id, bool slow);
   void give_session(flow::FlowId id);
   void publish();
   // splicer_connect.cpp

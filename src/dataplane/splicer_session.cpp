@@ -71,12 +71,52 @@ void Worker::Splicer::follow_up(flow::FlowId id) {
     s->call_up = false;
     splice_.again(f, tcp::Side::client, w_.now_);
   }
-  if (s->broken && w_.table_.at(id).state != tcp::Track::dead) {
-    w_.n_.splice_bad_heads.add();
+  if (s->broken && w_.table_.at(id).state != tcp::Track::dead) return turn_away(id, false);
+  watch_head(id, *s);
+  if (s->idle() || (f.map[0].is_open() && f.map[1].is_open())) give_session(id);
+}
+
+// The head of a later request has as much time as that of the first one, from its first octet on,
+// or from when the backend had everything before it: a slow backend is not the client's fault.
+void Worker::Splicer::watch_head(flow::FlowId id, const Session& s) {
+  const tcp::SpliceFlow& f = flows_[id];
+  if (f.work == tcp::kNoWork) return;
+  Binding& b = pool_.at(f.work);
+  const tcp::Hold& held = b.splice.hold[tcp::index_of(tcp::Side::client)];
+  const tcp::Seq begin = f.map[0].frontier();
+  const bool partial = s.begun && s.up == Session::Up::head && !s.waits && !f.map[0].is_open() &&
+                       held.active() && held.end() > begin && f.map[0].una() >= begin;
+  if (!partial) {
+    b.head_by = {};
+  } else if (b.head_by.ns == 0 || b.head_at != begin) {
+    b.head_at = begin;
+    const flow::Record& r = w_.table_.at(id);
+    b.head_by = w_.now_ + tick_duration(w_.snapshot_->services[r.service].timeouts.head);
+    pool_.due(f.work, b.head_by);
+  }
+}
+
+// A later request that cannot be served. While nothing else is on its way to the client, it hears
+// why, as for a first request; else octets of ours would stand in the middle of a response, and
+// both ends are reset.
+void Worker::Splicer::turn_away(flow::FlowId id, bool slow) {
+  flow::Record& r = w_.table_.at(id);
+  const tcp::StreamMap& down = flows_[id].map[1];
+  const Session* s = session_of(id);
+  const SpliceEntry* entry = entry_of(r);
+  const bool quiet = r.state == tcp::Track::established && flows_[id].work != tcp::kNoWork &&
+                     s != nullptr && s->asked_count == 0 && s->down == Session::Down::head &&
+                     down.ack() == down.emitted() && !down.edited() &&
+                     !binding_of(id).splice.hold[tcp::index_of(tcp::Side::backend)].active();
+  (slow ? w_.n_.splice_slow_heads : w_.n_.splice_bad_heads).add();
+  if (!quiet || entry == nullptr) {
     backend_gone(id);
     return;
   }
-  if (s->idle() || (f.map[0].is_open() && f.map[1].is_open())) give_session(id);
+  reset_backend(id);
+  disconnect(id);
+  binding_of(id).head_by = {};
+  answer(id, slow ? entry->slow_request : entry->bad_request);
 }
 
 void Worker::Splicer::publish() {

@@ -321,7 +321,7 @@ bool Splice::answer(SpliceFlow& f, std::span<const uint8_t> bytes, Instant now) 
   down = StreamMap(Seq{}, down.ack());
   if (!start_hold(f, Side::backend, Seq{}, static_cast<uint32_t>(bytes.size()))) return false;
   down.open();
-  w.answers = true;
+  w.answers = w.paused = true;  // what the client says goes nowhere
   Hold& h = w.hold[index_of(Side::backend)];
   h.put(Seq{}, bytes, true);
   w.owned[index_of(Side::backend)] = h.end() + 1;  // its FIN too: nobody else will send it again

@@ -16,10 +16,10 @@ const Bytes kRequest = bytes_of("GET / HTTP/1.1\r\nHost: a\r\n\r\n");  // 27 oct
 
 class SpliceTest : public testing::Test {
  protected:
-  SpliceTest()
-      : rig([] {
+  explicit SpliceTest(const std::string& config = spliced())
+      : rig([&] {
           Rig::Setup s;
-          s.config = spliced();
+          s.config = config;
           return s;
         }()) {}
 
@@ -298,6 +298,84 @@ TEST_F(SpliceTest, a_slow_head_is_answered_with_408) {
     said.append(d.begin(), d.end());
   }
   EXPECT_NE(said.find("408 Request Timeout"), std::string::npos);
+}
+
+// What a client is told by limpet itself, and the FIN behind it.
+class LaterRequest : public SpliceTest {
+ protected:
+  LaterRequest()  // a mode that follows all requests, and edits none of these
+      : SpliceTest(
+            with(spliced(),
+                 R"(mode = "splice"; vip = "10.1.0.100"; port = 80; protocol = "tcp"; pool = "web";
+    persistence = ( { type = "source"; } );)",
+                 R"(mode = "splice"; vip = "10.1.0.100"; port = 80; protocol = "tcp"; pool = "web";
+    persistence = ( { type = "cookie"; mode = "rewrite"; session_name = "SRV"; value = "plain"; } );)")) {
+    establish();
+    rig.send(kBack, from_backend({.flags = kAck, .seq = 7001, .ack = 1028, .data = kAnswer}));
+  }
+  std::string said(const std::vector<Left>& frames) {
+    std::string text;
+    for (const Left& l : frames) {
+      const Seen s = look(l.frame);
+      if (l.port == kFront) text.append(s.data.begin(), s.data.end());
+      if (l.port == kFront && (s.flags & kFin) != 0) text += "<FIN>";
+      if ((s.flags & kRst) != 0) text += l.port == kFront ? "<RST>" : "<RST to the backend>";
+    }
+    return text;
+  }
+  const Bytes kAnswer = bytes_of("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi");  // 40 octets
+};
+
+TEST_F(LaterRequest, that_is_none_is_answered_with_400_when_all_is_quiet) {
+  const std::string text = said(rig.send(
+      kFront,
+      client({.flags = kAck, .seq = 1028, .ack = isn + 41, .data = bytes_of("rubbish\r\n\r\n")})));
+  EXPECT_EQ(text.find("HTTP/1.1 400 "), 0u) << text;
+  EXPECT_NE(text.find("<RST to the backend>"), std::string::npos);
+  EXPECT_NE(text.find("<FIN>"), std::string::npos);
+  EXPECT_EQ(rig.only_flow().state, Track::answering);
+  EXPECT_EQ(rig.stats().backends[rig.backend_at(backend, 8080)].connections_active.get(), 0u);
+}
+
+TEST_F(LaterRequest, that_is_none_resets_while_a_response_is_on_its_way) {
+  const std::string text = said(rig.send(
+      kFront,
+      client({.flags = kAck, .seq = 1028, .ack = isn + 1, .data = bytes_of("rubbish\r\n\r\n")})));
+  EXPECT_NE(text.find("<RST>"), std::string::npos);
+  EXPECT_NE(text.find("<RST to the backend>"), std::string::npos);
+  EXPECT_EQ(text.find("HTTP"), std::string::npos);
+}
+
+TEST_F(LaterRequest, whose_head_is_slow_is_answered_with_408) {
+  rig.send(kFront, client({.flags = kAck, .seq = 1028, .ack = isn + 41, .data = bytes_of("GET")}));
+  rig.pass(9s);
+  EXPECT_EQ(said(rig.take()), "");
+  // Octets now and then do not help.
+  rig.send(kFront, client({.flags = kAck, .seq = 1031, .ack = isn + 41, .data = bytes_of(" ")}));
+  rig.pass(2s);
+  const std::string text = said(rig.take());
+  EXPECT_EQ(text.find("HTTP/1.1 408 "), 0u) << text;
+  EXPECT_NE(text.find("<RST to the backend>"), std::string::npos);
+  EXPECT_EQ(rig.stats().worker.splice_slow_heads.get(), 1u);
+}
+
+TEST_F(LaterRequest, each_has_its_own_time) {
+  uint32_t seq = 1028, ack = isn + 41, from = 7041;
+  const std::string request(kRequest.begin(), kRequest.end());
+  for (int i = 0; i < 4; ++i) {
+    // The end of one and the beginning of the next.
+    const std::string first = request.substr(0, 5), rest = request.substr(5);
+    rig.send(kFront, client({.flags = kAck, .seq = seq, .ack = ack, .data = bytes_of(first)}));
+    rig.pass(6s);
+    rig.send(kFront, client({.flags = kAck, .seq = seq + 5, .ack = ack, .data = bytes_of(rest)}));
+    seq += 27;
+    EXPECT_EQ(said(rig.send(
+                  kBack, from_backend({.flags = kAck, .seq = from, .ack = seq, .data = kAnswer}))),
+              std::string(kAnswer.begin(), kAnswer.end()));
+    from += 40, ack += 40;
+  }
+  EXPECT_EQ(rig.stats().worker.splice_slow_heads.get(), 0u);
+  EXPECT_EQ(rig.only_flow().state, Track::established);
 }
 
 // A client that crashed begins anew from the same port, with a lower number.
