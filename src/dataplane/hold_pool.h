@@ -29,9 +29,7 @@ struct Binding {
   uint8_t entry = 0xff;  // of the persistence list: which one chose (affinity::Choice)
   bool raced = false;
   std::array<uint16_t, 8> tried{};  // backend slots
-  // A later request whose head has begun: when it must be complete, and where it begins.
-  Instant head_by{};  // 0: none
-  tcp::Seq head_at;
+  Instant head_by{};  // when the head of a later request must be complete; 0: none has begun
   // Timer list, or free list by `next`.
   uint32_t next = tcp::kNoWork, previous = tcp::kNoWork;
   uint32_t slot = tcp::kNoWork;

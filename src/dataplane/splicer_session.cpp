@@ -88,8 +88,7 @@ void Worker::Splicer::watch_head(flow::FlowId id, const Session& s) {
                        held.active() && held.end() > begin && f.map[0].una() >= begin;
   if (!partial) {
     b.head_by = {};
-  } else if (b.head_by.ns == 0 || b.head_at != begin) {
-    b.head_at = begin;
+  } else if (b.head_by.ns == 0) {  // of the one before it was cleared while that was under way
     const flow::Record& r = w_.table_.at(id);
     b.head_by = w_.now_ + tick_duration(w_.snapshot_->services[r.service].timeouts.head);
     pool_.due(f.work, b.head_by);

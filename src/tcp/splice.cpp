@@ -209,6 +209,15 @@ Handled Splice::data(SpliceFlow& f, Side from, const SegmentIn& in, Handled h, b
       h.numbers.seq = cut.old_position().value;
       return h;
     }
+    // Where they mean the same the receiver says that they came twice, and their sender learns that
+    // it was not the octets that were lost (RFC 3708).
+    const std::optional<Seq> again = out.again(edits_, in.seq, fin ? end + 1 : end);
+    if (whole && again &&
+        length <= payload_limit(f, to, segment.timestamps.has_value(), in.sack.count)) {
+      h.fate = Fate::in_place;
+      h.numbers.seq = again->value;
+      return h;
+    }
     segment.seq = out.ack() - 1;
     sink_.emit(to, segment);
     return h;
@@ -365,12 +374,20 @@ std::optional<Splice::TooBig> Splice::too_big(SpliceFlow& f, Side to, Seq seq, u
                                               uint32_t headers) {
   constexpr uint32_t kLeast = 64;
   const StreamMap& map = f.map[index_of(other(to))];
-  if (seq < map.ack() || seq > map.emitted()) return std::nullopt;
+  // Old octets are in flight again when their sender does not know that they have arrived. (Found
+  // by simulation: nobody told it that the path had become too small for them, and it never heard.)
+  Seq quoted = map.floor(edits_, seq);
+  if (seq < map.ack()) {
+    const auto old = map.acknowledged(edits_, seq, seq + 1);
+    if (!old || seq < map.ack() - (0xffffu << f.told[index_of(other(to))])) return std::nullopt;
+    quoted = old->first;
+  }
+  if (seq > map.emitted()) return std::nullopt;
   const uint32_t most = std::max(mtu, headers + kLeast) - headers;
   if (most < f.most[index_of(to)]) f.most[index_of(to)] = static_cast<uint16_t>(most);
   // What is still to be inserted travels beside what the sender fills its segments with.
   const uint32_t inserted = map.largest_insertion(edits_);
-  return TooBig{map.floor(edits_, seq), mtu > headers + kLeast + inserted ? mtu - inserted : mtu};
+  return TooBig{quoted, mtu > headers + kLeast + inserted ? mtu - inserted : mtu};
 }
 
 void Splice::end(SpliceFlow& f) {

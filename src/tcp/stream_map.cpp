@@ -126,6 +126,12 @@ std::optional<std::pair<Seq, Seq>> StreamMap::acknowledged(const EditPool& pool,
   return std::pair(left - shift_, right - shift_);
 }
 
+std::optional<Seq> StreamMap::again(const EditPool& pool, Seq seq, Seq end) const {
+  if (seq + shift_ < plain_ || end > una_) return std::nullopt;
+  if (edits_ != kNoEdit && end > Seq{pool.header(edits_).at}) return std::nullopt;
+  return seq + shift_;
+}
+
 Seq StreamMap::window_edge(const EditPool& pool, Seq ack, Seq edge) const {
   const Seq first = floor(pool, ack);
   const Seq last = floor(pool, edge);

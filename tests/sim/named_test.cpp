@@ -221,6 +221,25 @@ TEST(Named, octets_that_came_twice_behind_an_edit_are_told_to_their_sender) {
   EXPECT_EQ(n.counts.dsacks_received, 3u);
 }
 
+// The ACKs were lost, not the octets: a sender that hears that can take its slowing down back.
+TEST(Named, octets_that_are_sent_again_because_their_ack_was_lost_are_told_to_their_sender) {
+  Named n;
+  n.ask(kGet, "");
+  n.answer(ok(20000), with_cookie(ok(20000)), seeded(5, 20000));
+  n.prepare = [&](Network& net, Host&, Host&) {
+    const uint32_t all =
+        n.scenario.server.isn + 1 + static_cast<uint32_t>(ok(20000).size()) + 20000;
+    net.rule(Named::lose_if("server", false, [all](const Passing& p) {
+      return p.has(kAck) && p.packet.tcp.ack == all;
+    }));
+  };
+  n.ask(kGet, "").think = 2s;  // nobody says anything until the time-out
+  n.answer(ok(5), with_cookie(ok(5)), "hello");
+  n.run();
+  EXPECT_GE(n.counts.rtos, 1u);
+  EXPECT_GE(n.counts.dsacks_received, 1u);
+}
+
 // What has been said once stays said, whatever the configuration is by now.
 TEST(Named, keys_rotate_and_the_configuration_changes_between_an_edit_and_its_retransmission) {
   Named n;
@@ -321,6 +340,29 @@ TEST(Named, a_packet_too_big_while_an_insertion_is_not_acknowledged) {
   HttpAnswer& a = n.answer(ok(9000), with_cookie(ok(9000)), seeded(6, 9000));
   a.head += a.body;
   a.body.clear();
+  n.run();
+  EXPECT_GE(n.counts.mtu_reductions, 1u);
+}
+
+// The octets that come again are too large by now, and they are old for everybody but their sender.
+TEST(Named, a_packet_too_big_about_octets_that_are_sent_again_because_their_ack_was_lost) {
+  Named n;
+  n.ask(kGet, "");
+  n.answer(ok(20000), with_cookie(ok(20000)), seeded(5, 20000));
+  n.prepare = [&](Network& net, Host& client, Host&) {
+    const uint32_t all =
+        n.scenario.server.isn + 1 + static_cast<uint32_t>(ok(20000).size()) + 20000;
+    Rule last = Named::lose_if("server", false, [&, all](const Passing& p) {
+      if (!p.has(kAck) || p.packet.tcp.ack != all) return false;
+      LinkOptions narrow;
+      narrow.mtu = 600;
+      net.set_link(client, false, narrow);
+      return true;
+    });
+    net.rule(last);
+  };
+  n.ask(kGet, "").think = 2s;
+  n.answer(ok(5), with_cookie(ok(5)), "hello");
   n.run();
   EXPECT_GE(n.counts.mtu_reductions, 1u);
 }

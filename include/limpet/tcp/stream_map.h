@@ -94,6 +94,9 @@ class StreamMap {
   // A range [left, right) of what is acknowledged, in the sender's numbers (a D-SACK, RFC 2883);
   // nothing when there is an edit in it, or was one in it or behind it.
   std::optional<std::pair<Seq, Seq>> acknowledged(const EditPool& pool, Seq left, Seq right) const;
+  // The other way round: the mapped number of old octets [seq, end) that their sender sends again,
+  // when they still mean what they meant.
+  std::optional<Seq> again(const EditPool& pool, Seq seq, Seq end) const;
 
   // The sequence number of a segment that carries no octet (pure ACK, window update): an insertion
   // at x counts once it has been emitted.

@@ -254,6 +254,25 @@ TEST_F(StreamMapTest, what_came_twice_is_told_unless_an_edit_was_in_it_or_behind
   EXPECT_FALSE(twice(1011, 1011)) << "nothing";
 }
 
+TEST_F(StreamMapTest, old_octets_go_again_unless_an_edit_was_in_them_or_behind_them) {
+  edit(105, 2, "<new>");
+  map.open();
+  send(100, "helloXXworld");
+  ack(1004);
+  const auto again = [&](uint32_t seq, uint32_t end) {
+    return map.again(pool, Seq{seq}, Seq{end});
+  };
+  EXPECT_EQ(again(100, 104), Seq{1000});
+  EXPECT_FALSE(again(100, 105)) << "not all of it is old";
+  ack(1010);
+  EXPECT_EQ(again(100, 105), Seq{1000});
+  EXPECT_FALSE(again(100, 107)) << "with octets that were removed";
+  ack(1013);
+  EXPECT_FALSE(again(100, 105)) << "an edit follows that is forgotten";
+  EXPECT_FALSE(again(106, 108)) << "a part of it was removed";
+  EXPECT_EQ(again(107, 110), Seq{1010});
+}
+
 // Numbers come round: what was an edit 2^32 octets ago is none now.
 TEST_F(StreamMapTest, an_edit_is_far_away_at_some_time) {
   edit(105, 0, "<new>");
