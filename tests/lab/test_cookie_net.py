@@ -1,6 +1,7 @@
 """Cookies on bad wires, between kernels without TCP options, with other MTUs, and under a flood of SYNs."""
 import json
 import subprocess
+import time
 
 from lab import REPO, VIPS, Skip, cases, eventually
 from test_bulk import download, lossy, sha256, upload
@@ -69,6 +70,22 @@ def test_neither_end_has_tcp_options(lab):
         set_options(lab, side, OPTIONS)
     edited(lab)
     whole(lab, 5)
+
+
+def offered(lab):
+    return [s["tcp"] for s in lab.show("services") if s["mode"] == "splice"]
+
+
+@cases(start=False)
+def test_clients_are_offered_what_all_backends_accept(lab):
+    edited(lab)
+    time.sleep(2)  # everything that was learned is told by now
+    assert all(o["sack"] and o["timestamps"] for o in offered(lab)), offered(lab)
+    set_options(lab, "backend", ("tcp_timestamps", "tcp_sack"))
+    lab.restart_limpet()
+    eventually(lambda: not any(o["sack"] or o["timestamps"] for o in offered(lab)), 10)
+    whole(lab, 1)
+    assert lab.log().count("clients are offered what all backends accept: MSS 1460, no SACK, no timestamps") >= 1
 
 
 @cases(start=False, full=True)
