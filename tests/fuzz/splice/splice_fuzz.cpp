@@ -174,7 +174,8 @@ void Ends::check_told(Side to, Seq ack, uint16_t window, const wire::SackBlocks&
   for (unsigned i = 0; i < sack.count; ++i) {
     const int32_t left = Seq{sack.block[i].left} - start_[d];
     const int32_t right = Seq{sack.block[i].right} - start_[d];
-    require(left > acked && left < right, "a SACK block is behind the ACK");
+    const bool twice = i == 0 && left >= 0 && right <= acked;  // a D-SACK (RFC 2883)
+    require((left > acked || twice) && left < right, "a SACK block is behind the ACK");
     const auto octets = std::min<uint32_t>(static_cast<uint32_t>(right), s.fin_at);
     require(
         s.sent.has(static_cast<uint32_t>(left), octets) || static_cast<uint32_t>(left) == octets,
@@ -247,10 +248,8 @@ void Ends::in_place(Side from, const SegmentIn& in, const wire::SpliceNumbers& n
   if (in.payload.empty() && !fin) return;
   const StreamMap& map = flow_.map[index_of(from)];
   const auto length = static_cast<uint32_t>(in.payload.size());
-  if (Seq{n.seq} + length + (fin ? 1 : 0) <= map.ack()) {  // a probe: garbage that is old
-    require(length == 1 && !fin, "old octets are not repeated");
-    return;
-  }
+  // A probe may carry an octet of garbage that is old.
+  if (Seq{n.seq} + length == map.ack() && length == 1 && !fin) return;
   check_octets(to, Seq{n.seq}, in.payload, 0);
   receive(to, static_cast<uint32_t>(Seq{n.seq} - mapped_[index_of(from)]), length, fin);
 }
