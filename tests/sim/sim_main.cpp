@@ -1,6 +1,6 @@
-// sim_endpoints: runs seeds. Each seed is a connection between two model endpoints with options, apps and a
-// network of its own; both streams must arrive, both sides must close, nobody may break a rule.
-// Ends with how often what happened: a run of many seeds that never saw one of these fails.
+// sim_endpoints: runs seeds. Each seed is a connection between two model endpoints with options,
+// apps and a network of its own; both streams must arrive, both sides must close, nobody may break
+// a rule. Ends with how often what happened: a run of many seeds that never saw one of these fails.
 #include <fmt/format.h>
 
 #include <ctime>
