@@ -32,7 +32,8 @@ wire::SackBlocks Splice::translate(const StreamMap& map, Seq told, const wire::S
   if (!permitted) return r;
   for (unsigned i = 0; i < in.count; ++i) {
     Seq left{in.block[i].left}, right{in.block[i].right};
-    if (const auto twice = map.acknowledged(edits_, left, right); twice && i == 0) {
+    // Only the first block can be one of these (RFC 2883, 4).
+    if (const auto twice = i == 0 ? map.acknowledged(edits_, left, right) : std::nullopt) {
       r.block[r.count++] = {twice->first.value, twice->second.value};
       ++counters_.sack_translated;
       continue;
