@@ -16,6 +16,12 @@ std::string with_cookie(std::string head) {
   return head.insert(head.size() - 2, kSetCookie);
 }
 
+// To the server, of its first answer with `length` octets of body.
+bool acknowledges_all(const Named& n, size_t length, const Passing& p) {
+  return p.has(kAck) && p.packet.tcp.ack == n.scenario.server.isn + 1 +
+                                                static_cast<uint32_t>(ok(length).size() + length);
+}
+
 TEST(Named, the_second_segment_of_the_head_comes_first_while_the_cookie_s_epoch_ends) {
   Named n;
   n.options.start = 100s * 37 - 50ms;
@@ -227,11 +233,8 @@ TEST(Named, octets_that_are_sent_again_because_their_ack_was_lost_are_told_to_th
   n.ask(kGet, "");
   n.answer(ok(20000), with_cookie(ok(20000)), seeded(5, 20000));
   n.prepare = [&](Network& net, Host&, Host&) {
-    const uint32_t all =
-        n.scenario.server.isn + 1 + static_cast<uint32_t>(ok(20000).size()) + 20000;
-    net.rule(Named::lose_if("server", false, [all](const Passing& p) {
-      return p.has(kAck) && p.packet.tcp.ack == all;
-    }));
+    net.rule(Named::lose_if("server", false,
+                            [&](const Passing& p) { return acknowledges_all(n, 20000, p); }));
   };
   n.ask(kGet, "").think = 2s;  // nobody says anything until the time-out
   n.answer(ok(5), with_cookie(ok(5)), "hello");
@@ -350,10 +353,8 @@ TEST(Named, a_packet_too_big_about_octets_that_are_sent_again_because_their_ack_
   n.ask(kGet, "");
   n.answer(ok(20000), with_cookie(ok(20000)), seeded(5, 20000));
   n.prepare = [&](Network& net, Host& client, Host&) {
-    const uint32_t all =
-        n.scenario.server.isn + 1 + static_cast<uint32_t>(ok(20000).size()) + 20000;
-    Rule last = Named::lose_if("server", false, [&, all](const Passing& p) {
-      if (!p.has(kAck) || p.packet.tcp.ack != all) return false;
+    Rule last = Named::lose_if("server", false, [&](const Passing& p) {
+      if (!acknowledges_all(n, 20000, p)) return false;
       LinkOptions narrow;
       narrow.mtu = 600;
       net.set_link(client, false, narrow);

@@ -1,0 +1,150 @@
+// One splice in small numbers: the client's octets are 1001.. for both ends, the backend's 7001..
+// are 5001.. for the client. What it emits is kept, its editor's heads are lines.
+#pragma once
+
+#include "limpet/tcp/splice.h"
+
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "limpet/wire/frame.h"
+
+namespace limpet::tcp {
+
+using namespace std::chrono_literals;
+using wire::tcp_flag;
+
+inline constexpr Side kClient = Side::client, kBackend = Side::backend;
+inline constexpr uint8_t kAck = tcp_flag::ack, kFin = tcp_flag::fin | tcp_flag::ack;
+
+inline std::span<const uint8_t> bytes(std::string_view text) {
+  return {reinterpret_cast<const uint8_t*>(text.data()), text.size()};
+}
+
+struct Emitted {
+  Side to = kClient;
+  uint32_t seq = 0, ack = 0;
+  uint16_t window = 0;
+  std::string data;
+  bool fin = false, split = false;
+  std::optional<wire::TcpOptions::Timestamps> timestamps;
+};
+
+// The editor's heads are lines: final once they are complete.
+class SpliceTest : public testing::Test, SpliceSink, SpliceEditor, HoldMemory {
+ protected:
+  SpliceTest() {
+    flow.map[0] = StreamMap(Seq{1001}, Seq{1001});
+    flow.map[1] = StreamMap(Seq{7001}, Seq{5001});
+    flow.right[0] = flow.edge[0] = Seq{21001};
+    flow.right[1] = Seq{25001};
+    flow.edge[1] = Seq{27001};
+    flow.most[0] = flow.most[1] = 1460;
+    flow.sack = true;
+  }
+  void TearDown() override {
+    splice.end(flow);
+    EXPECT_EQ(edits.live(), 0u);
+    EXPECT_TRUE(memory_.empty()) << "what was held goes back";
+    EXPECT_FALSE(working_);
+  }
+  void emit(Side to, const SegmentOut& s) override {
+    Emitted e{to,      s.seq.value, s.ack.value, s.window, {}, (s.flags & tcp_flag::fin) != 0,
+              s.split, s.timestamps};
+    for (unsigned i = 0; i < s.piece_count; ++i)
+      e.data.append(s.pieces[i].begin(), s.pieces[i].end());
+    EXPECT_EQ(e.data.size(), s.length);
+    out.push_back(std::move(e));
+  }
+  Shown show(SpliceFlow& f, Side from, std::span<const uint8_t> octets, bool) override {
+    const size_t s = index_of(from);
+    const std::string_view text(reinterpret_cast<const char*>(octets.data()), octets.size());
+    uint32_t final = 0;
+    for (size_t end; (end = text.find('\n', final)) != text.npos;) {
+      if (!inserted[s].empty()) {
+        EXPECT_TRUE(f.map[s].append(edits, f.map[s].frontier() + static_cast<uint32_t>(end), 0,
+                                    bytes(inserted[s])));
+      }
+      final = static_cast<uint32_t>(end) + 1;
+      if (opens) return {static_cast<uint32_t>(text.size()), true};
+    }
+    return {final, false};
+  }
+  std::span<uint8_t> take(uint32_t size) override {
+    if (no_memory) return {};
+    memory_.push_back(std::make_unique<uint8_t[]>(size));
+    return {memory_.back().get(), size};
+  }
+  void give(std::span<uint8_t> m) override {
+    std::erase_if(memory_, [&](const auto& one) { return one.get() == m.data(); });
+  }
+  uint32_t take_work(SpliceFlow&) override { return working_ = true, 0; }
+  void give_work(uint32_t) override { working_ = false; }
+  SpliceWork& work(uint32_t) override { return work_; }
+  void due(uint32_t, Instant) override {}
+
+  void open(Side side) { flow.map[index_of(side)].open(); }
+  // Before open().
+  void edit(Side side, uint32_t at, uint32_t removed, std::string_view text) {
+    ASSERT_TRUE(flow.map[index_of(side)].append(edits, Seq{at}, removed, bytes(text)));
+  }
+  Handled relay(Side from, SegmentIn in) {
+    out.clear();
+    return splice.relay(flow, from, in, now);
+  }
+  static SegmentIn segment(uint32_t seq, uint32_t ack, std::string_view data = {},
+                           uint8_t flags = kAck) {
+    SegmentIn in;
+    in.seq = Seq{seq};
+    in.ack = Seq{ack};
+    in.flags = flags;
+    in.window = 20000;
+    in.payload = bytes(data);
+    return in;
+  }
+  Handled client(uint32_t seq, std::string_view data, uint8_t flags = kAck) {
+    return relay(kClient, segment(seq, 5001, data, flags));
+  }
+  // What the backend says of the client's stream.
+  Handled backend_acks(uint32_t ack, uint16_t window = 20000,
+                       std::initializer_list<wire::SackBlock> sack = {}) {
+    SegmentIn in = segment(7001, ack);
+    in.window = window;
+    for (const wire::SackBlock& b : sack) in.sack.block[in.sack.count++] = b;
+    return relay(kBackend, in);
+  }
+  void pass(Duration d) {
+    out.clear();
+    now = now + d;
+    splice.on_time(flow, now);
+  }
+  std::string data_to(Side to) const {
+    std::string all;
+    for (const Emitted& e : out)
+      if (e.to == to) all += e.data;
+    return all;
+  }
+  static std::vector<wire::SackBlock> blocks(const Handled& h) {
+    return {h.numbers.sack.block.begin(), h.numbers.sack.block.begin() + h.numbers.sack.count};
+  }
+
+  EditPool edits{1 << 16};
+  Splice splice{edits, *this, *this, *this};
+  SpliceFlow flow;
+  Instant now{1000000000};
+  std::vector<Emitted> out;
+  std::string inserted[2];  // in front of the end of every line
+  bool opens = false;       // the first line is the last that is looked at
+  bool no_memory = false;
+
+ private:
+  std::vector<std::unique_ptr<uint8_t[]>> memory_;
+  SpliceWork work_;
+  bool working_ = false;
+};
+
+}  // namespace limpet::tcp
