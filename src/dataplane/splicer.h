@@ -75,6 +75,8 @@ class Worker::Splicer : tcp::SpliceSink, tcp::SpliceEditor {
   void choose(flow::FlowId id);
   affinity::Choice pick(flow::FlowId id, std::span<const uint16_t> tried);
   void nobody(flow::FlowId id);
+  void refuse_head(flow::FlowId id);
+  void not_served(flow::FlowId id, affinity::Reason reason);
   bool connect(flow::FlowId id, uint16_t backend);
   void disconnect(flow::FlowId id);
   void send_syn(flow::FlowId id);

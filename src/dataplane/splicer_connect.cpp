@@ -20,14 +20,11 @@ void Worker::Splicer::collect(Worker::Work& w, flow::FlowId id, const tcp::Segme
   flow::Record& r = w_.table_.at(id);
   tcp::SpliceFlow& f = flows_[id];
   if ((in.flags & wire::tcp_flag::rst) != 0) {
-    // Where the client's next octet would stand, or it is not from there (RFC 5961, 3.2).
-    const tcp::Hold& hold = binding_of(id).splice.hold[tcp::index_of(tcp::Side::client)];
-    if (in.seq >= hold.base() && in.seq <= hold.end()) {
-      w_.consume(w.m);
-      if ((r.flags & flow::unbound) == 0) disconnect(id);
-      return w_.end_flow(id);
-    }
-    return w_.drop(w.m, Drop::no_flow);
+    if (!splice_.believed(f, in)) return w_.drop(w.m, Drop::outside_window);
+    w_.consume(w.m);
+    if ((r.flags & flow::unbound) == 0) disconnect(id);
+    not_served(id, affinity::Reason::client_gone);
+    return w_.end_flow(id);
   }
   r.last_seen = r.state == tcp::Track::head ? r.last_seen : w_.tick_;
   const bool complete = splice_.collect(f, in, w_.now_);
@@ -39,18 +36,28 @@ void Worker::Splicer::collect(Worker::Work& w, flow::FlowId id, const tcp::Segme
   const tcp::Hold& hold = binding_of(id).splice.hold[tcp::index_of(tcp::Side::client)];
   const bool too_long = entry != nullptr && hold.size() >= entry->head_bytes;
   const bool refused = s != nullptr && (s->refused != http::Refusal::none || s->broken);
-  if (!refused && !too_long && !hold.has_fin()) return;
+  if (refused || too_long || hold.has_fin()) refuse_head(id);
+}
+
+void Worker::Splicer::refuse_head(flow::FlowId id) {
   w_.n_.splice_bad_heads.add();
+  not_served(id, affinity::Reason::bad_request);
+  const SpliceEntry* entry = entry_of(w_.table_.at(id));
   answer(id, entry == nullptr ? std::string() : entry->bad_request);
+}
+
+// A connection that no backend gets, and why.
+void Worker::Splicer::not_served(flow::FlowId id, affinity::Reason reason) {
+  flow::Record& r = w_.table_.at(id);
+  r.reason = static_cast<uint8_t>(reason);
+  w_.stats_.services[r.service].reasons[r.reason].add();
+  note_session(id);
 }
 
 void Worker::Splicer::collected(flow::FlowId id) {
   // A stream that ended within its head is open too, but there is no request in it.
-  if (const Session* s = session_of(id); s == nullptr || !s->begun || s->broken) {
-    w_.n_.splice_bad_heads.add();
-    const SpliceEntry* entry = entry_of(w_.table_.at(id));
-    return answer(id, entry == nullptr ? std::string() : entry->bad_request);
-  }
+  if (const Session* s = session_of(id); s == nullptr || !s->begun || s->broken)
+    return refuse_head(id);
   choose(id);
 }
 
@@ -111,14 +118,17 @@ affinity::Choice Worker::Splicer::pick(flow::FlowId id, std::span<const uint16_t
 // Nobody is left who could answer.
 void Worker::Splicer::nobody(flow::FlowId id) {
   flow::Record& r = w_.table_.at(id);
-  ServiceCounters& n = w_.stats_.services[r.service];
-  n.no_backend.add();
-  n.reasons[static_cast<size_t>(affinity::Reason::no_backend)].add();
-  if (const Session* s = session_of(id); s != nullptr && s->begun)
-    count_first(*s, context(id), balance::Maglev::kNone);
-  note_session(id);
+  w_.stats_.services[r.service].no_backend.add();
+  const Session* s = session_of(id);
+  const bool asked = s != nullptr && s->begun;
+  if (asked) count_first(*s, context(id), balance::Maglev::kNone);
+  not_served(id, affinity::Reason::no_backend);
   const SpliceEntry* entry = entry_of(r);
-  answer(id, entry == nullptr ? std::string() : entry->unavailable);
+  std::string text = entry == nullptr ? std::string() : entry->unavailable;
+  // What answers HEAD ends with its head, whatever length that tells (RFC 9110, 9.3.2).
+  if (asked && s->front().method == http::Method::head)
+    text.resize(std::min(text.size(), text.find("\r\n\r\n") + 4));
+  answer(id, text);
 }
 
 bool Worker::Splicer::connect(flow::FlowId id, uint16_t backend) {
@@ -242,10 +252,11 @@ void Worker::Splicer::answer(flow::FlowId id, const std::string& text) {
 void Worker::Splicer::answered(Worker::Work& w, flow::FlowId id, const tcp::SegmentIn& in) {
   flow::Record& r = w_.table_.at(id);
   if ((in.flags & wire::tcp_flag::rst) != 0) {
+    if (!splice_.believed(flows_[id], in)) return w_.drop(w.m, Drop::outside_window);
     w_.consume(w.m);
     return w_.end_flow(id);
   }
-  if (r.state == tcp::Track::answering) r.last_seen = w_.tick_;
+  // The time for it does not begin anew, or one octet now and then would keep the connection.
   const bool over = splice_.answered(flows_[id], in, w_.now_);
   w_.consume(w.m);
   if (over && r.state == tcp::Track::answering) w_.enter(id, tcp::Track::time_wait);

@@ -34,12 +34,11 @@ void Worker::Splicer::note_session(flow::FlowId id) {
   note.client = r.client;
   note.client_port = r.client_port;
   note.service = r.service;
-  note.reason = static_cast<uint8_t>(affinity::Reason::no_backend);
+  note.reason = r.reason;
   const bool bound = (r.flags & flow::unbound) == 0;
   if (bound) {
     note.backend = r.backend;
     note.backend_generation = r.backend_generation;
-    note.reason = r.reason;
   }
   if (const Session* s = session_of(id); s != nullptr && s->begun) {
     note.cookies = static_cast<uint8_t>(std::min(entry->rules->cookies.size(), kMaxCookieRules));

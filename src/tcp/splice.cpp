@@ -57,22 +57,12 @@ wire::SackBlocks Splice::translate(const StreamMap& map, Seq told, const wire::S
 
 Handled Splice::relay(SpliceFlow& f, Side from, const SegmentIn& in, Instant now) {
   const Side to = other(from);
-  StreamMap& out = f.map[index_of(from)];
   StreamMap& back = f.map[index_of(to)];
   Handled h;
   h.numbers.tsval_shift = from == Side::backend ? f.ts_offset : 0;
   h.numbers.tsecr_shift = from == Side::client ? 0 - f.ts_offset : 0;
 
-  if ((in.flags & tcp_flag::rst) != 0) {
-    // Not beyond what the receiver can have: it is believed at the exact number only.
-    Seq seq = out.position_of_empty(edits_, in.seq);
-    if (seq > out.emitted()) seq = out.emitted();
-    if (f.right[index_of(from)] < seq) seq = f.right[index_of(from)];
-    h.fate = Fate::in_place;
-    h.numbers.seq = seq.value;
-    h.numbers.ack = back.floor(edits_, in.ack).value;
-    return h;
-  }
+  if ((in.flags & tcp_flag::rst) != 0) return reset(f, from, in, h);
   if ((in.flags & tcp_flag::syn) != 0) {  // the handshake again: its answer was lost
     acknowledge_to(f, from);
     return h;
@@ -80,6 +70,14 @@ Handled Splice::relay(SpliceFlow& f, Side from, const SegmentIn& in, Instant now
   if ((in.flags & tcp_flag::ack) == 0) {
     h.fate = Fate::dropped;
     h.reason = Drop::tcp_flags_bad;
+    return h;
+  }
+  // Somebody else's, or ages old: nothing that it says is believed, neither its ACK nor its clock.
+  // It is answered unless it is an ACK itself: two who disagree would go on for ever.
+  if (!in_window(f, from, in.seq) || in.ack < back.ack() - oldest_ack(f, from)) {
+    if (!in.payload.empty() || (in.flags & tcp_flag::fin) != 0) acknowledge_to(f, from);
+    h.fate = Fate::dropped;
+    h.reason = Drop::outside_window;
     return h;
   }
   if (in.ack > back.emitted()) {  // RFC 9293, 3.10.7.4: of what was never sent
@@ -107,6 +105,38 @@ Handled Splice::relay(SpliceFlow& f, Side from, const SegmentIn& in, Instant now
   h.numbers.window = tell_window(f, to, told, edge);
   h.numbers.sack = translate(back, told, in.sack, f.sack);
   return data(f, from, in, h, news || opened, now);
+}
+
+// A reset is believed at one number only, the next that its receiver expects; at another one in its
+// window it is asked for (RFC 5961, 3.2). Who has lost its connection learns that number from the
+// answer. So it passes with the number that it has, or whoever knows the four addresses and ports
+// could end the connection with two guesses; but where the two ends disagree because of us, it is
+// put right.
+Handled Splice::reset(SpliceFlow& f, Side from, const SegmentIn& in, Handled h) {
+  const size_t s = index_of(from);
+  const StreamMap& out = f.map[s];
+  if (in.seq < out.una() || in.seq > f.edge[s] + 1) {
+    h.fate = Fate::dropped;
+    h.reason = Drop::outside_window;
+    return h;
+  }
+  Seq seq = out.position_of_empty(edits_, in.seq);
+  if (!out.covers(in.seq)) seq = seq + static_cast<uint32_t>(in.seq - out.frontier());
+  if (seq > out.emitted() && at_our_end(f, from, in.seq)) seq = out.emitted();
+  if (seq > f.right[s]) seq = f.right[s];  // beyond it nobody would answer
+  h.fate = Fate::in_place;
+  h.numbers.seq = seq.value;
+  h.numbers.ack = f.map[index_of(other(from))].floor(edits_, in.ack).value;
+  return h;
+}
+
+// Whether this is what we have acknowledged to `from`, or the end of what we hold of its stream.
+bool Splice::at_our_end(const SpliceFlow& f, Side from, Seq seq) const {
+  if (seq == ack_to(f, from)) return true;
+  const SpliceWork* w = work_of(f);
+  if (w == nullptr || !w->hold[index_of(from)].active()) return false;
+  const Hold& held = w->hold[index_of(from)];
+  return seq == held.end() || (held.has_fin() && seq == held.end() + 1);
 }
 
 // The segment's own octets; `h` has everything else. `news`: its ACK tells the receiver something,
@@ -280,6 +310,11 @@ bool Splice::begin(SpliceFlow& f, Seq first, Seq answer, uint32_t window) {
 bool Splice::collect(SpliceFlow& f, const SegmentIn& in, Instant now) {
   SpliceWork& w = *work_of(f);
   const bool fin = (in.flags & tcp_flag::fin) != 0;
+  // Nothing was sent to it but the SYN-ACK.
+  if (!in_window(f, Side::client, in.seq) || in.ack != f.map[index_of(Side::backend)].ack()) {
+    if (!in.payload.empty() || fin) acknowledge_to(f, Side::client);
+    return false;
+  }
   note_timestamp(f, Side::client, in);
   const Seq right = in.ack + (uint32_t{in.window} << f.scale[index_of(Side::client)]);
   if (right > f.right[index_of(Side::backend)]) f.right[index_of(Side::backend)] = right;
@@ -344,8 +379,12 @@ bool Splice::answer(SpliceFlow& f, std::span<const uint8_t> bytes, Instant now) 
 bool Splice::answered(SpliceFlow& f, const SegmentIn& in, Instant now) {
   SpliceWork& w = *work_of(f);
   StreamMap& down = f.map[index_of(Side::backend)];
-  note_timestamp(f, Side::client, in);
   const bool fin = (in.flags & tcp_flag::fin) != 0;
+  if (!in_window(f, Side::client, in.seq)) {
+    if (!in.payload.empty() || fin) acknowledge_to(f, Side::client);
+    return false;
+  }
+  note_timestamp(f, Side::client, in);
   if ((in.flags & tcp_flag::ack) != 0 && in.ack <= down.emitted()) {
     const bool news = in.ack > down.ack();
     down.acknowledge(edits_, in.ack);
@@ -357,18 +396,28 @@ bool Splice::answered(SpliceFlow& f, const SegmentIn& in, Instant now) {
     }
     pump(f, Side::backend, now);
   }
-  // What the client still says is taken in order and thrown away.
+  // What the client still says is taken in order and thrown away; its window stays open, as it may
+  // not look for an answer before it has said everything. A probe wants to hear from us.
   Seq& owned = w.owned[index_of(Side::client)];
   const Seq end = in.seq + static_cast<uint32_t>(in.payload.size());
-  if (!in.payload.empty() || fin) {
+  if (!in.payload.empty() || fin || in.seq < owned) {
     if (in.seq <= owned && end > owned) owned = end;
     if (fin && !w.client_fin && end == owned) {
       w.client_fin = true;
       owned = owned + 1;
     }
+    tell_window(f, Side::client, owned, owned + kDiscarded);
     acknowledge_to(f, Side::client);
   }
   return w.client_fin && down.una() >= w.hold[index_of(Side::backend)].end() + 1;
+}
+
+bool Splice::believed(SpliceFlow& f, const SegmentIn& in) {
+  constexpr size_t c = index_of(Side::client);
+  if (in.seq < f.map[c].una() || in.seq > f.edge[c] + 1) return false;
+  if (at_our_end(f, Side::client, in.seq)) return true;
+  acknowledge_to(f, Side::client);
+  return false;
 }
 
 std::optional<Splice::TooBig> Splice::too_big(SpliceFlow& f, Side to, Seq seq, uint32_t mtu,

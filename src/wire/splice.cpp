@@ -65,6 +65,12 @@ void rewrite_spliced(std::span<uint8_t> bytes, const Frame& frame, const IpAddre
   replace_field(l4 + tcp_header::kSequence, be32::from(n.seq), delta);
   if (ack) replace_field(l4 + tcp_header::kAcknowledgment, be32::from(n.ack), delta);
   replace_field(l4 + tcp_header::kWindow, be16::from(n.window), delta);
+  if ((frame.tcp_flags & tcp_flag::urg) != 0) {
+    const auto word = load<be16>(l4 + tcp_header::kDataOffset).host();
+    replace_field(l4 + tcp_header::kDataOffset,
+                  be16::from(static_cast<uint16_t>(word & ~uint16_t{tcp_flag::urg})), delta);
+    replace_field(l4 + tcp_header::kUrgent, be16::from(0), delta);
+  }
 
   uint8_t* options = l4 + tcp_header::kSize;
   const auto size = static_cast<size_t>(frame.payload - frame.l4) - tcp_header::kSize;

@@ -167,7 +167,7 @@ Conversation draw_conversation(Random& r, const std::string& client_address, con
     HttpRequest request;
     const bool upgrade = last && r.chance(12);
     const bool post = !upgrade && (r.chance(50) || (last && up < least));
-    const bool is_head = !upgrade && !post && r.chance(15);
+    const bool is_head = !upgrade && !post && !last && r.chance(15);
     const bool in_chunks = post && r.chance(40);
     const bool http10 = last && !upgrade && !in_chunks && r.chance(8);
     const size_t size =
@@ -203,8 +203,8 @@ Conversation draw_conversation(Random& r, const std::string& client_address, con
     request.pipelined = i > 0 && !request.wants_continue && !upgrade && r.chance(40) &&
                         !c.client.requests.back().wants_continue;
     if (r.chance(15)) request.think = r.pick<Duration>({1ms, 100ms});
-    up += request.head.size() + request.body.size();
     c.up_wanted += head.wanted + request.body;
+    up = c.up_wanted.size();
     if (request.wants_continue) c.down_wanted += "HTTP/1.1 100 Continue\r\n\r\n";
     c.client.requests.push_back(std::move(request));
 
@@ -213,7 +213,9 @@ Conversation draw_conversation(Random& r, const std::string& client_address, con
     HttpAnswer answer;
     const bool until_close = last && !upgrade && !is_head && r.chance(25);
     const bool shuts = last && !upgrade && r.chance(30);  // although its end would be clear
-    const unsigned status = upgrade ? 101 : r.pick<unsigned>({200, 200, 200, 200, 204, 304, 302});
+    unsigned status = upgrade ? 101 : r.pick<unsigned>({200, 200, 200, 200, 204, 304, 302});
+    if (last && !upgrade && down < least && (status == 204 || status == 304))
+      status = 200;  // without a body there would be too little
     const bool has_body = !is_head && status != 101 && status != 204 && status != 304;
     const bool answer_chunks = has_body && !until_close && !http10 && r.chance(40);
     size_t bytes = !has_body ? 0 : r.pick<size_t>({0, 10, 3000, 30000});
@@ -252,8 +254,8 @@ Conversation draw_conversation(Random& r, const std::string& client_address, con
     answer.body = has_body ? body_of(r, answer_chunks, bytes) : "";
     answer.closes = until_close || http10 || shuts;
     answer.upgrades = upgrade;
-    down += answer.head.size() + answer.body.size();
     c.down_wanted += said.wanted + answer.body;
+    down = c.down_wanted.size();
     upgraded = upgraded || upgrade;
     closed = closed || answer.closes;
     c.describe += fmt::format("\n    {} {}+{}{}{} -> {} {}+{}{}{}",

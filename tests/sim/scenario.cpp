@@ -259,6 +259,32 @@ Outcome converse(const Scenario& scenario, Middlebox& box, const Meeting& meetin
         host.on_frame(emit(s), now);
       });
     }
+    // Who knows no numbers says something in the name of one end to the box in between.
+    for (unsigned i = 0; i < 6; ++i) {
+      const auto when = Instant{} + Duration(std::chrono::milliseconds(20 + r.below(400)));
+      network.at(when, [&, kind = r.below(3), at_server = r.chance(50),
+                        away = 1 + r.below(10)](Instant now) {
+        Host& host = at_server ? server : client;
+        if (host.connections().empty()) return;
+        const Endpoint& named = *host.connections().front().endpoint;
+        if (named.state() != State::established) return;
+        static const Bytes kData{'d', 'a', 't', 'a'};
+        Segment s;
+        s.from_mac = host.mac;
+        s.to_mac = host.gateway;
+        s.from = host.address;
+        s.to = named.options().remote;
+        s.from_port = named.options().local_port;
+        s.to_port = named.options().remote_port;
+        s.flags = kind == 0 ? kRst : kind == 1 ? kAck | kFin : kAck;
+        s.seq = named.options().isn +
+                static_cast<uint32_t>(named.snd_una() + static_cast<int64_t>(away << 28));
+        s.ack = named.expected();
+        s.window = 1;
+        if (kind == 1) s.data = kData;
+        network.inject_to_box(at_server ? 1 : 0, emit(s), now);
+      });
+    }
   }
 
   const auto done = [&] {

@@ -44,6 +44,7 @@ constexpr Row kRows[] = {
 struct Totals {
   uint64_t seeds = 0, failed = 0, lossy = 0, wrapped = 0, edits_up = 0, edits_down = 0;
   uint64_t rows[std::size(kRows)] = {};
+  uint64_t outside_window = 0;
   Counts counts;
 };
 
@@ -63,6 +64,7 @@ bool table(const Totals& t) {
   row("mtu_reductions", t.counts.mtu_reductions);
   row("simultaneous_closes", t.counts.simultaneous_closes);
   for (size_t i = 0; i < std::size(kRows); ++i) row(kRows[i].name, t.rows[i]);
+  row("outside_window", t.outside_window);
   row("edits_up", t.edits_up);
   row("edits_down", t.edits_down);
   if (t.lossy * 5 < t.seeds || t.wrapped * 20 < t.seeds) {
@@ -131,6 +133,8 @@ std::vector<std::string> run_seed(uint64_t n, bool trace, Totals& totals) {
   if (const std::string leaks = box.leaks(); !leaks.empty()) failures.push_back(leaks);
   box.rig().finish();
   if (talk.edits_up == 0 || talk.edits_down == 0) failures.push_back("no edit in a direction");
+  if (talk.up_wanted.size() < kLeast || talk.down_wanted.size() < kLeast)
+    failures.push_back("too little in a direction");
 
   ++totals.seeds;
   totals.lossy += s.lossy ? 1 : 0;
@@ -140,6 +144,7 @@ std::vector<std::string> run_seed(uint64_t n, bool trace, Totals& totals) {
   totals.counts += outcome.counts;
   const WorkerCounters& c = box.rig().stats().worker;
   for (size_t i = 0; i < std::size(kRows); ++i) totals.rows[i] += (c.*kRows[i].counter).get();
+  totals.outside_window += box.rig().drops(limpet::Drop::outside_window);
   if (!failures.empty()) failures.insert(failures.begin(), s.describe() + "  " + talk.describe);
   return failures;
 }

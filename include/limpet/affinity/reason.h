@@ -20,7 +20,10 @@ namespace limpet::affinity {
   X(cookie_invalid,    "persistence cookie that names no backend: balanced anew") \
   X(cookie_down,       "persistence cookie, but its backend may not be used: balanced anew") \
   X(cookie_expired,    "persistence cookie not used for too long: balanced anew") \
-  X(cookie_old,        "persistence cookie issued too long ago: balanced anew")
+  X(cookie_old,        "persistence cookie issued too long ago: balanced anew") \
+  X(bad_request,       "no backend was chosen: the first request was refused") \
+  X(slow_request,      "no backend was chosen: the first request did not come in time") \
+  X(client_gone,       "the client went away before a backend had answered it")
 // clang-format on
 
 enum class Reason : uint8_t {

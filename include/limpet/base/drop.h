@@ -47,6 +47,7 @@ namespace limpet {
   X(backend_down,          "flow of a backend that is down or gone") \
   X(flow_table_full,       "flow table full, nothing to evict") \
   X(source_ports_exhausted,"no free source port towards this backend") \
+  X(outside_window,        "numbers that no segment of this connection can have (RFC 9293, 3.4; RFC 5961)") \
   X(ack_unsent,            "acknowledges what was never sent (RFC 9293, 3.10.7.4)") \
   X(beyond_frontier,       "octets behind a gap in a stream that is being edited: they will come again") \
   X(beyond_window,         "octets that the receiver's window does not take: they will come again") \

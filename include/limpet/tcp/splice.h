@@ -184,6 +184,7 @@ class Splice {
   static constexpr unsigned kMaxBackoff = 8;
   static constexpr uint32_t kOldestAck = 4096;     // octets behind the newest, when overtaken
   static constexpr uint32_t kPartialHold = 16384;  // of a head in the middle of a connection
+  static constexpr uint32_t kDiscarded = 65535;    // window for what an answered client still says
 
   Splice(EditPool& edits, HoldMemory& memory, SpliceSink& sink, SpliceEditor& editor)
       : edits_(edits), memory_(memory), sink_(sink), editor_(editor) {}
@@ -206,6 +207,9 @@ class Splice {
   // closed. False of answer(): no memory.
   bool answer(SpliceFlow& flow, std::span<const uint8_t> bytes, Instant now);
   bool answered(SpliceFlow& flow, const SegmentIn& in, Instant now);
+  // A reset from the client while there is no backend: whether it has the number that we expect
+  // next, or that of all that it has said. In the window else it is asked for (RFC 5961, 3.2).
+  bool believed(SpliceFlow& flow, const SegmentIn& in);
 
   // While the backend is not there: octets that the client takes.
   uint32_t client_window(const SpliceFlow& flow) const {
@@ -252,6 +256,17 @@ class Splice {
   }
   // splice.cpp: segments of both sides
   Handled data(SpliceFlow& f, Side from, const SegmentIn& in, Handled h, bool news, Instant now);
+  Handled reset(SpliceFlow& f, Side from, const SegmentIn& in, Handled h);
+  bool at_our_end(const SpliceFlow& f, Side from, Seq seq) const;
+  // Not beyond the window that `from` was told (but for a FIN or a probe behind it), nor older than
+  // what it may send again (RFC 9293, 3.4). How far behind an ACK may be: RFC 5961, 5.2.
+  static bool in_window(const SpliceFlow& f, Side from, Seq seq) {
+    const size_t s = index_of(from);
+    return seq <= f.edge[s] + 1 && seq >= f.map[s].una() - (0xffffu << f.told[s]);
+  }
+  static uint32_t oldest_ack(const SpliceFlow& f, Side from) {
+    return 0xffffu << f.scale[index_of(from)];
+  }
   void note_timestamp(SpliceFlow& f, Side from, const SegmentIn& in) const;
   wire::SackBlocks translate(const StreamMap& map, Seq told, const wire::SackBlocks& in,
                              bool permitted);

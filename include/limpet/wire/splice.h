@@ -23,7 +23,9 @@ struct SpliceNumbers {
                     // is over becomes NOPs
 };
 
-// As rewrite(); `frame` describes the segment as received.
+// As rewrite(); `frame` describes the segment as received. Urgent data becomes data like all other
+// (RFC 6093, 3.4): a pointer into a stream that is edited would have to survive every cut of it,
+// HTTP has no use for it, and a receiver would take its octet out of the stream.
 void rewrite_spliced(std::span<uint8_t> bytes, const Frame& frame, const IpAddress& source,
                      be16 source_port, const IpAddress& destination, be16 destination_port,
                      const SpliceNumbers& numbers);

@@ -98,18 +98,6 @@ TEST_F(SpliceTest, without_sack_permitted_nobody_is_told_blocks) {
   EXPECT_EQ(blocks(backend_acks(1001, 20000, {{1005, 1011}})), Blocks{});
 }
 
-TEST_F(SpliceTest, a_reset_has_a_number_that_its_receiver_can_have) {
-  edit(kClient, 1005, 0, "0123456789");
-  open(kClient);
-  client(1001, "abcdefgh");
-  SegmentIn rst = segment(1009, 5001, {}, tcp_flag::rst | tcp_flag::ack);
-  EXPECT_EQ(relay(kClient, rst).numbers.seq, 1019u) << "behind the insertion";
-  rst.seq = Seq{1500};  // its data was lost
-  EXPECT_EQ(relay(kClient, rst).numbers.seq, 1019u);
-  flow.right[0] = Seq{1012};
-  EXPECT_EQ(relay(kClient, rst).numbers.seq, 1012u) << "within the window";
-}
-
 TEST_F(SpliceTest, an_ack_of_what_was_never_sent_goes_no_further) {
   open(kClient);
   client(1001, "hello");

@@ -148,6 +148,7 @@ class Spliced : public testing::Test {
   Bytes with_options(const Bytes& options, uint8_t flags = tcp_flag::ack) {
     Segment s = syn_ack();
     s.flags = flags;
+    s.urgent = 2;
     s.mss.reset();
     s.window_scale.reset();
     s.sack_permitted = false;
@@ -236,6 +237,15 @@ TEST_F(Spliced, without_ack_the_acknowledgment_and_the_echo_stay) {
 TEST_F(Spliced, a_malformed_option_stops_the_walk_and_keeps_the_checksum) {
   const Bytes b = rewritten(with_options(test::hex("0101 08ff 0000 0005 0000 0007")));
   EXPECT_EQ(test::parse(b).kind, FrameKind::tcp);
+}
+
+TEST_F(Spliced, urgent_data_becomes_data) {
+  Bytes b = with_options({}, tcp_flag::ack | tcp_flag::psh | tcp_flag::urg);
+  b = rewritten(b);
+  const Frame f = test::parse(b);
+  ASSERT_EQ(f.kind, FrameKind::tcp) << drop_name(f.drop);
+  EXPECT_EQ(f.tcp_flags, tcp_flag::ack | tcp_flag::psh);
+  EXPECT_EQ(load<be16>(&b[f.l4 + tcp_header::kUrgent]).host(), 0);
 }
 
 TEST_F(Spliced, a_wrong_checksum_stays_wrong) {
