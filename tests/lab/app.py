@@ -148,6 +148,8 @@ def one(sock, reader, name):
             finished[path[5:]].set()
         elif path.startswith(b"/hold"):
             finished[path[5:]].wait(30)
+        else:
+            time.sleep(0.1)  # so long that a browser uses all the connections that it opens to one host
         data = name
         reply = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nCache-Control: no-store\r\n"
     else:

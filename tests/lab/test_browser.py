@@ -39,7 +39,7 @@ def test_chromium_with_assets_and_a_websocket(lab):
             assert seen["assets"] == [backend], seen
             assert seen["echo"] == [backend, *(f"message {i}" for i in range(20))], some(seen["echo"], 30)
             opened = connections(lab) - before
-            assert opened >= 3, f"{opened} connections"
+            assert opened >= 6, f"{opened} connections"
             lab.notes.append(f"IPv{family}: {opened} connections")
             # Again, with a cookie whose backend is gone: all of the page comes from another one, with its cookie.
             lab.ctl("backend", f"app{family}/{backend}", "down")
