@@ -31,6 +31,11 @@ Shown all(std::span<const uint8_t> bytes) {
   return {static_cast<uint32_t>(bytes.size()), true};
 }
 
+// Which clients send behind a body that needs none (RFC 9112, 2.2).
+bool only_empty_lines(std::span<const uint8_t> bytes) {
+  return std::all_of(bytes.begin(), bytes.end(), [](uint8_t c) { return c == '\r' || c == '\n'; });
+}
+
 // Responses cannot be told apart any more: they pass as they are.
 Shown give_up(Session& s, std::span<const uint8_t> bytes) {
   s.down = Session::Down::open;
@@ -82,10 +87,12 @@ Shown show_requests(Session& s, tcp::StreamMap& map, std::span<const uint8_t> by
         http::RequestHead head;
         const Fed fed = s.request.feed(rest, head);
         if (fed == Fed::need_more) {
-          if (fin) return all(bytes);  // nobody will answer half a head
+          // Behind the first one there is a backend, and some take the end of the stream for the
+          // end of the head. (The first one is refused by who collects it.)
+          if (fin && (!s.begun || only_empty_lines(rest))) return all(bytes);
           const uint32_t most =
               s.begun ? std::min(c.rules.head_bytes, Session::kMaxHead) : c.rules.head_bytes;
-          s.broken = s.begun && rest.size() >= most;
+          s.broken = s.begun && (fin || rest.size() >= most);
           return {done, false};
         }
         if (fed == Fed::refused) {

@@ -103,8 +103,10 @@ void Worker::Splicer::turn_away(flow::FlowId id, bool slow) {
   const tcp::StreamMap& down = flows_[id].map[1];
   const Session* s = session_of(id);
   const SpliceEntry* entry = entry_of(r);
-  const bool quiet = r.state == tcp::Track::established && flows_[id].work != tcp::kNoWork &&
-                     s != nullptr && s->asked_count == 0 && s->down == Session::Down::head &&
+  // A client that has closed may still read.
+  const bool stands = r.state == tcp::Track::established || r.state == tcp::Track::fin_client;
+  const bool quiet = stands && flows_[id].work != tcp::kNoWork && s != nullptr &&
+                     s->asked_count == 0 && s->down == Session::Down::head &&
                      down.ack() == down.emitted() && !down.edited() &&
                      !binding_of(id).splice.hold[tcp::index_of(tcp::Side::backend)].active();
   (slow ? w_.n_.splice_slow_heads : w_.n_.splice_bad_heads).add();

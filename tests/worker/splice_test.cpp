@@ -278,6 +278,18 @@ TEST_F(LaterRequest, that_is_none_is_answered_with_400_when_all_is_quiet) {
   EXPECT_EQ(rig.stats().backends[rig.backend_at(backend, 8080)].connections_active.get(), 0u);
 }
 
+TEST_F(LaterRequest, that_ends_with_the_stream_within_its_head_is_answered_with_400) {
+  const Tcp half{.flags = kAck | kFin,
+                 .seq = 1028,
+                 .ack = isn + 41,
+                 .data = bytes_of("GET / HTTP/1.1\r\nX-Forwarded-For: 127.0.0.1\r\n")};
+  const std::string text = said(rig.send(kFront, client(half)));
+  EXPECT_EQ(text.find("HTTP/1.1 400 "), 0u) << text;
+  EXPECT_NE(text.find("<RST to the backend>"), std::string::npos);
+  EXPECT_NE(text.find("<FIN>"), std::string::npos);
+  EXPECT_EQ(rig.only_flow().state, Track::answering);
+}
+
 TEST_F(LaterRequest, that_is_none_resets_while_a_response_is_on_its_way) {
   const std::string text = said(rig.send(
       kFront,
