@@ -95,6 +95,17 @@ affinity::CookieCrypter* crypter_of(const SessionContext& c) {
   return c.tools != nullptr && c.tools->crypter ? &*c.tools->crypter : nullptr;
 }
 
+// Which member the cookies of a later request's user are to name. A connection of many users (a
+// proxy in front) stays where its first request went; whoever has a good cookie of another backend
+// keeps that, refreshed where it is time, or he would be moved off a backend that lives.
+uint16_t home_of(const Asked& asked, const SessionContext& c) {
+  for (const RequestDecision& d : asked.cookies) {
+    const uint16_t member = d.flag == RequestFlag::valid ? c.member_of(d.member) : Maglev::kNone;
+    if (member != Maglev::kNone && c.status[d.member].accepts_existing()) return member;
+  }
+  return c.member;
+}
+
 // The flag as it is counted: a valid cookie counts as down when somebody else answers.
 void count(const SessionContext& c, const CookieRule& rule, const RequestDecision& d,
            RequestFlag flag) {
@@ -200,6 +211,7 @@ bool edit_response(Session& s, tcp::StreamMap& map, std::span<const uint8_t> byt
     if (h.id == SessionRules::kCacheControl)
       cacheable = cacheable && !affinity::forbids_caching(text_of(bytes, h.value));
 
+  const uint16_t home = same && s.first_answered ? home_of(asked, c) : c.member;
   std::array<std::array<char, affinity::kMaxResponseText>, kMaxCookieRules> texts;
   std::array<affinity::ResponseEdits, kMaxCookieRules> make;
   for (size_t i = 0; i < c.rules.cookies.size(); ++i) {
@@ -213,14 +225,11 @@ bool edit_response(Session& s, tcp::StreamMap& map, std::span<const uint8_t> byt
       if (same) {
         in.request = asked.cookies[i];
         in.request.member = c.member_of(in.request.member);
-        // A later request went where the connection goes; its cookie is right nevertheless.
-        if (in.request.flag == RequestFlag::valid && in.request.member != Maglev::kNone &&
-            s.first_answered)
-          in.request.member = c.member;
       } else {
         in.request.ignored = true;
       }
-      in.member = c.member;
+      // What the server sets is of the one who answers; a cookie of ours is of the user's backend.
+      in.member = rule.policy.mode() == CookieMode::insert ? home : c.member;
       in.status = head.status;
       in.post = asked.method == http::Method::post;
       in.server_cookie = theirs;

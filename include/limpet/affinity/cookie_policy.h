@@ -92,7 +92,9 @@ enum class ServerCookie : uint8_t { keep, remove, replace_value, prepend_value }
 
 struct ResponseInput {
   RequestDecision request;
-  uint16_t member = balance::Maglev::kNone;  // who answered; kNone: nobody of the pool
+  // Who answered, and in mode insert whom the cookie is to name, which is nearly always the same;
+  // kNone: nobody of the pool.
+  uint16_t member = balance::Maglev::kNone;
   uint16_t status = 200;
   bool post = false;           // the method was POST
   bool server_cookie = false;  // the response sets a cookie of our name (any number of them)

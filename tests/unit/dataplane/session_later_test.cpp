@@ -38,5 +38,112 @@ TEST_F(SessionTest, empty_lines_behind_the_last_body_pass_with_the_end_of_the_st
   EXPECT_EQ(requests(), post);
 }
 
+// Of users of s2 on a connection to s1. Their cookie is good; HAProxy would bring them to s2.
+class AnotherUser : public SessionTest {
+ protected:
+  void begin(const CookieSettings& settings, Forwarded forwarded = Forwarded::none) {
+    use(rules_of({settings}, forwarded));
+    up(kGet);
+    down(kOk);
+  }
+  // What the response to this request has become.
+  std::string answer(const std::string& request, const std::string& response = kOk) {
+    const size_t before = responses().size();
+    up(request);
+    down(response);
+    return responses().substr(before);
+  }
+  static std::string with_cookie(const std::string& value) {
+    return "GET / HTTP/1.1\r\nHost: a\r\nCookie: SRV=" + value + "\r\n\r\n";
+  }
+  // The value that a response sets.
+  static std::string set(const std::string& response) {
+    const size_t at = response.find("Set-Cookie: SRV=");
+    if (at == std::string::npos) return {};
+    const size_t begin = at + 16;
+    return response.substr(begin, response.find_first_of(";\r", begin) - begin);
+  }
+  // Who a sealed value names.
+  uint16_t named(const std::string& value) {
+    const std::string_view values[] = {value};
+    const auto member_status = [&](uint16_t m) { return status[members[m]]; };
+    return rules.cookies[0]
+        .policy
+        .request(ids, tools->crypter ? &*tools->crypter : nullptr, values, unix_now, member_status)
+        .member;
+  }
+};
+
+TEST_F(AnotherUser, keeps_his_cookie_and_is_counted) {
+  begin(cookie(CookieMode::insert));
+  EXPECT_EQ(answer(with_cookie("s2")), kOk);
+  EXPECT_EQ(counters[0].other_backend_on_keepalive.get(), 1u);
+  EXPECT_EQ(answer(with_cookie("s1")), kOk);
+  EXPECT_EQ(counters[0].other_backend_on_keepalive.get(), 1u);
+}
+
+TEST_F(AnotherUser, has_his_date_refreshed_for_his_own_backend) {
+  CookieSettings settings = cookie(CookieMode::insert);
+  settings.idle_timeout = 1800;
+  settings.absolute_timeout = 36000;
+  begin(settings);
+  const std::string theirs = set(answer(with_cookie("s2")));
+  EXPECT_EQ(theirs.substr(0, 3), "s2|");
+  unix_now += 1000;
+  const std::string later = set(answer(with_cookie(theirs)));
+  EXPECT_EQ(later.substr(0, 3), "s2|");
+  EXPECT_NE(later, theirs);
+  EXPECT_EQ(later.substr(later.rfind('|')), theirs.substr(theirs.rfind('|')))
+      << "the first date stays";
+  EXPECT_EQ(answered(ResponseFlag::updated), 2u);
+}
+
+TEST_F(AnotherUser, is_not_moved_by_a_key_rotation) {
+  CookieSettings settings = cookie(CookieMode::insert);
+  settings.sealed = true;
+  affinity::CookieKeys keys = affinity::CookieKeys::first({1, 2, 3});
+  affinity::CookieCrypter before(keys);
+  const auto policy = affinity::CookiePolicy::compile(settings);
+  std::array<char, affinity::kMaxResponseText> out;
+  const std::string theirs(
+      policy->response(ids, &before, {.member = 2, .now = unix_now}, out).lines);
+  ASSERT_TRUE(keys.add({4, 5, 6}).ok());
+  ASSERT_TRUE(keys.seal('B').ok());
+  use(rules_of({settings}));
+  tools->crypter.emplace(keys);
+  up(kGet);
+  down(kOk);
+  const std::string again = set(answer(with_cookie(set(theirs))));
+  ASSERT_EQ(again.size(), affinity::kSealedSize);
+  EXPECT_NE(again, set(theirs));
+  EXPECT_EQ(named(again), 2);
+}
+
+TEST_F(AnotherUser, whose_backend_has_died_meanwhile_is_told_who_answered) {
+  begin(cookie(CookieMode::insert));
+  const size_t before = responses().size();
+  up(with_cookie("s2"));
+  status[9].health = balance::Health::down;
+  down(kOk);
+  EXPECT_EQ(set(responses().substr(before)), "s1");
+}
+
+TEST_F(AnotherUser, has_every_cookie_of_the_list_for_the_backend_that_the_first_names) {
+  use(rules_of({cookie(CookieMode::insert), cookie(CookieMode::insert, "TWO")}));
+  up(kGet);
+  down(kOk);
+  const std::string said = answer(with_cookie("s2"));
+  EXPECT_EQ(said.find("SRV="), std::string::npos);
+  EXPECT_NE(said.find("Set-Cookie: TWO=s2\r\n"), std::string::npos) << said;
+}
+
+TEST_F(AnotherUser, gets_the_server_s_cookie_with_the_server_s_own_name) {
+  begin(cookie(CookieMode::rewrite));
+  EXPECT_EQ(set(answer(with_cookie("s2"),
+                       "HTTP/1.1 200 OK\r\nSet-Cookie: SRV=x\r\nContent-Length: 0\r\n\r\n")),
+            "s1")
+      << "what it set is of no use elsewhere";
+}
+
 }  // namespace
 }  // namespace limpet::dataplane::session_test

@@ -287,16 +287,6 @@ TEST_F(SessionTest, a_response_that_nobody_asked_for_passes) {
   EXPECT_TRUE(responses().ends_with("HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n"));
 }
 
-TEST_F(SessionTest, a_later_cookie_of_another_backend_is_counted_and_left_alone) {
-  use(rules_of({cookie(CookieMode::insert)}));
-  up(kGet);
-  down(kOk);
-  up("GET / HTTP/1.1\r\nCookie: SRV=s2\r\n\r\n");
-  down(kOk);
-  EXPECT_EQ(counters[0].other_backend_on_keepalive.get(), 1u);
-  EXPECT_TRUE(responses().ends_with("\r\n\r\nok" + kOk)) << responses();
-}
-
 TEST_F(SessionTest, a_later_client_without_a_cookie_gets_one) {
   use(rules_of({cookie(CookieMode::insert)}));
   up("GET / HTTP/1.1\r\nCookie: SRV=s1\r\n\r\n");
