@@ -157,7 +157,9 @@ bool edit_request(Session& s, tcp::StreamMap& map, std::span<const uint8_t> byte
     decided = decided || d.member != Maglev::kNone;
     d.member = d.member == Maglev::kNone ? d.member : slot_of(c, d.member);
     if (s.begun) {  // the connection stands, so a cookie cannot choose any more
-      if (d.flag == RequestFlag::valid && d.member != slot_of(c, c.member))
+      // One that comes with the first, before there is a backend, may have chosen it.
+      if (d.flag == RequestFlag::valid && c.member != Maglev::kNone &&
+          d.member != slot_of(c, c.member))
         c.counters[rule.entry].other_backend_on_keepalive.add();
       count(c, rule, d, d.flag);
     }

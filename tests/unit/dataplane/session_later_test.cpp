@@ -145,5 +145,13 @@ TEST_F(AnotherUser, gets_the_server_s_cookie_with_the_server_s_own_name) {
       << "what it set is of no use elsewhere";
 }
 
+TEST_F(AnotherUser, is_none_where_no_backend_has_been_chosen_yet) {
+  use(rules_of({cookie(CookieMode::insert)}));
+  member = balance::Maglev::kNone;
+  up(with_cookie("s1") + with_cookie("s1"));
+  EXPECT_EQ(asked(RequestFlag::valid), 1u) << "the first is counted when a backend stands";
+  EXPECT_EQ(counters[0].other_backend_on_keepalive.get(), 0u);
+}
+
 }  // namespace
 }  // namespace limpet::dataplane::session_test
