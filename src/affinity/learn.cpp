@@ -91,11 +91,10 @@ uint16_t move_learned(const BackendIds& backends, StickTable& table, const Learn
 }
 
 Learned learn_response(const BackendIds& backends, StickTable& table, uint8_t kind,
-                       const SetCookie& cookie, const LearnedRequest* request, uint16_t member,
+                       const SetCookie& cookie, uint64_t brought, uint16_t member,
                        uint64_t unix_now, Instant now) {
   if (deletes(cookie, unix_now)) {
-    if (request == nullptr || !request->known) return Learned::nothing;
-    return table.erase(request->key) ? Learned::forgotten : Learned::nothing;
+    return brought != 0 && table.erase(brought) ? Learned::forgotten : Learned::nothing;
   }
   if (member == Maglev::kNone) return Learned::nothing;
   const StickResult r =

@@ -82,8 +82,8 @@ static_assert(alignof(Entry) == 4 && offsetof(Entry, tag) == 40);
 
 // The high half of the hash chooses the bucket, the low half the shard: else a shard would use one
 // bucket in 64 only.
-uint32_t tag_of(const StickKey& key) {
-  return static_cast<uint32_t>(key.hash >> 32);
+uint32_t tag_of(uint64_t hash) {
+  return static_cast<uint32_t>(hash >> 32);
 }
 
 }  // namespace
@@ -111,7 +111,7 @@ struct alignas(64) StickTable::Shard {
   uint32_t& head(uint32_t tag) { return heads[tag & bucket_mask]; }
 
   uint32_t look_up(const StickKey& key) {
-    const uint32_t tag = tag_of(key);
+    const uint32_t tag = tag_of(key.hash);
     for (uint32_t i = head(tag); i != kNil; i = entries[i].next) {
       const Entry& e = entries[i];
       if (e.tag == tag && e.length == key.length && e.kind == key.kind && e.key == key.bytes)
@@ -178,7 +178,7 @@ struct alignas(64) StickTable::Shard {
     Entry& e = entries[i];
     e.key = key.bytes;
     e.value = value;
-    e.tag = tag_of(key);
+    e.tag = tag_of(key.hash);
     e.used = now;
     e.length = key.length;
     e.kind = key.kind;
@@ -237,8 +237,17 @@ StickTable::StickTable(const Settings& settings, const HashKey& secret)
 
 StickTable::~StickTable() = default;
 
-StickTable::Shard& StickTable::shard(const StickKey& key) const {
-  return shards_[static_cast<uint32_t>(key.hash) & (shard_count_ - 1)];
+StickTable::Shard& StickTable::shard(uint64_t hash) const {
+  return shards_[static_cast<uint32_t>(hash) & (shard_count_ - 1)];
+}
+
+uint64_t StickTable::hash(const std::array<uint8_t, kMaxStickKey>& bytes, uint8_t length,
+                          uint8_t kind) const {
+  std::array<uint8_t, kMaxStickKey + 2> whole;
+  std::copy(bytes.begin(), bytes.end(), whole.begin());
+  whole[kMaxStickKey] = length;
+  whole[kMaxStickKey + 1] = kind;
+  return siphash(keys_[0], whole);
 }
 
 StickKey StickTable::key(uint8_t kind, std::span<const uint8_t> bytes) const {
@@ -252,11 +261,7 @@ StickKey StickTable::key(uint8_t kind, std::span<const uint8_t> bytes) const {
     store(k.bytes.data() + 8, siphash(keys_[2], bytes));
     k.length = StickKey::kHashedLength;
   }
-  std::array<uint8_t, kMaxStickKey + 2> whole;
-  std::copy(k.bytes.begin(), k.bytes.end(), whole.begin());
-  whole[kMaxStickKey] = k.length;
-  whole[kMaxStickKey + 1] = k.kind;
-  k.hash = siphash(keys_[0], whole);
+  k.hash = hash(k.bytes, k.length, k.kind);
   return k;
 }
 
@@ -266,7 +271,7 @@ StickKey StickTable::key(uint8_t kind, std::string_view bytes) const {
 
 StickResult StickTable::get_or_insert(const StickKey& key, StickValue proposed, Instant now) {
   const uint32_t t = ticks(now);
-  Shard& s = shard(key);
+  Shard& s = shard(key.hash);
   const Guard guard(s.lock);
   const uint32_t i = s.look_up(key);
   if (i == kNil) return s.insert(key, proposed, t, expire_, when_full_);
@@ -276,7 +281,7 @@ StickResult StickTable::get_or_insert(const StickKey& key, StickValue proposed, 
 
 StickResult StickTable::find(const StickKey& key, Instant now) {
   const uint32_t t = ticks(now);
-  Shard& s = shard(key);
+  Shard& s = shard(key.hash);
   const Guard guard(s.lock);
   const uint32_t i = s.look_up(key);
   if (i != kNil && !s.expired(s.entries[i], t, expire_)) return s.keep(i, s.entries[i].value, t);
@@ -291,7 +296,7 @@ StickResult StickTable::find(const StickKey& key, Instant now) {
 StickResult StickTable::update_if(const StickKey& key, StickValue expected, StickValue desired,
                                   Instant now) {
   const uint32_t t = ticks(now);
-  Shard& s = shard(key);
+  Shard& s = shard(key.hash);
   const Guard guard(s.lock);
   const uint32_t i = s.look_up(key);
   if (i == kNil) return s.insert(key, desired, t, expire_, when_full_);
@@ -302,7 +307,7 @@ StickResult StickTable::update_if(const StickKey& key, StickValue expected, Stic
 
 StickResult StickTable::assign(const StickKey& key, StickValue value, Instant now) {
   const uint32_t t = ticks(now);
-  Shard& s = shard(key);
+  Shard& s = shard(key.hash);
   const Guard guard(s.lock);
   const uint32_t i = s.look_up(key);
   if (i == kNil) return s.insert(key, value, t, expire_, when_full_);
@@ -310,10 +315,14 @@ StickResult StickTable::assign(const StickKey& key, StickValue value, Instant no
   return s.entries[i].value == value ? s.keep(i, value, t) : s.change(i, value, t);
 }
 
-bool StickTable::erase(const StickKey& key) {
-  Shard& s = shard(key);
+bool StickTable::erase(uint64_t hash_of_key) {
+  Shard& s = shard(hash_of_key);
   const Guard guard(s.lock);
-  const uint32_t i = s.look_up(key);
+  uint32_t i = s.head(tag_of(hash_of_key));
+  const auto is = [&](const Entry& e) {
+    return e.tag == tag_of(hash_of_key) && hash(e.key, e.length, e.kind) == hash_of_key;
+  };
+  while (i != kNil && !is(s.entries[i])) i = s.entries[i].next;
   if (i == kNil) return false;
   ++s.counters.erased;
   s.remove(i);

@@ -36,6 +36,9 @@ constexpr uint32_t kNoSession = tcp::kNoWork;
 
 // What a response needs to know of its request.
 struct Asked {
+  // By cookie rule of mode learn: the hash of the value that came with it, 0 when the table knew
+  // none. What a response deletes is what its own request brought.
+  std::array<uint64_t, kMaxCookieRules> learned{};
   // By cookie rule. `member` is a backend slot here: pools change between request and response.
   std::array<affinity::RequestDecision, kMaxCookieRules> cookies;
   http::Method method = http::Method::get;
@@ -65,7 +68,7 @@ struct Session {
   bool waits = false;   // requests are held back until a response has come
   bool first_answered = false;
   bool call_up = false;  // one has: Splice::again() for the client's stream, then cleared
-  // Of the newest request; by cookie rule of mode learn.
+  // Of the first request, by cookie rule of mode learn: what moves when its backend is gone.
   std::array<affinity::LearnedRequest, kMaxCookieRules> learned;
   // Of the worker's pool.
   uint32_t next_free = kNoSession;

@@ -143,13 +143,15 @@ bool edit_request(Session& s, tcp::StreamMap& map, std::span<const uint8_t> byte
     RequestDecision& d = asked.cookies[i];
     const bool follow = !decided && !rule.after_source;
     if (rule.policy.mode() == CookieMode::learn) {
-      s.learned[i] = {};
+      affinity::LearnedRequest known;
       if (c.table != nullptr && follow) {
-        s.learned[i] = affinity::learned_request(c.ids, *c.table, rule.entry, mine, c.now, status);
+        known = affinity::learned_request(c.ids, *c.table, rule.entry, mine, c.now, status);
       } else if (count_of != 0) {
-        s.learned[i].decision.flag = RequestFlag::unused;
+        known.decision.flag = RequestFlag::unused;
       }
-      d = s.learned[i].decision;
+      d = known.decision;
+      asked.learned[i] = known.hash();
+      if (!s.begun) s.learned[i] = known;
     } else {
       d = rule.policy.request(c.ids, crypter_of(c), mine, c.unix_now, status,
                               follow ? affinity::CookieUse::decide : affinity::CookieUse::decided);
@@ -254,8 +256,8 @@ bool edit_response(Session& s, tcp::StreamMap& map, std::span<const uint8_t> byt
       std::string_view field = text_of(bytes, {h.name.begin, h.line.end});
       field = field.substr(0, field.find_last_not_of("\r\n") + 1);
       if (const auto cookie = affinity::parse_set_cookie(field))
-        affinity::learn_response(c.ids, *c.table, rule.entry, *cookie, &s.learned[h.id], c.member,
-                                 c.unix_now, c.now);
+        affinity::learn_response(c.ids, *c.table, rule.entry, *cookie,
+                                 same ? asked.learned[h.id] : 0, c.member, c.unix_now, c.now);
       continue;
     }
     switch (make[h.id].server) {

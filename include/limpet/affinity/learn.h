@@ -38,6 +38,8 @@ struct LearnedRequest {
   StickKey key;      // of the value that decided, or of the last one known; for move and forget
   StickValue value;  // what the table had
   bool known = false;
+
+  uint64_t hash() const { return known ? key.hash : 0; }
 };
 
 // As CookiePolicy::request: the first value that leads to a backend which may be used decides.
@@ -84,10 +86,11 @@ uint16_t move_learned(const BackendIds& backends, StickTable& table, const Learn
                       uint16_t member, Instant now);
 
 // What a response says of the cookie: the new value is learned for the member that answered, a
-// deletion forgets the value that the request brought. `request` may be null (no cookie came).
+// deletion forgets the value that the request brought: the hash of its key, 0 when the table knew
+// none.
 enum class Learned : uint8_t { nothing, stored, forgotten, refused };
 Learned learn_response(const BackendIds& backends, StickTable& table, uint8_t kind,
-                       const SetCookie& cookie, const LearnedRequest* request, uint16_t member,
+                       const SetCookie& cookie, uint64_t brought, uint16_t member,
                        uint64_t unix_now, Instant now);
 
 }  // namespace limpet::affinity

@@ -122,7 +122,8 @@ class StickTable {
   StickResult update_if(const StickKey& key, StickValue expected, StickValue desired, Instant now);
   // Stores without asking: an application has said so (learn).
   StickResult assign(const StickKey& key, StickValue value, Instant now);
-  bool erase(const StickKey& key);
+  // By StickKey::hash: 64 keyed bits, so that who may have to forget a key later need not keep it.
+  bool erase(uint64_t hash);
 
   // Copies live entries from where the cursor stands, a bounded piece under each lock, and moves it
   // on. Entries that come, go or move meanwhile may be missed; none is torn. Returns how many,
@@ -137,7 +138,8 @@ class StickTable {
 
  private:
   struct Shard;
-  Shard& shard(const StickKey& key) const;
+  Shard& shard(uint64_t hash) const;
+  uint64_t hash(const std::array<uint8_t, kMaxStickKey>& bytes, uint8_t length, uint8_t kind) const;
 
   std::unique_ptr<Shard[]> shards_;
   uint32_t shard_count_ = 0;

@@ -75,8 +75,8 @@ struct Rig {
   LearnedRequest ask(const std::vector<std::string_view>& values, Instant now = kNow) {
     return learned_request(backends, table, 0, values, now, [&](uint16_t m) { return status[m]; });
   }
-  Learned answer(const char* field, const LearnedRequest* request, uint16_t member) {
-    return learn_response(backends, table, 0, *parse_set_cookie(field), request, member, kUnixNow,
+  Learned answer(const char* field, uint64_t brought, uint16_t member) {
+    return learn_response(backends, table, 0, *parse_set_cookie(field), brought, member, kUnixNow,
                           kNow);
   }
 };
@@ -85,7 +85,7 @@ TEST(Learn, a_session_returns_to_the_backend_that_opened_it) {
   Rig rig;
   const LearnedRequest first = rig.ask({});
   EXPECT_EQ(first.decision.flag, RequestFlag::none);
-  EXPECT_EQ(rig.answer("J=abc", nullptr, 2), Learned::stored);
+  EXPECT_EQ(rig.answer("J=abc", 0, 2), Learned::stored);
   const LearnedRequest r = rig.ask({"abc"});
   EXPECT_EQ(r.decision.flag, RequestFlag::valid);
   EXPECT_EQ(r.decision.member, 2);
@@ -103,7 +103,7 @@ TEST(Learn, what_a_request_makes_up_is_not_stored) {
 
 TEST(Learn, use_keeps_a_session_and_idleness_ends_it) {
   Rig rig;
-  rig.answer("J=abc", nullptr, 2);
+  rig.answer("J=abc", 0, 2);
   EXPECT_EQ(rig.ask({"abc"}, kNow + 29min).decision.flag, RequestFlag::valid);
   EXPECT_EQ(rig.ask({"abc"}, kNow + 58min).decision.flag, RequestFlag::valid);
   EXPECT_EQ(rig.ask({"abc"}, kNow + 90min).decision.detail, InvalidDetail::not_learned);
@@ -111,8 +111,8 @@ TEST(Learn, use_keeps_a_session_and_idleness_ends_it) {
 
 TEST(Learn, the_first_value_with_a_usable_backend_decides) {
   Rig rig;
-  rig.answer("J=dead", nullptr, 0);
-  rig.answer("J=good", nullptr, 1);
+  rig.answer("J=dead", 0, 0);
+  rig.answer("J=good", 0, 1);
   rig.status[0].health = Health::down;
   LearnedRequest r = rig.ask({"", "unknown", "dead", "good"});
   EXPECT_EQ(r.decision.flag, RequestFlag::valid);
@@ -125,7 +125,7 @@ TEST(Learn, the_first_value_with_a_usable_backend_decides) {
 
 TEST(Learn, draining_backends_keep_their_sessions) {
   Rig rig;
-  rig.answer("J=abc", nullptr, 1);
+  rig.answer("J=abc", 0, 1);
   rig.status[1].admin = Admin::drain;
   const LearnedRequest r = rig.ask({"abc"});
   EXPECT_EQ(r.decision.flag, RequestFlag::valid);
@@ -134,7 +134,7 @@ TEST(Learn, draining_backends_keep_their_sessions) {
 
 TEST(Learn, two_workers_that_move_a_session_agree) {
   Rig rig;
-  rig.answer("J=abc", nullptr, 0);
+  rig.answer("J=abc", 0, 0);
   rig.status[0].health = Health::down;
   const LearnedRequest one = rig.ask({"abc"}), two = rig.ask({"abc"});
   EXPECT_EQ(one.decision.flag, RequestFlag::down);
@@ -147,29 +147,30 @@ TEST(Learn, two_workers_that_move_a_session_agree) {
 
 TEST(Learn, a_deleted_session_is_forgotten_and_a_new_one_learned_beside_the_old) {
   Rig rig;
-  rig.answer("J=abc", nullptr, 1);
+  rig.answer("J=abc", 0, 1);
   LearnedRequest r = rig.ask({"abc"});
-  EXPECT_EQ(rig.answer("J=xyz", &r, 1), Learned::stored);  // a login: both may be on their way
+  EXPECT_EQ(rig.answer("J=xyz", r.hash(), 1),
+            Learned::stored);  // a login: both may be on their way
   EXPECT_EQ(rig.ask({"abc"}).decision.member, 1);
   EXPECT_EQ(rig.ask({"xyz"}).decision.member, 1);
-  EXPECT_EQ(rig.answer("J=bye; Max-Age=0", &r, 1), Learned::forgotten);
+  EXPECT_EQ(rig.answer("J=bye; Max-Age=0", r.hash(), 1), Learned::forgotten);
   EXPECT_EQ(rig.ask({"abc"}).decision.flag, RequestFlag::invalid);
   EXPECT_EQ(rig.ask({"bye"}).decision.flag, RequestFlag::invalid);
-  EXPECT_EQ(rig.answer("J=", &r, 1), Learned::nothing);
-  EXPECT_EQ(rig.answer("J=", nullptr, 1), Learned::nothing);
-  EXPECT_EQ(rig.answer("J=abc", nullptr, Maglev::kNone), Learned::nothing);
+  EXPECT_EQ(rig.answer("J=", r.hash(), 1), Learned::nothing);
+  EXPECT_EQ(rig.answer("J=", 0, 1), Learned::nothing);
+  EXPECT_EQ(rig.answer("J=abc", 0, Maglev::kNone), Learned::nothing);
 }
 
 TEST(Learn, the_backend_that_answers_last_owns_the_value) {
   Rig rig;
-  rig.answer("J=abc", nullptr, 1);
-  EXPECT_EQ(rig.answer("J=abc", nullptr, 2), Learned::stored);
+  rig.answer("J=abc", 0, 1);
+  EXPECT_EQ(rig.answer("J=abc", 0, 2), Learned::stored);
   EXPECT_EQ(rig.ask({"abc"}).decision.member, 2);
 }
 
 TEST(Learn, sessions_follow_the_name_when_the_pool_changes) {
   Rig rig;
-  rig.answer("J=abc", nullptr, 1);
+  rig.answer("J=abc", 0, 1);
   rig.backends = BackendIds({"new", "s0", "s1"});
   EXPECT_EQ(rig.ask({"abc"}).decision.member, 2);
   rig.backends = BackendIds({"s0"});
@@ -181,9 +182,8 @@ TEST(Learn, a_full_table_says_that_it_could_not_learn) {
   Rig rig;
   StickTable small({1, 30min, WhenFull::refuse}, HashKey{});
   const SetCookie a = *parse_set_cookie("J=a"), b = *parse_set_cookie("J=b");
-  EXPECT_EQ(learn_response(rig.backends, small, 0, a, nullptr, 1, kUnixNow, kNow), Learned::stored);
-  EXPECT_EQ(learn_response(rig.backends, small, 0, b, nullptr, 1, kUnixNow, kNow),
-            Learned::refused);
+  EXPECT_EQ(learn_response(rig.backends, small, 0, a, 0, 1, kUnixNow, kNow), Learned::stored);
+  EXPECT_EQ(learn_response(rig.backends, small, 0, b, 0, 1, kUnixNow, kNow), Learned::refused);
 }
 
 }  // namespace

@@ -102,8 +102,8 @@ TEST(StickTable, assign_and_erase_ask_nobody) {
   EXPECT_EQ(t.assign(t.named("a"), value(1), at(0s)), result(1, Stick::inserted));
   EXPECT_EQ(t.assign(t.named("a"), value(2), at(0s)), result(2, Stick::updated));
   EXPECT_EQ(t.assign(t.named("a"), value(2), at(0s)), result(2, Stick::found));
-  EXPECT_TRUE(t.erase(t.named("a")));
-  EXPECT_FALSE(t.erase(t.named("a")));
+  EXPECT_TRUE(t.erase(t.named("a").hash));
+  EXPECT_FALSE(t.erase(t.named("a").hash));
   EXPECT_EQ(t.find(t.named("a"), at(0s)).what, Stick::absent);
   EXPECT_EQ(t.counters().erased, 1u);
   EXPECT_EQ(t.counters().used, 0u);
@@ -211,7 +211,7 @@ TEST(StickTable, a_walk_shows_every_live_entry_once_in_pieces) {
   Table t(sized(5000));
   for (uint32_t i = 0; i < 3000; ++i)
     t.get_or_insert(t.named(std::to_string(i)), value(i), at(i < 10 ? 0min : 20min));
-  for (uint32_t i = 100; i < 200; ++i) ASSERT_TRUE(t.erase(t.named(std::to_string(i))));
+  for (uint32_t i = 100; i < 200; ++i) ASSERT_TRUE(t.erase(t.named(std::to_string(i)).hash));
   std::map<std::string, uint32_t> seen;
   StickCursor cursor;
   std::vector<StickView> piece(70);
@@ -350,7 +350,7 @@ TEST(StickTable, random_histories_are_those_of_a_simple_list) {
           }
           break;
         default:
-          ASSERT_EQ(t.erase(k), row != nullptr);
+          ASSERT_EQ(t.erase(k.hash), row != nullptr);
           if (row != nullptr) m.erase(row);
       }
       ASSERT_EQ(got, expected) << "seed " << seed << " step " << step << " what " << int(got.what)

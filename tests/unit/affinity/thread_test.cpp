@@ -115,7 +115,7 @@ TEST(Threads, a_crowded_table_keeps_its_books) {
           table.assign(key, value(w), now);
           break;
         case 3:
-          table.erase(key);
+          table.erase(key.hash);
           break;
         default:
           table.get_or_insert(key, value(w), now);

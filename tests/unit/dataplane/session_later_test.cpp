@@ -153,5 +153,40 @@ TEST_F(AnotherUser, is_none_where_no_backend_has_been_chosen_yet) {
   EXPECT_EQ(counters[0].other_backend_on_keepalive.get(), 0u);
 }
 
+// Two sessions of the application, both known, of backend s1.
+class LaterLearned : public SessionTest {
+ protected:
+  LaterLearned() {
+    table = std::make_unique<affinity::StickTable>(
+        affinity::StickTable::Settings{.capacity = 100, .expire = std::chrono::minutes(1)},
+        HashKey{});
+  }
+  void learn(uint8_t kind, std::string_view value) {
+    table->assign(table->key(kind, value), affinity::value_of(ids, 1), now);
+  }
+  bool knows(uint8_t kind, std::string_view value) {
+    return table->find(table->key(kind, value), now).what == affinity::Stick::found;
+  }
+  const std::string kBye =
+      "HTTP/1.1 200 OK\r\nSet-Cookie: J=; Max-Age=0\r\nContent-Length: 0\r\n\r\n";
+};
+
+TEST_F(LaterLearned, what_a_response_deletes_is_what_its_own_request_brought) {
+  use(rules_of({cookie(CookieMode::learn, "J")}));
+  learn(0, "aa");
+  learn(0, "bb");
+  up("GET /logout HTTP/1.1\r\nHost: a\r\nCookie: J=aa\r\n\r\n"
+     "GET / HTTP/1.1\r\nHost: a\r\nCookie: J=bb\r\n\r\n" +
+     kGet);
+  EXPECT_EQ(session.learned[0].key.hash, table->key(0, std::string_view("aa")).hash)
+      << "the choice of a backend is about the first request";
+  down(kBye);
+  EXPECT_FALSE(knows(0, "aa"));
+  EXPECT_TRUE(knows(0, "bb"));
+  down(kOk);
+  down(kBye);
+  EXPECT_TRUE(knows(0, "bb")) << "the third request brought none";
+}
+
 }  // namespace
 }  // namespace limpet::dataplane::session_test
