@@ -144,13 +144,15 @@ bool edit_request(Session& s, tcp::StreamMap& map, std::span<const uint8_t> byte
     const bool follow = !decided && !rule.after_source;
     if (rule.policy.mode() == CookieMode::learn) {
       affinity::LearnedRequest known;
-      if (c.table != nullptr && follow) {
+      // Whatever decides: a session that is used must not expire, and its end be heard.
+      if (c.table != nullptr)
         known = affinity::learned_request(c.ids, *c.table, rule.entry, mine, c.now, status);
-      } else if (count_of != 0) {
-        known.decision.flag = RequestFlag::unused;
+      asked.learned[i] = known.hash();
+      if (c.table == nullptr || !follow) {
+        known = {};
+        if (count_of != 0) known.decision.flag = RequestFlag::unused;
       }
       d = known.decision;
-      asked.learned[i] = known.hash();
       if (!s.begun) s.learned[i] = known;
     } else {
       d = rule.policy.request(c.ids, crypter_of(c), mine, c.unix_now, status,

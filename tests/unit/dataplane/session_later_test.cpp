@@ -188,5 +188,23 @@ TEST_F(LaterLearned, what_a_response_deletes_is_what_its_own_request_brought) {
   EXPECT_TRUE(knows(0, "bb")) << "the third request brought none";
 }
 
+TEST_F(LaterLearned, a_session_is_refreshed_and_forgotten_whatever_decides) {
+  use(rules_of({cookie(CookieMode::insert), cookie(CookieMode::learn, "J")}));
+  learn(1, "aa");
+  const std::string both = "GET / HTTP/1.1\r\nHost: a\r\nCookie: SRV=s1; J=aa\r\n\r\n";
+  for (int i = 0; i < 3; ++i) {
+    now = now + std::chrono::seconds(40);
+    up(both);
+    down(kOk);
+  }
+  EXPECT_EQ(counters[1].request[static_cast<size_t>(RequestFlag::unused)].get(), 2u)
+      << "of the later ones; SRV has decided";
+  EXPECT_FALSE(session.learned[1].known) << "so it has no say in the choice of a backend";
+  EXPECT_TRUE(knows(1, "aa")) << "it was used within its minute each time";
+  up(both);
+  down(kBye);
+  EXPECT_FALSE(knows(1, "aa"));
+}
+
 }  // namespace
 }  // namespace limpet::dataplane::session_test
