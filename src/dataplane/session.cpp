@@ -67,7 +67,10 @@ Shown show_requests(Session& s, tcp::StreamMap& map, std::span<const uint8_t> by
           s.broken = s.request_body.failed();
           return {done, fin && !s.broken};
         }
-        s.up = s.asks ? Session::Up::ask : Session::Up::head;
+        // Where no response is read any more nobody will hear what became of an upgrade. What
+        // follows counts as a request then: if it is none it is refused, and if it is one nothing
+        // of it slips past.
+        s.up = s.asks && s.down != Session::Down::open ? Session::Up::ask : Session::Up::head;
         s.request = {};
         break;
       case Session::Up::ask:

@@ -38,6 +38,30 @@ TEST_F(SessionTest, empty_lines_behind_the_last_body_pass_with_the_end_of_the_st
   EXPECT_EQ(requests(), post);
 }
 
+const std::string kAskUpgrade =
+    "GET /chat HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+const std::string kCookie = "GET /2 HTTP/1.1\r\nCookie: SRV=s1\r\nHost: a\r\n\r\n";
+
+TEST_F(SessionTest, an_upgrade_that_nobody_will_hear_of_holds_no_request_back) {
+  use(rules_of({cookie(CookieMode::insert)}));
+  up(kGet);
+  down("SSH-2.0-OpenSSH\r\n");
+  up(kAskUpgrade + kCookie);
+  EXPECT_EQ(requests(), kGet + kAskUpgrade + "GET /2 HTTP/1.1\r\nHost: a\r\n\r\n");
+  EXPECT_FALSE(session.broken);
+  up("\x81\x01x");
+  EXPECT_TRUE(session.broken) << "so a granted one ends; to pass it would be to pass any request";
+}
+
+TEST_F(SessionTest, nor_does_one_whose_body_was_on_its_way_when_responses_were_given_up) {
+  use(rules_of({cookie(CookieMode::insert)}));
+  up("POST / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nContent-Length: 2\r\n\r\n");
+  down("SSH-2.0-OpenSSH\r\n");
+  const std::string before = requests();
+  up("ab" + kCookie);
+  EXPECT_EQ(requests(), before + "abGET /2 HTTP/1.1\r\nHost: a\r\n\r\n");
+}
+
 // Of users of s2 on a connection to s1. Their cookie is good; HAProxy would bring them to s2.
 class AnotherUser : public SessionTest {
  protected:
