@@ -23,7 +23,7 @@ void refuse_in_nat(const ServiceReading& reading, const Node& node, std::string_
 void read_limits(const Node& node, HeadLimits& limits, Report& report) {
   check_names(node, {{"head_bytes", "head_time"}, {}}, report);
   if (const Node* bytes = node.find("head_bytes"))
-    if (const auto n = read_size(*bytes, 1024, 64 * 1024, report))
+    if (const auto n = read_size(*bytes, 1024, kMaxHeadBytes, report))
       limits.bytes = static_cast<uint32_t>(*n);
   if (const Node* time = node.find("head_time"))
     limits.time = read_duration(*time, 100ms, 10min, report).value_or(limits.time);

@@ -93,8 +93,8 @@ Shown show_requests(Session& s, tcp::StreamMap& map, std::span<const uint8_t> by
           // Behind the first one there is a backend, and some take the end of the stream for the
           // end of the head. (The first one is refused by who collects it.)
           if (fin && (!s.begun || only_empty_lines(rest))) return all(bytes);
-          const uint32_t most =
-              s.begun ? std::min(c.rules.head_bytes, Session::kMaxHead) : c.rules.head_bytes;
+          // The first one's length is the business of who collects it.
+          const uint32_t most = std::min(c.rules.head_bytes, Session::kMaxHead);
           s.broken = s.begun && (fin || rest.size() >= most);
           return {done, false};
         }

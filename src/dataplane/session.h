@@ -46,8 +46,10 @@ struct Asked {
 };
 
 struct Session {
-  static constexpr size_t kMaxAsked = 8;       // requests whose responses have not come
-  static constexpr uint32_t kMaxHead = 16384;  // of a response, and of requests behind the first
+  static constexpr size_t kMaxAsked = 8;  // requests whose responses have not come
+  // Of a response, and of a request, whose own limit is not above it (config::kMaxHeadBytes).
+  static constexpr uint32_t kMaxHead = 16384;
+  static_assert(kMaxHead <= tcp::Splice::kPartialHold, "or it waits for octets that do not fit");
 
   enum class Up : uint8_t { head, body, ask, tunnel };
   enum class Down : uint8_t { head, body, open };

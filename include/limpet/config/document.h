@@ -110,9 +110,12 @@ struct Timeouts {
   Duration time_wait = std::chrono::seconds(2);     // both FINs or RST seen; 100 ms .. 10 m
 };
 
-// Of a request head, mode splice.
+// Of a request head, mode splice. One behind the first is held while its connection lives on both
+// sides, and for that a connection has 16 k (tcp/splice.h); more for the first alone would be a
+// limit that the same request finds or does not find.
+constexpr uint32_t kMaxHeadBytes = 16384;
 struct HeadLimits {
-  uint32_t bytes = 16384;                    // 1 k .. 64 k, from its first byte to the empty line
+  uint32_t bytes = kMaxHeadBytes;            // 1 k and more, from its first byte to the empty line
   Duration time = std::chrono::seconds(10);  // from its first byte to its last; 100 ms .. 10 m
 };
 

@@ -209,7 +209,7 @@ void splice(const Service& s, Bounds& b) {
               s.redispatch && !s.session_log && s.table.size == 0),
          "setting of mode splice");
   b.hold(s.mode == ServiceMode::nat || s.protocol == Protocol::tcp, "splice without tcp");
-  b.range(s.limits.bytes, 1024u, 65536u, "head_bytes");
+  b.range(s.limits.bytes, 1024u, 16384u, "head_bytes");
   b.range<Duration>(s.limits.time, 100ms, 10min, "head_time");
   b.hold(s.unavailable.body.size() <= kMaxUnavailableBody, "body");
   b.hold(printable(s.unavailable.content_type) &&

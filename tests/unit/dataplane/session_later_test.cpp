@@ -38,6 +38,27 @@ TEST_F(SessionTest, empty_lines_behind_the_last_body_pass_with_the_end_of_the_st
   EXPECT_EQ(requests(), post);
 }
 
+TEST_F(SessionTest, a_later_head_may_be_as_long_as_the_limit_says) {
+  for (const uint32_t limit : {1024u, 16384u}) {
+    session = {};
+    client = backend = {};
+    use(rules_of({cookie(CookieMode::insert)}));
+    rules.head_bytes = limit;
+    const std::string begin = "GET / HTTP/1.1\r\nHost: a\r\nX: ";
+    const std::string longest = begin + std::string(limit - 4 - begin.size(), 'x');
+    for (int i = 0; i < 2; ++i) {
+      up(longest);
+      up("\r\n\r\n");
+      down(kOk);
+      EXPECT_FALSE(session.broken) << limit << " request " << i;
+    }
+    up(longest + "xxx");
+    EXPECT_FALSE(session.broken);
+    up("x");
+    EXPECT_TRUE(session.broken) << limit;
+  }
+}
+
 const std::string kAskUpgrade =
     "GET /chat HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
 const std::string kCookie = "GET /2 HTTP/1.1\r\nCookie: SRV=s1\r\nHost: a\r\n\r\n";
