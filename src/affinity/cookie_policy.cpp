@@ -209,6 +209,19 @@ bool CookiePolicy::must_issue(const RequestDecision& q, bool direct, uint64_t no
   return ((idle_ != 0 || q.has_last) && stale) || (absolute_ != 0) != q.has_first;
 }
 
+// Issue and use of a sealed value that is issued now.
+SealedPayload CookiePolicy::dates_of(const ResponseInput& in) const {
+  SealedPayload p;
+  p.issued = minute_of(in.now);
+  if (absolute_ != 0 && in.request.has_first) {
+    // The last use is now; an issue in the future (another node's clock) stays until we get there.
+    const int32_t age = minutes_since(p.issued, in.request.first);
+    p.issued = in.request.first;
+    p.idle = age > 0 ? static_cast<uint32_t>(age) : 0;
+  }
+  return p;
+}
+
 // NAME, NAME|last, NAME|last|first or the sealed value; 0 when there is none to give.
 size_t CookiePolicy::put_value(const BackendIds& backends, CookieCrypter* crypter,
                                const ResponseInput& in, bool dated, char* out) const {
@@ -227,32 +240,41 @@ size_t CookiePolicy::put_value(const BackendIds& backends, CookieCrypter* crypte
     return n + kDateSize;
   }
   if (crypter == nullptr || !crypter->can_seal()) return 0;
-  SealedPayload p;
+  SealedPayload p = dates_of(in);
   p.backend = backends.id(in.member);
-  p.issued = minute_of(in.now);
-  if (absolute_ != 0 && in.request.has_first) {
-    // The last use is now; an issue in the future (another node's clock) stays until we get there.
-    const int32_t age = minutes_since(p.issued, in.request.first);
-    p.issued = in.request.first;
-    p.idle = age > 0 ? static_cast<uint32_t>(age) : 0;
-  }
   crypter->seal(p, context_, std::span<char, kSealedSize>(out, kSealedSize));
   return kSealedSize;
+}
+
+// How long a value that is issued now will count here. It is issued again only when its date has
+// changed, and that of a sealed one stands for minutes: a browser that counted from now would end
+// a short session that was used meanwhile.
+int64_t CookiePolicy::seconds_left(const ResponseInput& in) const {
+  int64_t idle = INT64_MAX, absolute = INT64_MAX;
+  if (sealed_) {
+    SealedPayload p;
+    [[maybe_unused]] const bool ours = decode_payload(encode_payload(dates_of(in)), p);  // rounded
+    assert(ours);
+    const uint32_t minute = minute_of(in.now);
+    const auto gone = static_cast<int64_t>(in.now % 60);
+    const auto end = [gone](uint32_t limit, int32_t age) {
+      return 60 * (int64_t{limit} - age + 1) - gone;
+    };
+    if (idle_ != 0) idle = end(limits_.idle, minutes_since(minute, p.last()));
+    if (absolute_ != 0)
+      absolute = end(limits_.absolute, std::max(minutes_since(minute, p.issued), 0));
+  } else {
+    if (idle_ != 0) idle = idle_;
+    const int32_t age = in.request.has_first ? seconds_since(in.now, in.request.first) : 0;
+    if (absolute_ != 0) absolute = int64_t{absolute_} - std::max(age, 0);
+  }
+  return std::max<int64_t>(std::min(idle, absolute), 1);
 }
 
 // "; Expires=...; Max-Age=..." of a permanent cookie: until the first time-out ends it.
 size_t CookiePolicy::put_lifetime(const ResponseInput& in, char* out) const {
   if (!permanent_) return 0;
-  int64_t left = INT64_MAX;
-  if (idle_ != 0) left = idle_;
-  if (absolute_ != 0) {
-    int64_t age = 0;
-    if (in.request.has_first)
-      age = sealed_ ? int64_t{60} * minutes_since(minute_of(in.now), in.request.first)
-                    : int64_t{seconds_since(in.now, in.request.first)};
-    left = std::min(left, int64_t{absolute_} - std::max<int64_t>(age, 0));
-  }
-  left = std::max<int64_t>(left, 1);
+  const int64_t left = seconds_left(in);
   size_t n = put(out, "; Expires=");
   format_http_date(in.now + static_cast<uint64_t>(left),
                    std::span<char, kHttpDateSize>(out + n, kHttpDateSize));

@@ -158,6 +158,8 @@ class CookiePolicy {
   bool must_issue(const RequestDecision& request, bool direct, uint64_t now) const;
   size_t put_value(const BackendIds& backends, CookieCrypter* crypter, const ResponseInput& in,
                    bool dated, char* out) const;
+  SealedPayload dates_of(const ResponseInput& in) const;
+  int64_t seconds_left(const ResponseInput& in) const;
   size_t put_lifetime(const ResponseInput& in, char* out) const;
 
   std::string name_;

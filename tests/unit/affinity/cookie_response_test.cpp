@@ -143,7 +143,41 @@ TEST(CookieResponse, sealed_cookies_keep_their_issue_minute_where_it_matters) {
   const RequestDecision ahead = dated(came(RequestFlag::down), kMinute + 5, kMinute + 5);
   EXPECT_EQ(rig.sealed_in(rig.lines(s, ahead)), (SealedPayload{backend_id("s1"), kMinute + 5, 0}));
   s.permanent = true;
-  EXPECT_NE(rig.lines(s, down).find("; Max-Age=26400;"), std::string::npos);  // 480 - 40 minutes
+  // 480 - 40 minutes and the rest of this one, which has 40 s left.
+  EXPECT_NE(rig.lines(s, down).find("; Max-Age=26440;"), std::string::npos);
+}
+
+// The date of a sealed cookie stands for a minute, or for as many as its unit has, in which it is
+// used and not issued again.
+TEST(CookieResponse, a_permanent_sealed_cookie_lasts_in_the_browser_as_long_as_it_counts_here) {
+  Rig rig;
+  CookieSettings s = plain();
+  s.sealed = s.permanent = true;
+  s.idle_timeout = 60;
+  for (const uint32_t age : {0u, 40u, 20000u}) {  // minutes; the last has a unit of 16
+    s.absolute_timeout = age == 0 ? 0 : 30 * 86400;
+    const auto policy = CookiePolicy::compile(s);
+    std::array<char, kMaxResponseText> out;
+    const auto answer = [&](const RequestDecision& d, uint64_t now) {
+      const ResponseInput in{.request = d, .member = 1, .now = now};
+      return std::string(policy->response(rig.backends, &rig.crypter, in, out).lines);
+    };
+    const std::string set =
+        answer(dated(came(RequestFlag::down), kMinute - 3, kMinute - age), kNow);
+    const std::string value = set.substr(16, kSealedSize);
+    const uint64_t ends = kNow + std::stoull(set.substr(set.find("Max-Age=") + 8));
+    const auto ask = [&](uint64_t now) {
+      const std::string_view values[] = {value};
+      return policy->request(rig.backends, &rig.crypter, values, now,
+                             [](uint16_t) { return balance::BackendStatus{}; });
+    };
+    EXPECT_EQ(ask(ends - 1).flag, RequestFlag::valid) << set;
+    EXPECT_EQ(ask(ends).flag, RequestFlag::expired) << set;
+    uint64_t used = kNow;  // for the last time without being issued again
+    for (uint64_t now = kNow; now < ends; ++now)
+      if (answer(ask(now), now).empty()) used = now;
+    EXPECT_GE(ends - used, 60u) << set;
+  }
 }
 
 TEST(CookieResponse, a_cookie_under_an_older_key_is_issued_again) {
