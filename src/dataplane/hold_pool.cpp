@@ -3,12 +3,16 @@
 
 #include <algorithm>
 #include <bit>
-#include <cstring>
 
 namespace limpet::dataplane {
 
 HoldPool::HoldPool(uint32_t works, size_t bytes, const tcp::SpliceFlow* flows, Instant now)
-    : flows_(flows), arena_(bytes), bytes_(bytes), works_(works), cursor_(slot_of(now)) {
+    : flows_(flows),
+      arena_(bytes),
+      blocks_(arena_.data(), kSmallest, static_cast<uint32_t>(bytes >> kSmallest)),
+      bytes_(bytes),
+      works_(works),
+      cursor_(slot_of(now)) {
   heads_.fill(tcp::kNoWork);
   for (uint32_t i = works; i-- != 0;) {
     works_[i].next = free_work_;
@@ -19,25 +23,17 @@ HoldPool::HoldPool(uint32_t works, size_t bytes, const tcp::SpliceFlow* flows, I
 std::span<uint8_t> HoldPool::take(uint32_t size) {
   const unsigned bits = std::max<unsigned>(
       static_cast<unsigned>(std::bit_width(std::max<uint32_t>(size, 2) - 1)), kSmallest);
-  if (bits > kLargest) return {};
+  const uint32_t block = blocks_.take(bits - kSmallest);
+  if (block == BuddyArena::kNone) return {};
   const size_t length = size_t{1} << bits;
-  uint8_t*& free = free_[bits - kSmallest];
-  uint8_t* block = free;
-  if (block != nullptr) {
-    std::memcpy(&free, block, sizeof free);
-  } else {
-    if (bytes_ - fresh_ < length) return {};
-    block = arena_.data() + fresh_;
-    fresh_ += length;
-  }
   bytes_used_ += length;
-  return {block, length};
+  return {arena_.data() + (size_t{block} << kSmallest), length};
 }
 
 void HoldPool::give(std::span<uint8_t> memory) {
-  uint8_t*& free = free_[static_cast<unsigned>(std::bit_width(memory.size() - 1)) - kSmallest];
-  std::memcpy(memory.data(), &free, sizeof free);
-  free = memory.data();
+  const auto offset = static_cast<size_t>(memory.data() - arena_.data());
+  blocks_.give(static_cast<uint32_t>(offset >> kSmallest),
+               static_cast<unsigned>(std::bit_width(memory.size() - 1)) - kSmallest);
   bytes_used_ -= memory.size();
 }
 

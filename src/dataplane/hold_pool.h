@@ -1,6 +1,6 @@
-// Memory of one worker for octets that are withheld (tcp/splice.h): blocks of 2 kB to 64 kB from
-// one arena, and the works that hold them, with a timer each. Everything is taken at construction;
-// pages are touched as they are used.
+// Memory of one worker for octets that are withheld (tcp/splice.h): blocks of 2 kB to 64 kB,
+// buddies of one arena, and the works that hold them, with a timer each. Everything is taken at
+// construction; pages are touched as they are used.
 #pragma once
 
 #include <array>
@@ -8,6 +8,7 @@
 #include <span>
 #include <vector>
 
+#include "limpet/base/buddy.h"
 #include "limpet/base/time.h"
 #include "limpet/flow/record.h"
 #include "limpet/tcp/splice.h"
@@ -58,7 +59,8 @@ class HoldPool : public tcp::HoldMemory {
   void advance(Instant now, Due&& call);
 
  private:
-  static constexpr unsigned kSmallest = 11, kLargest = 16, kClasses = kLargest - kSmallest + 1;
+  static constexpr unsigned kSmallest = 11;  // 2 kB; the largest is 64 kB
+  static_assert(kSmallest + BuddyArena::kOrders - 1 == 16);
   // One level of timers, a slot 4.2 ms; later deadlines go round.
   static constexpr unsigned kSlotShift = 22;
   static constexpr uint32_t kSlots = 512;
@@ -69,10 +71,9 @@ class HoldPool : public tcp::HoldMemory {
 
   const tcp::SpliceFlow* flows_;
   Mapped<uint8_t> arena_;
+  BuddyArena blocks_;
   size_t bytes_;
-  size_t fresh_ = 0;
   size_t bytes_used_ = 0;
-  std::array<uint8_t*, kClasses> free_{};
   std::vector<Binding> works_;
   uint32_t free_work_ = tcp::kNoWork;
   uint32_t used_ = 0;

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <span>
 #include <vector>
 
 namespace limpet::dataplane {
@@ -79,18 +80,51 @@ TEST_F(HoldPoolTest, works_run_out_and_come_back) {
   EXPECT_EQ(pool.at(2).flow, 4u);
 }
 
-TEST_F(HoldPoolTest, blocks_come_back_to_their_size) {
-  const auto small = pool.take(1), large = pool.take(65536);
-  EXPECT_EQ(small.size(), 2048u);
-  EXPECT_EQ(large.size(), 65536u);
+TEST_F(HoldPoolTest, blocks_have_the_next_larger_size) {
+  EXPECT_EQ(pool.take(1).size(), 2048u);
+  EXPECT_EQ(pool.take(2049).size(), 4096u);
+  EXPECT_EQ(pool.take(65536).size(), 65536u);
   EXPECT_TRUE(pool.take(65536).empty()) << "no such room is left";
   EXPECT_TRUE(pool.take(65537).empty());
-  EXPECT_EQ(pool.bytes_used(), 67584u);
-  pool.give(large);
-  pool.give(small);
-  EXPECT_EQ(pool.bytes_used(), 0u);
-  EXPECT_EQ(pool.take(2048).data(), small.data());
-  EXPECT_EQ(pool.take(40000).data(), large.data());
+  EXPECT_TRUE(pool.take(0xffffffffu).empty());
+  EXPECT_EQ(pool.bytes_used(), 71680u);
+}
+
+using Blocks = std::vector<std::span<uint8_t>>;
+
+TEST_F(HoldPoolTest, a_burst_of_large_heads_leaves_room_for_small_ones_and_the_other_way_round) {
+  const auto fill = [&](uint32_t size) {
+    Blocks all;
+    for (;;) {
+      const auto block = pool.take(size);
+      if (block.empty()) return all;
+      std::fill(block.begin(), block.end(), 0xff);
+      all.push_back(block);
+    }
+  };
+  const auto give = [&](const Blocks& all) {
+    for (const auto& block : all) pool.give(block);
+    EXPECT_EQ(pool.bytes_used(), 0u);
+  };
+  // Heads that grow, as a hold does; then short ones; then the longest.
+  Blocks grown;
+  for (;;) {
+    auto block = pool.take(1);
+    for (const uint32_t size : {4096u, 8192u, 16384u}) {
+      const auto larger = pool.take(size);
+      if (larger.empty()) break;
+      pool.give(block);
+      block = larger;
+    }
+    if (block.empty()) break;
+    grown.push_back(block);
+  }
+  give(grown);
+  for (const uint32_t size : {2048u, 65536u, 2048u, 16384u}) {
+    const Blocks all = fill(size);
+    EXPECT_EQ(all.size(), pool.bytes_total() / size) << size;
+    give(all);
+  }
 }
 
 }  // namespace
