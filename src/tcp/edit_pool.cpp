@@ -1,4 +1,4 @@
-// Blocks of edits: six sizes from one arena, first fresh ones, then those that came back.
+// Blocks of edits: six sizes, buddies of one arena.
 #include "limpet/tcp/edit_pool.h"
 
 #include <algorithm>
@@ -10,23 +10,16 @@ namespace limpet::tcp {
 
 EditPool::EditPool(size_t bytes)
     : units_(new Unit[bytes / sizeof(Unit)]),
-      unit_count_(static_cast<uint32_t>(bytes / sizeof(Unit))) {
-  free_.fill(kNoEdit);
-}
+      unit_count_(static_cast<uint32_t>(bytes / sizeof(Unit))),
+      blocks_(reinterpret_cast<uint8_t*>(units_.get()), std::countr_zero(sizeof(Unit)),
+              unit_count_) {}
 
 EditId EditPool::allocate(uint32_t at, uint32_t removed, std::span<const uint8_t> bytes) {
   if (bytes.size() > kMaxBytes || removed > kMaxRemoved) return kNoEdit;
   const size_t units = (sizeof(EditHeader) + bytes.size() + sizeof(Unit) - 1) / sizeof(Unit);
   const auto size_class = static_cast<uint8_t>(std::bit_width(units - 1));
-  EditId id = free_[size_class];
-  if (id != kNoEdit) {
-    free_[size_class] = header(id).next;
-  } else {
-    const uint32_t take = 1u << size_class;
-    if (unit_count_ - fresh_ < take) return kNoEdit;
-    id = fresh_;
-    fresh_ += take;
-  }
+  const EditId id = blocks_.take(size_class);
+  if (id == kNoEdit) return id;
   auto* h = new (&units_[id]) EditHeader;
   h->at = at;
   h->removed = removed;
@@ -39,10 +32,9 @@ EditId EditPool::allocate(uint32_t at, uint32_t removed, std::span<const uint8_t
 }
 
 void EditPool::release(EditId id) {
-  assert(id < fresh_ && live_ != 0);
+  assert(id < unit_count_ && live_ != 0);
   const uint8_t size_class = header(id).size_class;
-  link(id, free_[size_class]);
-  free_[size_class] = id;
+  blocks_.give(id, size_class);
   --live_;
   used_ -= sizeof(Unit) << size_class;
 }

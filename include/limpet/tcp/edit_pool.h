@@ -3,9 +3,8 @@
 // retransmission cannot change a byte.
 //
 // Owner: one worker. Everything is taken at construction; allocate() never calls the system's
-// allocator. Blocks of six sizes share one arena: a size takes fresh blocks from it while there
-// are any, and its own returned ones afterwards, so the worst mixture wastes the arena's rest but
-// never fragments a block.
+// allocator. Blocks of six sizes are buddies of one arena, so that what a burst of cookies has cut
+// into small blocks is whole again when their edits are acknowledged.
 #pragma once
 
 #include <array>
@@ -13,6 +12,8 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+
+#include "limpet/base/buddy.h"
 
 namespace limpet::tcp {
 
@@ -59,12 +60,13 @@ class EditPool {
   struct alignas(64) Unit {
     std::array<uint8_t, 64> bytes;
   };
-  static constexpr size_t kClasses = 6;  // 64 << class bytes with the header: 64 .. 2048
+  // 64 << class bytes with the header: 64 .. 2048.
+  static_assert((sizeof(Unit) << (BuddyArena::kOrders - 1)) == kMaxBytes + sizeof(EditHeader));
+  static_assert(kNoEdit == BuddyArena::kNone);
 
   std::unique_ptr<Unit[]> units_;
   uint32_t unit_count_;
-  uint32_t fresh_ = 0;
-  std::array<EditId, kClasses> free_;
+  BuddyArena blocks_;
   uint32_t live_ = 0;
   size_t used_ = 0;
 };

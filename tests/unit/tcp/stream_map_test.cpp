@@ -366,7 +366,7 @@ TEST_F(StreamMapTest, a_full_pool_refuses_an_edit_and_changes_nothing) {
   EXPECT_EQ(small.bytes_used(), 0u);
 }
 
-TEST(EditPool, blocks_come_back_to_their_size) {
+TEST(EditPool, an_edit_is_what_was_allocated_last_in_its_place) {
   EditPool pool(1024);
   const std::string text(100, 'x');  // 116 with its header: two units
   const EditId a = pool.allocate(1, 0, bytes(text));
@@ -379,6 +379,18 @@ TEST(EditPool, blocks_come_back_to_their_size) {
   EXPECT_EQ(pool.header(a).removed, 7u);
   EXPECT_EQ(pool.bytes(a).size(), 100u);
   EXPECT_EQ(pool.header(b).at, 2u);
+}
+
+TEST(EditPool, a_burst_of_cookies_leaves_room_for_edits_of_other_sizes) {
+  EditPool pool(size_t{64} << 10);
+  for (const size_t length : {120u, 40u, 2000u, 40u, 500u}) {
+    const std::string text(length, 'x');
+    std::vector<EditId> ids;
+    for (EditId id; (id = pool.allocate(1, 0, bytes(text))) != kNoEdit;) ids.push_back(id);
+    EXPECT_EQ(pool.bytes_used(), pool.bytes_total()) << length;
+    for (const EditId id : ids) pool.release(id);
+    EXPECT_EQ(pool.bytes_used(), 0u);
+  }
 }
 
 TEST(EditPool, refuses_what_is_too_long) {
