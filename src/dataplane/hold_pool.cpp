@@ -12,6 +12,7 @@ HoldPool::HoldPool(uint32_t works, size_t bytes, const tcp::SpliceFlow* flows, I
       blocks_(arena_.data(), kSmallest, static_cast<uint32_t>(bytes >> kSmallest)),
       bytes_(bytes),
       works_(works),
+      tried_maps_(works),
       cursor_(slot_of(now)) {
   heads_.fill(tcp::kNoWork);
   for (uint32_t i = works; i-- != 0;) {
@@ -53,6 +54,30 @@ void HoldPool::give_work(uint32_t index) {
   works_[index].next = free_work_;
   free_work_ = index;
   --used_;
+}
+
+void HoldPool::note_tried(uint32_t index, uint16_t backend) {
+  Binding& w = works_[index];
+  if (w.tried_count < w.tried.size()) {
+    w.tried[w.tried_count++] = backend;
+    return;
+  }
+  SlotMap& map = tried_maps_[index];
+  const auto set = [&](uint16_t slot) { map[slot / 64] |= uint64_t{1} << (slot % 64); };
+  if (w.tried_count == w.tried.size()) {
+    map.fill(0);  // of a former binding
+    for (const uint16_t slot : w.tried) set(slot);
+  }
+  set(backend);
+  ++w.tried_count;
+}
+
+bool HoldPool::was_tried(uint32_t index, uint16_t backend) const {
+  const Binding& w = works_[index];
+  if (w.tried_count > w.tried.size())
+    return (tried_maps_[index][backend / 64] >> (backend % 64) & 1) != 0;
+  const auto end = w.tried.begin() + w.tried_count;
+  return std::find(w.tried.begin(), end, backend) != end;
 }
 
 void HoldPool::due(uint32_t index, Instant at) {

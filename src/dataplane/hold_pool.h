@@ -10,6 +10,7 @@
 
 #include "limpet/base/buddy.h"
 #include "limpet/base/time.h"
+#include "limpet/dataplane/snapshot.h"
 #include "limpet/flow/record.h"
 #include "limpet/tcp/splice.h"
 #include "mapped.h"
@@ -26,10 +27,10 @@ struct Binding {
   Instant give_up{};  // when another backend is tried
   Duration syn_wait{};
   uint8_t stale_left = 0;  // how often a stale connection of the backend's may still be reset
-  uint8_t tried_count = 0;
-  uint8_t entry = 0xff;  // of the persistence list: which one chose (affinity::Choice)
+  uint8_t entry = 0xff;    // of the persistence list: which one chose (affinity::Choice)
   bool raced = false;
-  std::array<uint16_t, 8> tried{};  // backend slots
+  uint16_t tried_count = 0;
+  std::array<uint16_t, 8> tried{};  // the first backend slots; all of them: HoldPool::was_tried()
   Instant head_by{};  // when the head of a later request must be complete; 0: none has begun
   // Timer list, or free list by `next`.
   uint32_t next = tcp::kNoWork, previous = tcp::kNoWork;
@@ -50,6 +51,10 @@ class HoldPool : public tcp::HoldMemory {
   void due(uint32_t work, Instant at) override;
 
   Binding& at(uint32_t index) { return works_[index]; }
+  // Which backends a binding has tried, however many: asked for each member of a pool that may be
+  // chosen, so it takes no search.
+  void note_tried(uint32_t work, uint16_t backend);
+  bool was_tried(uint32_t work, uint16_t backend) const;
   uint32_t works_used() const { return used_; }
   size_t bytes_used() const { return bytes_used_; }
   size_t bytes_total() const { return bytes_; }
@@ -75,6 +80,9 @@ class HoldPool : public tcp::HoldMemory {
   size_t bytes_;
   size_t bytes_used_ = 0;
   std::vector<Binding> works_;
+  // By work: one bit for each backend slot, valid when there were more than Binding has room for.
+  using SlotMap = std::array<uint64_t, kMaxBackends / 64>;
+  Mapped<SlotMap> tried_maps_;
   uint32_t free_work_ = tcp::kNoWork;
   uint32_t used_ = 0;
   std::array<uint32_t, kSlots> heads_;

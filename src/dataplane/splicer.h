@@ -73,7 +73,7 @@ class Worker::Splicer : tcp::SpliceSink, tcp::SpliceEditor {
   void collect(Worker::Work& w, flow::FlowId id, const tcp::SegmentIn& in);
   void collected(flow::FlowId id);
   void choose(flow::FlowId id);
-  affinity::Choice pick(flow::FlowId id, std::span<const uint16_t> tried);
+  affinity::Choice pick(flow::FlowId id);
   void nobody(flow::FlowId id);
   void refuse_head(flow::FlowId id);
   void not_served(flow::FlowId id, affinity::Reason reason);

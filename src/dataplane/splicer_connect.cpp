@@ -67,11 +67,11 @@ void Worker::Splicer::choose(flow::FlowId id) {
   Binding& b = binding_of(id);
   if (service.configured) {
     const PoolEntry& pool = w_.snapshot_->pools[service.pool];
-    while (b.tried_count < b.tried.size()) {
-      const affinity::Choice choice = pick(id, {b.tried.data(), b.tried_count});
+    for (;;) {  // each turn leaves one backend less
+      const affinity::Choice choice = pick(id);
       if (choice.member == balance::Maglev::kNone) break;
       const uint16_t backend = pool.members[choice.member];
-      b.tried[b.tried_count++] = backend;
+      pool_.note_tried(flows_[id].work, backend);
       b.entry = choice.entry;
       b.raced = choice.raced;
       r.reason = static_cast<uint8_t>(choice.reason);
@@ -82,14 +82,14 @@ void Worker::Splicer::choose(flow::FlowId id) {
 }
 
 // By the service's persistence list, among the backends that were not tried.
-affinity::Choice Worker::Splicer::pick(flow::FlowId id, std::span<const uint16_t> tried) {
+affinity::Choice Worker::Splicer::pick(flow::FlowId id) {
   const flow::Record& r = w_.table_.at(id);
   const ServiceEntry& service = w_.snapshot_->services[r.service];
   const PoolEntry& pool = w_.snapshot_->pools[service.pool];
   const SessionContext c = context(id);
   const Session& s = *session_of(id);
   const auto untried = [&](uint16_t member) {
-    return std::find(tried.begin(), tried.end(), pool.members[member]) == tried.end();
+    return !pool_.was_tried(flows_[id].work, pool.members[member]);
   };
   const auto fresh = [&](uint16_t member) {
     return w_.status_[pool.members[member]].accepts_new() && untried(member);
@@ -97,9 +97,15 @@ affinity::Choice Worker::Splicer::pick(flow::FlowId id, std::span<const uint16_t
   const auto existing = [&](uint16_t member) {
     return w_.status_[pool.members[member]].accepts_existing() && untried(member);
   };
+  // Of those that were tried, the ones that a cookie names.
+  std::array<uint16_t, kMaxCookieRules> tried;
+  size_t count = 0;
+  for (const affinity::RequestDecision& d : s.asked[0].cookies)
+    if (d.member < kMaxBackends && pool_.was_tried(flows_[id].work, d.member))
+      tried[count++] = d.member;
   std::array<affinity::CookieOutcome, kMaxCookieRules> said;
   const affinity::Client client{
-      r.client, r.client_port, {said.data(), outcomes(s, c, tried, said)}};
+      r.client, r.client_port, {said.data(), outcomes(s, c, {tried.data(), count}, said)}};
   affinity::Choice choice =
       c.table == nullptr ? affinity::choose(service.policy, client, pool.maglev, fresh)
                          : affinity::choose(service.policy, client, pool.maglev, fresh,

@@ -80,6 +80,33 @@ TEST_F(HoldPoolTest, works_run_out_and_come_back) {
   EXPECT_EQ(pool.at(2).flow, 4u);
 }
 
+TEST_F(HoldPoolTest, every_backend_that_was_tried_is_remembered) {
+  const uint32_t w = take(0), other = take(1);
+  constexpr uint16_t kLast = kMaxBackends - 1;
+  const auto untried = [&] {
+    size_t n = 0;
+    for (size_t slot = 0; slot < kMaxBackends; ++slot)
+      n += pool.was_tried(w, static_cast<uint16_t>(slot)) ? 0 : 1;
+    return n;
+  };
+  for (uint16_t i = 0; i < 300; ++i) {
+    const auto slot = static_cast<uint16_t>(kLast - i * 50);
+    EXPECT_FALSE(pool.was_tried(w, slot));
+    pool.note_tried(w, slot);
+    EXPECT_TRUE(pool.was_tried(w, slot));
+    if (i < 20) {
+      EXPECT_EQ(untried(), kMaxBackends - 1 - i);
+    }
+  }
+  EXPECT_EQ(untried(), kMaxBackends - 300);
+  EXPECT_TRUE(pool.was_tried(w, kLast));
+  EXPECT_FALSE(pool.was_tried(other, kLast));
+  pool.give_work(w);
+  EXPECT_EQ(take(0), w);
+  for (uint16_t slot = 0; slot < 9; ++slot) pool.note_tried(w, slot);
+  EXPECT_EQ(untried(), kMaxBackends - 9) << "what the former binding tried is forgotten";
+}
+
 TEST_F(HoldPoolTest, blocks_have_the_next_larger_size) {
   EXPECT_EQ(pool.take(1).size(), 2048u);
   EXPECT_EQ(pool.take(2049).size(), 4096u);
