@@ -75,7 +75,11 @@ void Worker::Splicer::choose(flow::FlowId id) {
       b.entry = choice.entry;
       b.raced = choice.raced;
       r.reason = static_cast<uint8_t>(choice.reason);
-      if (connect(id, backend)) return;
+      if (!connect(id, backend)) continue;
+      // As in mode nat: another backend was the client's first choice.
+      if (b.tried_count > 1 || choice.reason == affinity::Reason::source_redirected)
+        w_.stats_.backends[backend].redispatched.add();
+      return;
     }
   }
   nobody(id);

@@ -58,5 +58,53 @@ TEST_F(SpliceConnectTest, nobody_is_left_when_all_backends_have_refused_however_
   EXPECT_EQ(rig.only_flow().state, Track::answering);
 }
 
+// No address decides: only that others were tried tells that a backend is not the first choice.
+class Balanced : public SpliceConnectTest {
+ protected:
+  Balanced()
+      : SpliceConnectTest(with(
+            twelve(),
+            R"(mode = "splice"; vip = "10.1.0.100"; port = 80; protocol = "tcp"; pool = "web";
+    persistence = ( { type = "source"; } );)",
+            R"(mode = "splice"; vip = "10.1.0.100"; port = 80; protocol = "tcp"; pool = "web";)")) {
+  }
+};
+
+TEST_F(Balanced, a_backend_that_is_chosen_behind_another_counts_as_redispatched) {
+  ask();
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(refuse());
+  const IpAddress fourth = look(out.at(0).frame).to;
+  uint64_t failures = 0, redispatched = 0;
+  for (const dataplane::BackendCounters& b : rig.stats().backends) {
+    failures += b.connect_failures.get();
+    redispatched += b.redispatched.get();
+  }
+  EXPECT_EQ(failures, 3u);
+  EXPECT_EQ(redispatched, 3u);
+  EXPECT_EQ(rig.stats().backends[rig.backend_at(fourth, 8080)].redispatched.get(), 1u);
+}
+
+TEST_F(SpliceConnectTest, a_client_whose_own_backend_is_known_to_be_down_is_redispatched_too) {
+  ask();
+  const IpAddress own = look(out.at(0).frame).to;
+  ASSERT_TRUE(refuse());
+  rig.down(rig.backend_at(own, 8080));
+  const auto count = [&] {
+    uint64_t sum = 0;
+    for (const dataplane::BackendCounters& b : rig.stats().backends) sum += b.redispatched.get();
+    return sum;
+  };
+  const uint64_t before = count();
+  out = rig.send(kFront, tcp_frame(rig.to_us(kClient), {.from = kClient, .to = kVip4}, 40001, 80,
+                                   {.flags = kSyn, .seq = 1000, .options = {2, 4, 5, 0xb4}}));
+  const uint32_t number = look(out.at(0).frame).seq;
+  out = rig.send(kFront,
+                 tcp_frame(rig.to_us(kClient), {.from = kClient, .to = kVip4}, 40001, 80,
+                           {.flags = kAck, .seq = 1001, .ack = number + 1, .data = kRequest}));
+  ASSERT_EQ(out.size(), 1u);
+  EXPECT_NE(look(out[0].frame).to, own);
+  EXPECT_EQ(count(), before + 1);
+}
+
 }  // namespace
 }  // namespace limpet::worker_test
