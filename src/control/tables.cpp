@@ -56,6 +56,7 @@ std::string seconds(const Json& v) {
 
 std::string endpoint(const Json& address, const Json& port) {
   const std::string a = word(address);
+  if (a == "-") return a;  // a flow that has no backend yet
   return a.find(':') != std::string::npos ? fmt::format("[{}]:{}", a, word(port))
                                           : fmt::format("{}:{}", a, word(port));
 }

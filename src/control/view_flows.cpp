@@ -72,7 +72,7 @@ json flow_json(const View& v, unsigned worker, const flow::Record& r, dataplane:
           {"backend_port", b.endpoint.port.host()},
           {"state", tcp::track_name(r.state)},
           {"spliced", (r.flags & flow::spliced) != 0},
-          {"reason", affinity::reason_name(static_cast<affinity::Reason>(r.reason))},
+          {"reason", bound ? affinity::reason_name(static_cast<affinity::Reason>(r.reason)) : ""},
           {"age_s", tick_seconds(r.created, now)},
           {"idle_s", tick_seconds(r.last_seen, now)},
           {"expires_s", tick_seconds(now, r.last_seen + timeout_of(r.state, s.timeouts))},
@@ -82,8 +82,9 @@ json flow_json(const View& v, unsigned worker, const flow::Record& r, dataplane:
 
 // Slots as they are now, which may be later than the answer.
 bool still_known(const View& v, const flow::Record& r) {
-  return r.service < v.slots.services.size() && v.slots.services[r.service].entry.used &&
-         r.backend < v.slots.backends.size() && v.slots.backends[r.backend].used &&
+  if (r.service >= v.slots.services.size() || !v.slots.services[r.service].entry.used) return false;
+  if ((r.flags & flow::unbound) != 0) return true;  // it names no other slot yet
+  return r.backend < v.slots.backends.size() && v.slots.backends[r.backend].used &&
          v.slots.backends[r.backend].generation == r.backend_generation &&
          r.source < v.slots.sources.size() && v.slots.sources[r.source].used &&
          r.reason < affinity::kReasonCount;

@@ -120,6 +120,16 @@ TEST(Render, says_when_there_is_more) {
             std::string::npos);
 }
 
+TEST(Render, a_flow_without_a_backend_has_no_endpoints_there) {
+  const Json flow = {{"service", "web"},  {"protocol", "tcp"}, {"client", "192.0.2.7"},
+                     {"client_port", 81}, {"source", ""},      {"source_port", 0},
+                     {"backend", ""},     {"backend_port", 0}, {"state", "head"},
+                     {"reason", ""},      {"age_s", 1},        {"idle_s", 1},
+                     {"expires_s", 9},    {"worker", 0}};
+  const std::string text = render("flows", {{"flows", {flow}}}, false);
+  EXPECT_NE(text.find("192.0.2.7:81       -        -  head        -"), std::string::npos) << text;
+}
+
 TEST(Render, survives_whatever_a_daemon_sends) {
   const Json shapes[] = {
       Json(),

@@ -341,68 +341,6 @@ TEST_F(ViewTest, ports_have_the_counters_of_their_nics) {
   EXPECT_EQ(port_rows(v, "side").error(), "no port \"side\"");
 }
 
-TEST_F(ViewTest, flows_have_the_promised_fields) {
-  dataplane::Query q;
-  q.flows.resize(2);
-  q.filled = 1;
-  q.now = to_tick(kNow);
-  flow::Record& r = q.flows[0];
-  r.client = ip("198.51.100.7");
-  r.client_port = be16::from(4711);
-  r.source_port = be16::from(1024);
-  r.service = 0;
-  r.source = 0;
-  r.backend = 1;
-  r.backend_generation = 1;
-  r.protocol = 6;
-  r.state = tcp::Track::established;
-  r.reason = static_cast<uint8_t>(affinity::Reason::source);
-  r.created = q.now - to_ticks(seconds(60));
-  r.last_seen = q.now - to_ticks(seconds(4));
-  const Rows rows = flow_rows(view(), 1, q);
-  ASSERT_EQ(rows.size(), 1u);
-  expect_fields(rows[0],
-                {"worker", "service", "protocol", "client", "client_port", "vip", "vip_port",
-                 "source", "source_port", "backend", "backend_port", "state", "spliced", "reason",
-                 "age_s", "idle_s", "expires_s", "edits_in", "edits_out"});
-  EXPECT_EQ(rows[0]["worker"], 1);
-  EXPECT_EQ(rows[0]["service"], "web");
-  EXPECT_EQ(rows[0]["client"], "198.51.100.7");
-  EXPECT_EQ(rows[0]["client_port"], 4711);
-  EXPECT_EQ(rows[0]["vip"], "10.1.0.100");
-  EXPECT_EQ(rows[0]["vip_port"], 80);
-  EXPECT_EQ(rows[0]["source"], "10.2.0.254");
-  EXPECT_EQ(rows[0]["source_port"], 1024);
-  EXPECT_EQ(rows[0]["backend"], "10.2.0.11");
-  EXPECT_EQ(rows[0]["backend_port"], 80);
-  EXPECT_EQ(rows[0]["pool"], "web");
-  EXPECT_EQ(rows[0]["backend_name"], "s1");
-  EXPECT_EQ(rows[0]["state"], "established");
-  EXPECT_EQ(rows[0]["reason"], "source");
-  EXPECT_EQ(rows[0]["spliced"], false);
-  EXPECT_NEAR(rows[0]["age_s"].get<double>(), 60, 0.01);
-  EXPECT_NEAR(rows[0]["idle_s"].get<double>(), 4, 0.01);
-  EXPECT_NEAR(rows[0]["expires_s"].get<double>(), 6, 0.01) << "idle = 10s";
-  EXPECT_EQ(rows[0]["edits_in"], 0);
-  q.edits = {{1, 2}, {}};
-  EXPECT_EQ(flow_rows(view(), 1, q)[0]["edits_in"], 1);
-  EXPECT_EQ(flow_rows(view(), 1, q)[0]["edits_out"], 2);
-}
-
-TEST_F(ViewTest, flows_whose_slots_changed_meanwhile_are_left_out) {
-  dataplane::Query q;
-  q.flows.resize(4);
-  q.filled = 4;
-  for (flow::Record& r : q.flows) {
-    r.protocol = 6;
-    r.backend_generation = 1;
-  }
-  q.flows[1].backend_generation = 2;
-  q.flows[2].service = 99;
-  q.flows[3].source = 99;
-  EXPECT_EQ(flow_rows(view(), 0, q).size(), 1u);
-}
-
 TEST_F(ViewTest, neighbors_have_the_promised_fields) {
   dataplane::Query q;
   q.kind = dataplane::QueryKind::neighbors;
@@ -443,48 +381,6 @@ TEST_F(ViewTest, the_envelope_is_the_promised_one) {
   EXPECT_EQ(envelope("flows", rows, 3, false, seconds(1))["truncated"], false);
   EXPECT_EQ(envelope("flows", rows, 5, true, seconds(1))["truncated"], true);
   EXPECT_EQ(envelope("flows", {}, 5, false, seconds(1))["flows"], json::array());
-}
-
-TEST_F(ViewTest, explain_says_where_a_client_goes_and_why) {
-  const json a = *explain(view(), "198.51.100.7", "web");
-  EXPECT_EQ(a["reason"], "source");
-  EXPECT_EQ(a["backend"], a["first_choice"]);
-  EXPECT_EQ(a["backend"].get<std::string>().substr(0, 5), "web/s");
-  EXPECT_EQ(*explain(view(), "198.51.100.8:99", "web")->find("backend"), a["backend"])
-      << "prefix4 = 24: a neighbor goes the same way";
-
-  const uint16_t slot = a["backend"] == "web/s0" ? 0 : 1;
-  status_[slot] = {Admin::up, Health::down};
-  const json b = *explain(view(), "198.51.100.7", "web");
-  EXPECT_EQ(b["reason"], "source_redirected");
-  EXPECT_NE(b["backend"], a["backend"]);
-  EXPECT_EQ(b["first_choice"], a["backend"]);
-  EXPECT_EQ(b["first_choice_state"], "down");
-  EXPECT_NE(b["text"].get<std::string>().find(" is down"), std::string::npos) << b["text"];
-
-  status_[1 - slot] = {Admin::drain, Health::up};
-  const json none = *explain(view(), "198.51.100.7", "web");
-  EXPECT_EQ(none["reason"], "no_backend");
-  EXPECT_TRUE(none["backend"].is_null());
-}
-
-TEST_F(ViewTest, explain_asks_for_the_port_where_it_counts) {
-  EXPECT_NE(
-      (*explain(view(), "198.51.100.7", "echo"))["text"].get<std::string>().find("ADDRESS:PORT"),
-      std::string::npos);
-  const json with_port = *explain(view(), "198.51.100.7:5000", "echo");
-  EXPECT_EQ(with_port["reason"], "connection");
-  EXPECT_EQ(with_port["client_port"], 5000);
-  EXPECT_EQ(with_port["text"].get<std::string>().find("ADDRESS:PORT"), std::string::npos);
-}
-
-TEST_F(ViewTest, explain_refuses_what_it_cannot_read) {
-  for (const char* bad : {"", "x", "1.2.3", "1.2.3.4:99999", "1.2.3.4:x", "[", "[]:1"}) {
-    EXPECT_FALSE(explain(view(), bad, "web")) << bad;
-  }
-  EXPECT_FALSE(explain(view(), "1.2.3.4", "nope"));
-  EXPECT_FALSE(explain(view(), "2001:db8::1", "web")) << "other family";
-  EXPECT_FALSE(explain(view(), "[2001:db8::1]:80", "web"));
 }
 
 TEST_F(ViewTest, telemetry_rows_are_flat_and_plain) {
