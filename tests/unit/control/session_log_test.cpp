@@ -69,6 +69,20 @@ TEST_F(SessionLogTest, a_line_says_who_went_where_and_why) {
       << "there was no request";
 }
 
+TEST_F(SessionLogTest, every_flag_has_the_letter_that_haproxy_gives_it) {
+  const Slots slots = slots_of(sample_);
+  std::string letters;
+  for (const RequestFlag f :
+       {RequestFlag::none, RequestFlag::invalid, RequestFlag::down, RequestFlag::valid,
+        RequestFlag::expired, RequestFlag::old, RequestFlag::unused}) {
+    SessionNote n = note();
+    n.request[0] = f;
+    const std::string line = session_line(slots, n);
+    letters += line.at(line.find("SRV=") + 4);
+  }
+  EXPECT_EQ(letters, "NIDVEOU");
+}
+
 TEST_F(SessionLogTest, slots_that_mean_something_else_by_now_give_no_line) {
   const Slots slots = slots_of(sample_);
   SessionNote n = note();

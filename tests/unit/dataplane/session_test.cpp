@@ -309,6 +309,81 @@ TEST_F(SessionTest, a_cookie_of_a_dead_backend_is_replaced) {
   EXPECT_EQ(asked(RequestFlag::down), 1u);
 }
 
+TEST_F(SessionTest, a_date_is_refreshed_by_use) {
+  CookieSettings s = cookie(CookieMode::insert);
+  s.idle_timeout = 1800;
+  s.absolute_timeout = 36000;
+  use(rules_of({s}));
+  std::string value;
+  for (int i = 0; i < 3; ++i) {
+    const size_t before = responses().size();
+    up(value.empty() ? kGet : "GET / HTTP/1.1\r\nCookie: SRV=" + value + "\r\n\r\n");
+    down(kOk);
+    const std::string said = responses().substr(before);
+    const size_t at = said.find("SRV=") + 4;
+    const std::string next = said.substr(at, said.find("\r\n", at) - at);
+    ASSERT_EQ(next.size(), 14u) << said << "name, last use, first use";
+    EXPECT_EQ(next.substr(0, 3), "s1|");
+    if (i != 0) {
+      EXPECT_NE(next.substr(3, 5), value.substr(3, 5)) << "last use";
+      EXPECT_EQ(next.substr(9), value.substr(9)) << "first use";
+    }
+    value = next;
+    unix_now += 1700;
+  }
+  EXPECT_EQ(answered(ResponseFlag::inserted), 1u);
+  EXPECT_EQ(answered(ResponseFlag::updated), 2u);
+  unix_now += 200;  // too late
+  up("GET / HTTP/1.1\r\nCookie: SRV=" + value + "\r\n\r\n");
+  EXPECT_EQ(asked(RequestFlag::expired), 1u);
+}
+
+TEST_F(SessionTest, every_flag_is_counted) {
+  CookieSettings s = cookie(CookieMode::insert), second = cookie(CookieMode::rewrite, "R");
+  s.idle_timeout = 1800;
+  s.absolute_timeout = 36000;
+  CookieSettings kept = cookie(CookieMode::insert, "P");
+  kept.preserve = true;
+  use(rules_of({s, second, kept}));
+  status[9].health = balance::Health::down;
+  const std::string now_date = "ZVPxA", long_ago = "ZVDxA";
+  const auto turn = [&](const std::string& cookies, const std::string& sets = "") {
+    up("GET / HTTP/1.1\r\nCookie: " + cookies + "\r\n\r\n");
+    down("HTTP/1.1 200 OK\r\n" + sets + "Content-Length: 0\r\n\r\n");
+  };
+  turn("a=b");  // the first is counted when a backend stands
+  turn("a=b");
+  turn("SRV=nobody");
+  turn("SRV=s2");
+  turn("SRV=s1|" + now_date + "|" + now_date);
+  turn("SRV=s1|" + long_ago + "|" + now_date);
+  turn("SRV=s1|" + now_date + "|" + long_ago);
+  turn("SRV=s1; R=s1", "Set-Cookie: R=x\r\nSet-Cookie: P=x\r\nSet-Cookie: SRV=x\r\n");
+  const auto requests_of = [&](size_t rule, RequestFlag f) {
+    return counters[rule].request[static_cast<size_t>(f)].get();
+  };
+  EXPECT_EQ(requests_of(0, RequestFlag::none), 1u);
+  EXPECT_EQ(requests_of(0, RequestFlag::invalid), 1u);
+  EXPECT_EQ(requests_of(0, RequestFlag::down), 1u);
+  EXPECT_EQ(requests_of(0, RequestFlag::valid), 2u);
+  EXPECT_EQ(requests_of(0, RequestFlag::expired), 1u);
+  EXPECT_EQ(requests_of(0, RequestFlag::old), 1u);
+  EXPECT_EQ(requests_of(1, RequestFlag::unused), 1u) << "SRV has decided";
+  const auto responses_of = [&](size_t rule, ResponseFlag f) {
+    return counters[rule].response[static_cast<size_t>(f)].get();
+  };
+  EXPECT_EQ(responses_of(0, ResponseFlag::none), 1u) << "the date is of this second";
+  EXPECT_EQ(responses_of(0, ResponseFlag::inserted), 6u);
+  EXPECT_EQ(responses_of(0, ResponseFlag::updated), 1u) << "the date was missing";
+  EXPECT_EQ(responses_of(1, ResponseFlag::rewritten), 1u);
+  EXPECT_EQ(responses_of(2, ResponseFlag::passive), 1u);
+  CookieSettings gone = cookie(CookieMode::insert);
+  gone.post_only = true;
+  use(rules_of({gone}));
+  turn("a=b", "Set-Cookie: SRV=x\r\n");
+  EXPECT_EQ(responses_of(0, ResponseFlag::deleted), 1u) << "and none put in its place";
+}
+
 TEST_F(SessionTest, no_cache_speaks_only_where_nobody_has) {
   CookieSettings s = cookie(CookieMode::insert);
   s.no_cache = true;
@@ -320,6 +395,9 @@ TEST_F(SessionTest, no_cache_speaks_only_where_nobody_has) {
   down("HTTP/1.1 200 OK\r\nCache-Control: max-age=5, no-store\r\nContent-Length: 0\r\n\r\n");
   down("HTTP/1.1 302 Found\r\nContent-Length: 0\r\n\r\n");
   EXPECT_EQ(responses().find("private", before), std::string::npos);
+  up("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
+  down(kOk);
+  EXPECT_NE(responses().find("private", before), std::string::npos) << "whatever the method";
 }
 
 TEST_F(SessionTest, a_backend_that_has_moved_in_its_pool_is_still_the_same) {
