@@ -22,6 +22,13 @@ constexpr unsigned kReclaim = 2;    // expired entries an insertion takes away a
 uint32_t ticks(Instant t) {
   return static_cast<uint32_t>(t.ns >> kTickBits);
 }
+// Rounded up, and one more for the part of a tick that has gone by: never early.
+uint32_t expiry(Duration expire) {
+  assert(expire >= std::chrono::seconds(1));
+  const auto ns = static_cast<uint64_t>(expire.count());
+  return static_cast<uint32_t>(
+      std::min<uint64_t>((ns >> kTickBits) + 1, std::numeric_limits<int32_t>::max()));
+}
 Duration duration_of(uint32_t ticks) {
   return Duration(static_cast<int64_t>(uint64_t{ticks} << kTickBits));
 }
@@ -215,24 +222,30 @@ struct alignas(64) StickTable::Shard {
 };
 
 StickTable::StickTable(const Settings& settings, const HashKey& secret)
-    : capacity_(settings.capacity), when_full_(settings.when_full) {
-  assert(capacity_ >= 1 && capacity_ <= kMaxCapacity && settings.expire >= std::chrono::seconds(1));
-  // Rounded up, and one more for the part of a tick that has gone by: never early.
-  const auto ns = static_cast<uint64_t>(settings.expire.count());
-  expire_ = static_cast<uint32_t>(
-      std::min<uint64_t>((ns >> kTickBits) + 1, std::numeric_limits<int32_t>::max()));
+    : settings_(settings), expire_(expiry(settings.expire)) {
+  const size_t capacity = settings.capacity;
+  assert(capacity >= 1 && capacity <= kMaxCapacity);
   shard_count_ = static_cast<uint32_t>(
-      std::bit_floor(std::clamp<size_t>(capacity_ / kShardSize, 1, kMaxShards)));
+      std::bit_floor(std::clamp<size_t>(capacity / kShardSize, 1, kMaxShards)));
   shards_.reset(new Shard[shard_count_]);
   for (uint32_t s = 0; s < shard_count_; ++s)
     shards_[s].reserve(
-        static_cast<uint32_t>(capacity_ / shard_count_ + (s < capacity_ % shard_count_)));
+        static_cast<uint32_t>(capacity / shard_count_ + (s < capacity % shard_count_)));
   for (size_t k = 0; k < keys_.size(); ++k) {
     const auto purpose = static_cast<uint8_t>(2 * k);
     const std::array<uint8_t, 1> low{purpose}, high{static_cast<uint8_t>(purpose + 1)};
     store(keys_[k].data(), siphash(secret, low));
     store(keys_[k].data() + 8, siphash(secret, high));
   }
+}
+
+StickTable::StickTable(const StickTable& entries, const Settings& settings)
+    : shards_(entries.shards_),
+      shard_count_(entries.shard_count_),
+      settings_(settings),
+      expire_(expiry(settings.expire)),
+      keys_(entries.keys_) {
+  settings_.capacity = entries.settings_.capacity;
 }
 
 StickTable::~StickTable() = default;
@@ -250,9 +263,9 @@ uint64_t StickTable::hash(const std::array<uint8_t, kMaxStickKey>& bytes, uint8_
   return siphash(keys_[0], whole);
 }
 
-StickKey StickTable::key(uint8_t kind, std::span<const uint8_t> bytes) const {
+StickKey StickTable::key(uint8_t entry, std::span<const uint8_t> bytes) const {
   StickKey k;
-  k.kind = kind;
+  k.kind = entry < settings_.kinds.size() ? settings_.kinds[entry] : entry;
   if (bytes.size() <= kMaxStickKey) {
     std::copy(bytes.begin(), bytes.end(), k.bytes.begin());
     k.length = static_cast<uint8_t>(bytes.size());
@@ -265,8 +278,8 @@ StickKey StickTable::key(uint8_t kind, std::span<const uint8_t> bytes) const {
   return k;
 }
 
-StickKey StickTable::key(uint8_t kind, std::string_view bytes) const {
-  return key(kind, std::span(reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()));
+StickKey StickTable::key(uint8_t entry, std::string_view bytes) const {
+  return key(entry, std::span(reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()));
 }
 
 StickResult StickTable::get_or_insert(const StickKey& key, StickValue proposed, Instant now) {
@@ -274,7 +287,7 @@ StickResult StickTable::get_or_insert(const StickKey& key, StickValue proposed, 
   Shard& s = shard(key.hash);
   const Guard guard(s.lock);
   const uint32_t i = s.look_up(key);
-  if (i == kNil) return s.insert(key, proposed, t, expire_, when_full_);
+  if (i == kNil) return s.insert(key, proposed, t, expire_, settings_.when_full);
   if (s.expired(s.entries[i], t, expire_)) return s.renew(i, proposed, t);
   return s.keep(i, proposed, t);
 }
@@ -299,7 +312,7 @@ StickResult StickTable::update_if(const StickKey& key, StickValue expected, Stic
   Shard& s = shard(key.hash);
   const Guard guard(s.lock);
   const uint32_t i = s.look_up(key);
-  if (i == kNil) return s.insert(key, desired, t, expire_, when_full_);
+  if (i == kNil) return s.insert(key, desired, t, expire_, settings_.when_full);
   if (s.expired(s.entries[i], t, expire_)) return s.renew(i, desired, t);
   if (s.entries[i].value != expected) return s.keep(i, desired, t);
   return s.change(i, desired, t);
@@ -310,7 +323,7 @@ StickResult StickTable::assign(const StickKey& key, StickValue value, Instant no
   Shard& s = shard(key.hash);
   const Guard guard(s.lock);
   const uint32_t i = s.look_up(key);
-  if (i == kNil) return s.insert(key, value, t, expire_, when_full_);
+  if (i == kNil) return s.insert(key, value, t, expire_, settings_.when_full);
   if (s.expired(s.entries[i], t, expire_)) return s.renew(i, value, t);
   return s.entries[i].value == value ? s.keep(i, value, t) : s.change(i, value, t);
 }
@@ -327,6 +340,14 @@ bool StickTable::erase(uint64_t hash_of_key) {
   ++s.counters.erased;
   s.remove(i);
   return true;
+}
+
+std::optional<StickValue> StickTable::peek(const StickKey& key, Instant now) const {
+  Shard& s = shard(key);
+  const Guard guard(s.lock);
+  const uint32_t i = s.look_up(key);
+  if (i == kNil || s.expired(s.entries[i], ticks(now), expire_)) return std::nullopt;
+  return s.entries[i].value;
 }
 
 size_t StickTable::read(StickCursor& cursor, std::span<StickView> out, Instant now) const {

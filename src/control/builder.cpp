@@ -256,6 +256,7 @@ class Builder {
                           to_ticks(service.timeouts.half_closed),
                           to_ticks(service.timeouts.time_wait), to_ticks(service.limits.time)};
       if (service.mode != config::ServiceMode::splice) {
+        warn_of_table(service.name, s.entry.splice.get(), built_.warnings);
         s.entry.splice = nullptr;
         continue;
       }
@@ -263,7 +264,8 @@ class Builder {
                                            .members = members_[service.pool],
                                            .offers = in_.offers,
                                            .stick_secret = in_.stick_secret,
-                                           .previous = s.entry.splice.get()});
+                                           .previous = s.entry.splice.get(),
+                                           .warnings = &built_.warnings});
       if (!splice) return Error{splice.error()};
       s.entry.splice = std::move(*splice);
     }

@@ -86,15 +86,75 @@ std::string text_of(const config::Service& service) {
   return text;
 }
 
-// The keys of a stick table keep their meaning as long as this is the same.
-std::string table_text(const config::Service& service) {
-  std::string text = fmt::format("{} {} {}\n", service.table.size, service.table.expire.count(),
-                                 static_cast<int>(service.table.when_full));
-  for (const config::Persistence& p : service.persistence)
-    text += p.type == config::PersistenceType::source
-                ? fmt::format("source {} {}\n", p.prefix4, p.prefix6)
-                : fmt::format("cookie {}\n", p.cookie.session_name);
-  return text;
+// Whose keys those of an entry of the list are, by what gives them a meaning: they stay the same
+// wherever it stands. Empty: it has none.
+std::string keys_of(const config::Persistence& p) {
+  if (p.type == config::PersistenceType::source)
+    return fmt::format("source addresses by /{} and /{}", p.prefix4, p.prefix6);
+  if (p.cookie.mode == config::CookieMode::learn)
+    return fmt::format("the learned cookie \"{}\"", p.cookie.session_name);
+  return {};
+}
+
+affinity::StickTable::Settings table_settings(const config::Table& table) {
+  affinity::StickTable::Settings settings;
+  settings.capacity = table.size;
+  settings.expire = table.expire;
+  settings.when_full = table.when_full == config::Table::WhenFull::evict
+                           ? affinity::WhenFull::evict
+                           : affinity::WhenFull::refuse;
+  return settings;
+}
+
+// Gives each entry of the list the kind that its keys have had, or a new one.
+std::vector<uint8_t> number_kinds(const config::Service& service, std::vector<std::string>& kinds) {
+  std::vector<uint8_t> numbers;
+  for (const config::Persistence& p : service.persistence) {
+    const std::string name = keys_of(p);
+    // Two entries may be alike; the second one is never asked, but must not meet the first.
+    size_t kind = 0;
+    for (; kind < kinds.size(); ++kind)
+      if (kinds[kind] == name && std::find(numbers.begin(), numbers.end(), kind) == numbers.end())
+        break;
+    if (kind == kinds.size()) kinds.push_back(name);
+    numbers.push_back(static_cast<uint8_t>(kind));
+  }
+  return numbers;
+}
+
+// The table of the snapshot before, with whatever of its settings has changed; a new one when there
+// was none.
+void give_table(const config::Service& service, const SpliceBuild& input, SpliceEntry& e) {
+  constexpr size_t kMaxKinds = 256;
+  affinity::StickTable::Settings settings = table_settings(service.table);
+  const SpliceEntry* before = input.previous;
+  if (before != nullptr && before->table != nullptr &&
+      before->table->capacity() == service.table.size) {
+    e.table_kinds = before->table_kinds;
+    settings.kinds = number_kinds(service, e.table_kinds);
+    if (e.table_kinds.size() <= kMaxKinds) {
+      const std::vector<uint8_t>& old = before->table->settings().kinds;
+      for (const uint8_t kind : old) {
+        const std::vector<uint8_t>& now = settings.kinds;
+        if (std::find(now.begin(), now.end(), kind) != now.end()) continue;
+        if (before->table_kinds[kind].empty() || before->table->counters().used == 0) continue;
+        if (input.warnings == nullptr) continue;
+        input.warnings->push_back(
+            fmt::format("service \"{}\": sessions that the stick table has for {} are not found "
+                        "any more, as no "
+                        "entry of the persistence list says so now",
+                        service.name, before->table_kinds[kind]));
+      }
+      e.table = settings == before->table->settings()
+                    ? before->table
+                    : std::make_shared<affinity::StickTable>(*before->table, settings);
+      return;
+    }
+    e.table_kinds.clear();
+  }
+  if (input.warnings != nullptr) warn_of_table(service.name, before, *input.warnings);
+  settings.kinds = number_kinds(service, e.table_kinds);
+  e.table = std::make_shared<affinity::StickTable>(settings, input.stick_secret);
 }
 
 dataplane::Forwarded forwarded(config::Forwarded f) {
@@ -204,21 +264,20 @@ Result<std::shared_ptr<const SpliceEntry>> build_splice(const config::Service& s
     if (!rules) return Error{fmt::format("service \"{}\": {}", s.name, rules.error())};
     e->rules = std::move(*rules);
   }
-  if (s.table.size != 0) {
-    e->table_id = std::max<uint64_t>(siphash(kIdKey, table_text(s)), 1);
-    if (input.previous != nullptr && input.previous->table_id == e->table_id) {
-      e->table = input.previous->table;
-    } else {
-      affinity::StickTable::Settings settings;
-      settings.capacity = s.table.size;
-      settings.expire = s.table.expire;
-      settings.when_full = s.table.when_full == config::Table::WhenFull::evict
-                               ? affinity::WhenFull::evict
-                               : affinity::WhenFull::refuse;
-      e->table = std::make_shared<affinity::StickTable>(settings, input.stick_secret);
-    }
-  }
+  if (s.table.size != 0)
+    give_table(s, input, *e);
+  else if (input.warnings != nullptr)
+    warn_of_table(s.name, input.previous, *input.warnings);
   return std::shared_ptr<const SpliceEntry>(std::move(e));
+}
+
+void warn_of_table(const std::string& service, const SpliceEntry* previous,
+                   std::vector<std::string>& warnings) {
+  if (previous == nullptr || previous->table == nullptr) return;
+  const uint64_t used = previous->table->counters().used;
+  if (used == 0) return;
+  warnings.push_back(fmt::format("service \"{}\": its stick table goes, and {} session{} with it",
+                                 service, used, used == 1 ? "" : "s"));
 }
 
 Result<std::unique_ptr<dataplane::SessionTools>> build_tools(

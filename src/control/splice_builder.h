@@ -4,6 +4,8 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
+#include <vector>
 
 #include "limpet/affinity/cookie_keys.h"
 #include "limpet/base/hash.h"
@@ -20,12 +22,17 @@ struct SpliceBuild {
   std::span<const std::optional<TcpOptions>> offers = {};  // by backend slot
   HashKey stick_secret{};                                  // random, of this process
   const dataplane::SpliceEntry* previous =
-      nullptr;  // of the same service, to share what is unchanged
+      nullptr;                                   // of the same service, to share what is unchanged
+  std::vector<std::string>* warnings = nullptr;  // where sessions are lost, one sentence each
 };
 
 // The error says which service cannot be served, and why.
 Result<std::shared_ptr<const dataplane::SpliceEntry>> build_splice(const config::Service& service,
                                                                    const SpliceBuild& input);
+
+// The service has a stick table no longer: says how many sessions go with it.
+void warn_of_table(const std::string& service, const dataplane::SpliceEntry* previous,
+                   std::vector<std::string>& warnings);
 
 // For one worker of a snapshot with these services.
 Result<std::unique_ptr<dataplane::SessionTools>> build_tools(

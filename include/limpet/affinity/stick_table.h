@@ -23,9 +23,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <type_traits>
+#include <vector>
 
 #include "limpet/base/hash.h"
 #include "limpet/base/time.h"
@@ -48,7 +50,7 @@ struct StickKey {
   std::array<uint8_t, kMaxStickKey> bytes{};  // zero-padded
   uint64_t hash = 0;
   uint8_t length = 0;  // kHashedLength: the bytes are a hash
-  uint8_t kind = 0;    // keys of different kinds (entries of the list) never meet
+  uint8_t kind = 0;    // keys of different kinds never meet (Settings::kinds)
   static constexpr uint8_t kHashedLength = 0xff;
 };
 
@@ -105,14 +107,22 @@ class StickTable {
     size_t capacity = 0;  // entries, 1 .. kMaxCapacity
     Duration expire{};    // of at least one second
     WhenFull when_full = WhenFull::evict;
+    // By entry of the persistence list: under which kind its keys are stored. Those behind the end
+    // are their own kind.
+    std::vector<uint8_t> kinds = {};
+    friend bool operator==(const Settings&, const Settings&) = default;
   };
   StickTable(const Settings& settings, const HashKey& secret);  // random, of this process
+  // The same entries under other settings, which hold for whoever asks by this object; capacity
+  // stays. So a reload changes settings and loses nothing, while workers may still use `entries`.
+  StickTable(const StickTable& entries, const Settings& settings);
   ~StickTable();
   StickTable(const StickTable&) = delete;
   StickTable& operator=(const StickTable&) = delete;
 
-  StickKey key(uint8_t kind, std::span<const uint8_t> bytes) const;
-  StickKey key(uint8_t kind, std::string_view bytes) const;
+  // `entry`: of the persistence list.
+  StickKey key(uint8_t entry, std::span<const uint8_t> bytes) const;
+  StickKey key(uint8_t entry, std::string_view bytes) const;
 
   // `found` refreshes the entry. `now`: of the worker; workers' times may differ a little.
   StickResult get_or_insert(const StickKey& key, StickValue proposed, Instant now);
@@ -124,6 +134,8 @@ class StickTable {
   StickResult assign(const StickKey& key, StickValue value, Instant now);
   // By StickKey::hash: 64 keyed bits, so that who may have to forget a key later need not keep it.
   bool erase(uint64_t hash);
+  // As find(), without a trace: neither is the entry used nor anything counted.
+  std::optional<StickValue> peek(const StickKey& key, Instant now) const;
 
   // Copies live entries from where the cursor stands, a bounded piece under each lock, and moves it
   // on. Entries that come, go or move meanwhile may be missed; none is torn. Returns how many,
@@ -131,7 +143,8 @@ class StickTable {
   size_t read(StickCursor& cursor, std::span<StickView> out, Instant now) const;
   StickCounters counters() const;
 
-  size_t capacity() const { return capacity_; }
+  size_t capacity() const { return settings_.capacity; }
+  const Settings& settings() const { return settings_; }
   size_t bytes() const;  // all of it
   // 64 for the entry and 4 to 8 for its place in the index.
   static constexpr size_t kMaxBytesEach = kEntryBytes + 8;
@@ -141,11 +154,10 @@ class StickTable {
   Shard& shard(uint64_t hash) const;
   uint64_t hash(const std::array<uint8_t, kMaxStickKey>& bytes, uint8_t length, uint8_t kind) const;
 
-  std::unique_ptr<Shard[]> shards_;
+  std::shared_ptr<Shard[]> shards_;
   uint32_t shard_count_ = 0;
-  size_t capacity_ = 0;
-  uint32_t expire_ = 0;  // in ticks of 2^30 ns
-  WhenFull when_full_ = WhenFull::evict;
+  Settings settings_;
+  uint32_t expire_ = 0;            // in ticks of 2^30 ns
   std::array<HashKey, 3> keys_{};  // place, and two halves of long keys
 };
 

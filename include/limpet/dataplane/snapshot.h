@@ -98,9 +98,11 @@ struct SpliceEntry {
   std::string slow_request;  // to a head that is not complete in time
   // Never null. Shared by the snapshots of one setting.
   std::shared_ptr<const SessionRules> rules = std::make_shared<SessionRules>();
-  // Learned cookies and first pins; null: none. Outlives snapshots, as long as its settings stay.
+  // Learned cookies and first pins; null: none. Its entries outlive snapshots.
   std::shared_ptr<affinity::StickTable> table;
-  uint64_t table_id = 0;     // equal exactly when the settings that give its entries a meaning are
+  // By kind of its keys: whose they are. Also of entries of the list that are gone: what they left
+  // in the table must not be taken for another one's.
+  std::vector<std::string> table_kinds;
   bool session_log = false;  // a line for each connection
 };
 

@@ -244,6 +244,46 @@ TEST(StickTable, a_walk_over_much_that_has_expired_returns_between) {
   EXPECT_GE(calls, 15000u / (StickTable::kReadStep * StickTable::kReadSteps));
 }
 
+TEST(StickTable, a_peek_leaves_no_trace) {
+  Table t(sized(2));
+  t.get_or_insert(t.named("a"), value(1), at(0min));
+  t.get_or_insert(t.named("b"), value(2), at(1min));
+  const StickCounters before = t.counters();
+  EXPECT_EQ(t.peek(t.named("a"), at(29min)), value(1));
+  EXPECT_EQ(t.peek(t.named("c"), at(29min)), std::nullopt);
+  EXPECT_EQ(t.peek(t.named("a"), at(31min)), std::nullopt) << "nobody has used it";
+  EXPECT_EQ(t.counters().found, before.found);
+  EXPECT_EQ(t.counters().absent, before.absent);
+  EXPECT_EQ(t.counters().expired, before.expired);
+  t.get_or_insert(t.named("c"), value(3), at(29min));
+  EXPECT_EQ(t.peek(t.named("a"), at(29min)), std::nullopt) << "still the oldest";
+  EXPECT_EQ(t.peek(t.named("b"), at(29min)), value(2));
+}
+
+TEST(StickTable, other_settings_hold_for_the_same_entries) {
+  Table t(sized(2));
+  t.get_or_insert(t.named("a"), value(1), at(0min));
+  const StickTable other(t, {.capacity = 2000, .expire = 60min, .when_full = WhenFull::refuse});
+  EXPECT_EQ(other.capacity(), 2u);
+  EXPECT_EQ(other.bytes(), t.bytes());
+  EXPECT_EQ(other.peek(t.named("a"), at(59min)), value(1));
+  EXPECT_EQ(t.peek(t.named("a"), at(59min)), std::nullopt);
+  StickTable more(t, {.expire = 60min, .when_full = WhenFull::refuse});
+  t.get_or_insert(t.named("b"), value(2), at(1min));
+  EXPECT_EQ(more.get_or_insert(t.named("c"), value(3), at(2min)).what, Stick::refused);
+  EXPECT_EQ(t.get_or_insert(t.named("c"), value(3), at(2min)).what, Stick::inserted);
+}
+
+TEST(StickTable, an_entry_of_the_list_may_have_keys_of_another_kind) {
+  Table t(sized(10));
+  t.assign(t.key(0, "a"), value(1), at(0s));
+  t.assign(t.key(1, "a"), value(2), at(0s));
+  const StickTable moved(t, {.expire = 30min, .kinds = {7, 0}});
+  EXPECT_EQ(moved.peek(moved.key(1, "a"), at(1s)), value(1));
+  EXPECT_EQ(moved.peek(moved.key(0, "a"), at(1s)), std::nullopt);
+  EXPECT_EQ(moved.peek(moved.key(2, "a"), at(1s)), std::nullopt);
+}
+
 // The table against a list that is searched from one end to the other.
 class Model {
  public:

@@ -8,6 +8,7 @@
 namespace limpet::control {
 namespace {
 
+using namespace std::chrono_literals;
 using dataplane::kNoSlot;
 using dataplane::Snapshot;
 
@@ -243,8 +244,117 @@ TEST(Builder, rules_and_table_are_shared_as_long_as_their_settings_stay) {
   EXPECT_NE(splice_of(other)->rules, splice_of(same)->rules);
   EXPECT_NE(splice_of(other)->rules->id, splice_of(same)->rules->id);
   EXPECT_EQ(splice_of(other)->table, splice_of(same)->table) << "sessions mean what they meant";
-  const Built renamed = built_from(with(text, "JSESSIONID", "PHPSESSID"), 1, nullptr, &other);
-  EXPECT_NE(splice_of(renamed)->table, splice_of(other)->table);
+}
+
+// The sessions of a table over reloads: one of each entry of the list.
+class Tables : public testing::Test {
+ protected:
+  void reload(const std::string& wanted) {
+    last = built_from(wanted, 1, nullptr, &last);
+    table = splice_of(last) == nullptr ? nullptr : splice_of(last)->table;
+  }
+  // Where entry `e` of the list is asked for a session.
+  bool has(uint8_t e, std::string_view session) {
+    return table->peek(table->key(e, session), now).has_value();
+  }
+  void put(uint8_t e, std::string_view session) {
+    table->assign(table->key(e, session), {.backend = 1, .member = 0}, now);
+  }
+
+  const std::string text = cookie_sample();  // learned cookie, cookie, source
+  const Instant now{1'000'000'000'000};
+  Built last = built_from(text, 1);
+  std::shared_ptr<affinity::StickTable> table = splice_of(last)->table;
+};
+
+TEST_F(Tables, keep_their_sessions_when_their_settings_change) {
+  put(0, "a");
+  put(2, "10.0.0.1");
+  const auto before = table;
+  reload(with(text, "size = 1000;", "size = 1000; expire = \"2h\"; when_full = \"refuse\";"));
+  EXPECT_NE(table, before) << "workers may still ask by the former settings";
+  EXPECT_TRUE(has(0, "a"));
+  EXPECT_TRUE(has(2, "10.0.0.1"));
+  EXPECT_EQ(table->settings().when_full, affinity::WhenFull::refuse);
+  const auto key = table->key(0, "a");
+  EXPECT_TRUE(table->peek(key, now + 115min).has_value());
+  EXPECT_FALSE(table->peek(key, now + 125min).has_value());
+  EXPECT_FALSE(before->peek(key, now + 115min).has_value()) << "the default is 30 minutes";
+  EXPECT_TRUE(last.warnings.empty());
+}
+
+TEST_F(Tables, keep_their_sessions_wherever_an_entry_stands) {
+  put(0, "a");
+  put(2, "a");
+  reload(with(text, R"({ type = "cookie"; mode = "learn")",
+              R"({ type = "cookie"; mode = "learn"; session_name = "NEW"; },
+                 { type = "cookie"; mode = "learn")"));
+  EXPECT_FALSE(has(0, "a")) << "another cookie's sessions";
+  EXPECT_TRUE(has(1, "a"));
+  EXPECT_FALSE(has(2, "a"));
+  EXPECT_TRUE(has(3, "a"));
+  EXPECT_TRUE(last.warnings.empty());
+  put(0, "b");
+  reload(text);
+  EXPECT_FALSE(has(0, "b"));
+  EXPECT_TRUE(has(0, "a"));
+  EXPECT_TRUE(has(2, "a"));
+}
+
+TEST_F(Tables, say_so_when_the_sessions_of_an_entry_are_lost) {
+  const std::string renamed = with(text, "JSESSIONID", "PHPSESSID");
+  reload(renamed);
+  EXPECT_TRUE(last.warnings.empty()) << "there were none";
+  put(0, "a");
+  put(2, "a");
+  reload(with(renamed, R"({ type = "source"; })", R"({ type = "source"; prefix4 = 24; })"));
+  EXPECT_TRUE(has(0, "a"));
+  EXPECT_FALSE(has(2, "a"));
+  ASSERT_EQ(last.warnings.size(), 1u);
+  EXPECT_EQ(
+      last.warnings[0],
+      "service \"web\": sessions that the stick table has for source addresses by /32 and /64 "
+      "are not found any more, as no entry of the persistence list says so now");
+  reload(text);
+  EXPECT_FALSE(has(0, "a"));
+  EXPECT_TRUE(has(2, "a")) << "back in time";
+  ASSERT_EQ(last.warnings.size(), 2u);
+  EXPECT_NE(last.warnings[0].find("for the learned cookie \"PHPSESSID\" are"), std::string::npos)
+      << last.warnings[0];
+}
+
+TEST_F(Tables, say_so_when_they_go_as_a_whole) {
+  put(0, "a");
+  put(2, "a");
+  reload(with(kSample, "protocol = \"tcp\"; pool = \"web\";",
+              "protocol = \"tcp\"; pool = \"web\"; mode = \"splice\";"));
+  EXPECT_EQ(table, nullptr);
+  EXPECT_EQ(last.warnings, std::vector<std::string>{
+                               "service \"web\": its stick table goes, and 2 sessions with it"});
+  reload(text);
+  EXPECT_TRUE(last.warnings.empty());
+  put(0, "a");
+  reload(kSample);
+  EXPECT_EQ(last.warnings, std::vector<std::string>{
+                               "service \"web\": its stick table goes, and 1 session with it"});
+}
+
+TEST_F(Tables, begin_anew_before_kinds_of_keys_run_out) {
+  put(0, "a");
+  size_t lost = 0;
+  for (int bits = 1; bits <= 300; ++bits) {
+    const std::string source = "{ type = \"source\"; prefix4 = " + std::to_string(1 + bits % 20) +
+                               "; prefix6 = " + std::to_string(1 + bits / 20) + "; }";
+    reload(with(text, R"({ type = "source"; })", source));
+    if (has(0, "a")) continue;
+    ++lost;
+    EXPECT_EQ(
+        last.warnings,
+        std::vector<std::string>{"service \"web\": its stick table goes, and 1 session with it"})
+        << bits;
+    put(0, "a");
+  }
+  EXPECT_EQ(lost, 1u);
 }
 
 TEST(Builder, clients_are_promised_what_every_backend_accepts) {
