@@ -164,7 +164,16 @@ Result<json> explain(const View& v, std::string_view client_text, std::string_vi
                     service_name, s.vip.to_string())};
   const dataplane::PoolEntry& pool = v.snapshot.pools[s.pool];
   const auto usable = [&](uint16_t member) { return v.status(pool.members[member]).accepts_new(); };
-  const affinity::Choice choice = affinity::choose(s.policy, *client, pool.maglev, usable);
+  const auto existing = [&](uint16_t member) {
+    return v.status(pool.members[member]).accepts_existing();
+  };
+  // Workers have clocks of their own, which may be a little off: it matters to a pin that is about
+  // to expire only.
+  const affinity::StickTable* table = s.splice == nullptr ? nullptr : s.splice->table.get();
+  const affinity::Choice choice =
+      table == nullptr ? affinity::choose(s.policy, *client, pool.maglev, usable)
+                       : affinity::choose(s.policy, *client, pool.maglev, usable,
+                                          affinity::PeekedPins{*table, pool.ids, existing, v.now});
   const affinity::Choice first =
       affinity::choose(s.policy, *client, pool.maglev, [](uint16_t) { return true; });
   const auto label = [&](uint16_t member) -> json {
@@ -194,9 +203,13 @@ Result<json> explain(const View& v, std::string_view client_text, std::string_vi
     const uint16_t wanted = pool.members[first.member];
     const char* state = balance::name(v.status(wanted).state());
     out["first_choice_state"] = state;
+    const std::string& name = v.snapshot.backends[wanted].name;
     if (first.member != choice.member)
-      text += fmt::format("; first choice {} is {}", v.snapshot.backends[wanted].name, state);
+      text += choice.reason == affinity::Reason::source_pinned
+                  ? fmt::format("; by its hash it would be {}", name)
+                  : fmt::format("; first choice {} is {}", name, state);
   }
+  if (choice.moved) text += "; the backend that the stick table has for it may not be used";
   if (choice.reason == affinity::Reason::connection && client->port.host() == 0)
     text += "; the client's port counts too, name it (ADDRESS:PORT)";
   out["text"] = text;

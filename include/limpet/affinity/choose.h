@@ -121,7 +121,7 @@ struct NoPins {};  // source addresses are hashed, statelessly
 
 // `usable(member)`: may a client that is new to this backend be sent to it (accepts_new)? On
 // redispatch it says no to the backends that were tried, and the cookie that named one of them
-// comes with its flag but without a member. `pins`: NoPins or Pins.
+// comes with its flag but without a member. `pins`: NoPins, Pins or PeekedPins.
 template <class Usable, class PinTable = NoPins>
 Choice choose(const Policy& policy, const Client& client, const balance::Maglev& table,
               Usable&& usable, PinTable&& pins = {}) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <utility>
 
 #include "limpet/affinity/backend_ids.h"
@@ -53,5 +54,27 @@ struct Pins {
 };
 template <class Existing>
 Pins(StickTable&, const BackendIds&, Existing, Instant) -> Pins<Existing>;
+
+// What Pins would say, without a trace in the table: for those who only want to know.
+template <class Existing>
+struct PeekedPins {
+  const StickTable& table;
+  const BackendIds& backends;
+  Existing existing;
+  Instant now;
+
+  template <class Propose>
+  Pinned pin(const StickKey& key, Propose&& propose) {
+    const std::optional<StickValue> known = table.peek(key, now);
+    if (known) {
+      const uint16_t member = member_of(backends, *known);
+      if (member != balance::Maglev::kNone && existing(member))
+        return {.member = member, .earlier = true};
+    }
+    return {.member = propose(), .moved = known.has_value()};
+  }
+};
+template <class Existing>
+PeekedPins(const StickTable&, const BackendIds&, Existing, Instant) -> PeekedPins<Existing>;
 
 }  // namespace limpet::affinity

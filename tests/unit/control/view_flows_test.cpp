@@ -1,6 +1,7 @@
 // The JSON of `show flows`, and of `explain`.
 #include <gtest/gtest.h>
 
+#include "limpet/affinity/choose.h"
 #include "limpet/affinity/reason.h"
 #include "limpet/tcp/track.h"
 #include "view_fixture.h"
@@ -127,6 +128,68 @@ TEST_F(FlowsViewTest, explain_says_where_a_client_goes_and_why) {
   const json none = *explain(view(), "198.51.100.7", "web");
   EXPECT_EQ(none["reason"], "no_backend");
   EXPECT_TRUE(none["backend"].is_null());
+}
+
+class PinnedViewTest : public ViewTest {
+ protected:
+  void SetUp() override {
+    build_from(with(kSample, R"(persistence = ( { type = "source"; prefix4 = 24; } );)",
+                    R"(mode = "splice"; table = { size = 64; expire = "10m"; };
+                       persistence = ( { type = "cookie"; session_name = "SRV"; },
+                                       { type = "source"; prefix4 = 24; } );)"));
+    hashed = explained()["backend"];
+    other = hashed == "web/s0" ? "web/s1" : "web/s0";
+    const dataplane::ServiceEntry& s = service();
+    const dataplane::PoolEntry& pool = built_.owned.snapshot->pools[s.pool];
+    const auto wanted = [&](uint16_t member) {
+      return "web/" + built_.owned.snapshot->backends[pool.members[member]].name == other;
+    };
+    // As a worker does it when the client comes and only that backend is up.
+    const affinity::Choice pinned =
+        affinity::choose(s.policy, {ip("198.51.100.99"), be16::from(1)}, pool.maglev, wanted,
+                         affinity::Pins{*s.splice->table, pool.ids, wanted, kNow});
+    ASSERT_NE(pinned.member, balance::Maglev::kNone);
+    slot = pool.members[pinned.member];
+  }
+  const dataplane::ServiceEntry& service() { return built_.owned.snapshot->services[0]; }
+  json explained() { return *explain(view(), "198.51.100.7", "web"); }
+
+  std::string hashed, other;
+  uint16_t slot = 0;
+};
+
+TEST_F(PinnedViewTest, explain_knows_the_stick_table) {
+  const json a = explained();
+  EXPECT_EQ(a["backend"], other);
+  EXPECT_EQ(a["reason"], "source_pinned");
+  EXPECT_EQ(a["first_choice"], hashed);
+  EXPECT_NE(a["text"].get<std::string>().find("; by its hash it would be " + hashed.substr(4)),
+            std::string::npos)
+      << a["text"];
+  status_[slot] = {Admin::drain, Health::up};
+  EXPECT_EQ(explained()["backend"], other) << "sessions go on";
+}
+
+TEST_F(PinnedViewTest, explain_leaves_no_trace_in_the_stick_table) {
+  const affinity::StickTable& table = *service().splice->table;
+  const affinity::StickCounters before = table.counters();
+  explained();
+  *explain(view(), "192.0.2.1", "web");
+  const affinity::StickCounters after = table.counters();
+  EXPECT_EQ(after.found, before.found);
+  EXPECT_EQ(after.absent, before.absent);
+  EXPECT_EQ(after.used, 1u);
+}
+
+TEST_F(PinnedViewTest, explain_says_that_a_pin_moves) {
+  status_[slot] = {Admin::up, Health::down};
+  const json a = explained();
+  EXPECT_EQ(a["backend"], hashed);
+  EXPECT_EQ(a["reason"], "source");
+  EXPECT_NE(a["text"].get<std::string>().find(
+                "; the backend that the stick table has for it may not be used"),
+            std::string::npos)
+      << a["text"];
 }
 
 TEST_F(FlowsViewTest, explain_asks_for_the_port_where_it_counts) {
