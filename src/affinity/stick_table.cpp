@@ -343,7 +343,7 @@ bool StickTable::erase(uint64_t hash_of_key) {
 }
 
 std::optional<StickValue> StickTable::peek(const StickKey& key, Instant now) const {
-  Shard& s = shard(key);
+  Shard& s = shard(key.hash);
   const Guard guard(s.lock);
   const uint32_t i = s.look_up(key);
   if (i == kNil || s.expired(s.entries[i], ticks(now), expire_)) return std::nullopt;
