@@ -154,7 +154,7 @@ TEST(CookieResponse, a_permanent_sealed_cookie_lasts_in_the_browser_as_long_as_i
   CookieSettings s = plain();
   s.sealed = s.permanent = true;
   s.idle_timeout = 60;
-  for (const uint32_t age : {0u, 40u, 20000u}) {  // minutes; the last has a unit of 16
+  for (const uint32_t age : {0u, 40u, 20001u}) {  // minutes; the last is told as 20016
     s.absolute_timeout = age == 0 ? 0 : 30 * 86400;
     const auto policy = CookiePolicy::compile(s);
     std::array<char, kMaxResponseText> out;
