@@ -210,7 +210,7 @@ class Connection {
   uint16_t member_ = balance::Maglev::kNone;
   Instant now_{1'000'000'000'000};
   uint64_t unix_now_ = 1700000000;
-  bool begun_ = false;
+  bool begun_ = false, tunnel_ = false;
   Session session_;
   Stream client_, backend_;
 };
@@ -293,6 +293,10 @@ void Connection::run(std::string_view up, std::string_view down, uint8_t seed) {
     const size_t less = cutter.next() % 8 == 0 ? cutter.next() : 0;
     client ? look_up(less) : look_down(less);
     if (less != 0) client ? look_up() : look_down();
+    if (session_.up == Session::Up::tunnel && !tunnel_) {  // by a 101, asked for or not
+      check();
+      tunnel_ = true;
+    }
     for (unsigned turns = 0; session_.call_up; ++turns) {
       require(turns <= Session::kMaxAsked, "looking again comes to an end");
       session_.call_up = false;
@@ -316,8 +320,9 @@ std::string_view Connection::passed(const Stream& s) const {
       0, std::min<size_t>(static_cast<size_t>(s.map.frontier() - s.begin), s.came.size()));
 }
 
-// What has passed of the requests.
+// What has passed of the requests, as long as they are requests.
 void Connection::check() {
+  if (tunnel_) return;
   const std::string_view said = passed(client_);
   std::string edited = requests();
   if (!begun_) {  // no request, or refused together with one behind it: nobody gets it
