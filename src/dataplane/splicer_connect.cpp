@@ -13,6 +13,9 @@ namespace {
 constexpr Duration kFirstSyn = std::chrono::milliseconds(200);
 constexpr Duration kMaxSyn = std::chrono::seconds(3);
 constexpr uint8_t kStaleResets = 3;
+// Backends for which there is no source port, passed over for one connection at a time: in a pool
+// of thousands a worker whose ports have run out would look for milliseconds, at every request.
+constexpr unsigned kMostWithoutPort = 64;
 
 }  // namespace
 
@@ -67,7 +70,7 @@ void Worker::Splicer::choose(flow::FlowId id) {
   Binding& b = binding_of(id);
   if (service.configured) {
     const PoolEntry& pool = w_.snapshot_->pools[service.pool];
-    for (;;) {  // each turn leaves one backend less
+    for (unsigned without_port = 0; without_port < kMostWithoutPort; ++without_port) {
       const affinity::Choice choice = pick(id);
       if (choice.member == balance::Maglev::kNone) break;
       const uint16_t backend = pool.members[choice.member];

@@ -58,6 +58,31 @@ TEST_F(SpliceConnectTest, nobody_is_left_when_all_backends_have_refused_however_
   EXPECT_EQ(rig.only_flow().state, Track::answering);
 }
 
+class OnePort : public SpliceConnectTest {
+ protected:
+  OnePort() : SpliceConnectTest(one_port()) {}
+  static std::string one_port() {
+    return with(twelve(), "{ name = \"web\"; maglev_size = 251; source_ports = [ 1024, 65535 ];",
+                "{ name = \"web\"; maglev_size = 251; source_ports = [ 5000, 5000 ];");
+  }
+};
+
+TEST_F(OnePort, backends_without_a_source_port_are_passed_over) {
+  for (unsigned i = 0; i <= kBackends; ++i) {
+    const auto frame = [&](const Tcp& t) {
+      return tcp_frame(rig.to_us(kClient), {.from = kClient, .to = kVip4},
+                       static_cast<uint16_t>(41000 + i), 80, t);
+    };
+    const Seen hello = only(
+        rig.send(kFront, frame({.flags = kSyn, .seq = 1000, .options = {2, 4, 5, 0xb4}})), kFront);
+    out = rig.send(kFront,
+                   frame({.flags = kAck, .seq = 1001, .ack = hello.seq + 1, .data = kRequest}));
+    if (i == kBackends) break;
+    EXPECT_TRUE(tried.insert(only(out, kBack).to).second) << i;
+  }
+  EXPECT_EQ(said().substr(0, 32), "HTTP/1.1 503 Service Unavailable");
+}
+
 // No address decides: only that others were tried tells that a backend is not the first choice.
 class Balanced : public SpliceConnectTest {
  protected:
