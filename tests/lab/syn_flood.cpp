@@ -1,5 +1,5 @@
-// SYNs from random addresses, as fast as they go: syn_flood INTERFACE OUR-MAC THEIR-MAC VIP PORT SECONDS
-// Raw frames, 64 at a time. Prints how many were sent and how many seconds that took.
+// SYNs from random addresses, as fast as they go: syn_flood INTERFACE OUR-MAC THEIR-MAC VIP PORT
+// SECONDS Raw frames, 64 at a time. Prints how many were sent and how many seconds that took.
 #include <arpa/inet.h>
 #include <linux/if_packet.h>
 #include <net/ethernet.h>
@@ -77,7 +77,8 @@ size_t frame(std::array<uint8_t, 96>& out, const in6_addr& vip, bool v6, uint16_
     ip.ttl = 64;
     ip.protocol = IPPROTO_TCP;
     // 11.0.0.0 to 74.255.255.255: all of them unicast, none of the lab's.
-    ip.saddr = htonl(static_cast<uint32_t>((11 + ((r >> 48) & 63)) << 24 | (random64() & 0xffffff)));
+    ip.saddr =
+        htonl(static_cast<uint32_t>((11 + ((r >> 48) & 63)) << 24 | (random64() & 0xffffff)));
     std::memcpy(&ip.daddr, &vip, 4);
     ip.check = checksum(sum(&ip, sizeof ip));
     pseudo = sum(&ip.saddr, 8, pseudo);
@@ -118,7 +119,8 @@ int main(int argc, char** argv) {
   }
   using Clock = std::chrono::steady_clock;
   const auto start = Clock::now();
-  const auto end = start + std::chrono::milliseconds(static_cast<int64_t>(1000 * std::stod(argv[6])));
+  const auto end =
+      start + std::chrono::milliseconds(static_cast<int64_t>(1000 * std::stod(argv[6])));
   unsigned long sent = 0;
   while (Clock::now() < end) {
     for (unsigned i = 0; i < kBatch; ++i) pieces[i].iov_len = frame(frames[i], vip, v6, port);

@@ -23,6 +23,8 @@ class Middlebox {
   // When on_timer wants to be called; the network asks after every call.
   virtual std::optional<Instant> next_timer() const { return std::nullopt; }
   virtual std::vector<Frame> on_timer(Instant) { return {}; }
+  // Whether it keeps from its hosts what no host of this connection can have said.
+  virtual bool judges() const { return false; }
 };
 
 // Two ports, joined.

@@ -260,7 +260,7 @@ Outcome converse(const Scenario& scenario, Middlebox& box, const Meeting& meetin
       });
     }
     // Who knows no numbers says something in the name of one end to the box in between.
-    for (unsigned i = 0; i < 6; ++i) {
+    for (unsigned i = 0; box.judges() && i < 6; ++i) {
       const auto when = Instant{} + Duration(std::chrono::milliseconds(20 + r.below(400)));
       network.at(when, [&, kind = r.below(3), at_server = r.chance(50),
                         away = 1 + r.below(10)](Instant now) {

@@ -41,6 +41,7 @@ class SpliceBox : public Middlebox, tcp::SpliceSink, tcp::SpliceEditor, tcp::Hol
   std::vector<Frame> on_frame(uint16_t port, Bytes bytes, Instant now) override;
   std::optional<Instant> next_timer() const override;
   std::vector<Frame> on_timer(Instant now) override;
+  bool judges() const override { return true; }
 
   tcp::SpliceCounters counters() const { return splice_.counters(); }
   uint64_t syns_again = 0;

@@ -30,6 +30,7 @@ class WorkerBox : public Middlebox {
   std::vector<Frame> on_frame(uint16_t port, Bytes bytes, Instant now) override;
   std::optional<Instant> next_timer() const override;
   std::vector<Frame> on_timer(Instant now) override;
+  bool judges() const override { return true; }
 
   static IpAddress vip(bool v6);
   // Lets every flow end; what is left afterwards, as text: nothing may be.

@@ -283,7 +283,10 @@ TEST(Reason, names_are_stable) {
   EXPECT_STREQ(reason_name(Reason::cookie_down), "cookie_down");
   EXPECT_STREQ(reason_name(Reason::cookie_expired), "cookie_expired");
   EXPECT_STREQ(reason_name(Reason::cookie_old), "cookie_old");
-  EXPECT_EQ(kReasonCount, 12u);
+  EXPECT_STREQ(reason_name(Reason::bad_request), "bad_request");
+  EXPECT_STREQ(reason_name(Reason::slow_request), "slow_request");
+  EXPECT_STREQ(reason_name(Reason::client_gone), "client_gone");
+  EXPECT_EQ(kReasonCount, 15u);
   for (size_t r = 0; r < kReasonCount; ++r) {
     EXPECT_FALSE(std::string_view(reason_text(static_cast<Reason>(r))).empty());
   }
