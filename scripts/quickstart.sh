@@ -31,6 +31,7 @@ step 3 "a network of namespaces: 64 clients, limpet on two DPDK ports, 4 nginx b
 down() { scripts/lab/down.sh quickstart; }
 trap 'down || true' EXIT
 trap 'exit 130' INT TERM
+down > /dev/null || true  # one that --keep has left: it may run an older limpet, or have loss on its wires
 scripts/lab/up.sh quickstart --backends 4
 
 python=/usr/bin/python3

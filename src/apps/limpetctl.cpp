@@ -74,7 +74,7 @@ int main(int argc, char** argv) {
                    "worker number, reason or port; of flows and persistence a SERVICE");
   show->add_flag("--json", json, "One line of JSON instead of a table");
   show->add_flag("--all", all, "Also what is zero");
-  show->add_option("--limit", limit, "At most so many rows")
+  show->add_option("--limit", limit, "At most so many rows: 1000 by default, never more than 65536")
       ->capture_default_str()
       ->check(CLI::Range(1u, 1000000u));
 

@@ -77,14 +77,46 @@ bool is_uri(std::string_view text) {
          text.find('#') == std::string_view::npos;
 }
 
-// What may stand in a Host header (RFC 9110, 7.2): a name or address, perhaps with a port.
+// Labels with dots between them; an IPv4 address looks the same.
+bool is_name(std::string_view text) {
+  for (;;) {
+    const size_t dot = text.find('.');
+    const std::string_view label = text.substr(0, dot);
+    if (label.empty() || !std::all_of(label.begin(), label.end(), [](char c) {
+          return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                 c == '-' || c == '_';
+        }))
+      return false;
+    if (dot == std::string_view::npos) return true;
+    text.remove_prefix(dot + 1);
+    if (text.empty()) return true;  // a name may end with one
+  }
+}
+
+bool is_port(std::string_view text) {
+  unsigned port = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), port);
+  return error == std::errc() && end == text.data() + text.size() && port >= 1 && port <= 65535;
+}
+
+// What may stand in a Host header (RFC 9110, 7.2): a name or address, perhaps with a port. Checked
+// to the end, as libcurl refuses at every check what it cannot read, and the pool would stay down.
 bool is_host(std::string_view text) {
   constexpr size_t kLongest = 255;
-  return !text.empty() && text.size() <= kLongest &&
-         std::all_of(text.begin(), text.end(), [](char c) {
-           return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                  c == '.' || c == '-' || c == '_' || c == ':' || c == '[' || c == ']';
-         });
+  if (text.empty() || text.size() > kLongest) return false;
+  const bool v6 = text.front() == '[';
+  const size_t end = v6 ? text.find(']') : text.find(':');
+  if (v6 && end == std::string_view::npos) return false;
+  const std::string_view host = v6 ? text.substr(1, end - 1) : text.substr(0, end);
+  if (v6) {
+    const auto address = IpAddress::parse(host);
+    if (!address || address->is_v4()) return false;
+  } else if (!is_name(host)) {
+    return false;
+  }
+  const std::string_view rest =
+      end == std::string_view::npos ? std::string_view() : text.substr(end + (v6 ? 1 : 0));
+  return rest.empty() || (rest.front() == ':' && is_port(rest.substr(1)));
 }
 
 void read_http(const Node& node, Health& health, Report& report) {
@@ -103,7 +135,8 @@ void read_http(const Node& node, Health& health, Report& report) {
         health.host = *text;
       else
         report.add(*host, fmt::format("{} is no host name; expected 1 to 255 letters, digits, '.', "
-                                      "'-', '_', or an address, perhaps with a port",
+                                      "'-', '_', or an address (IPv6 in brackets), perhaps with a "
+                                      "port",
                                       quote(*text)));
     }
   if (const Node* expect = node.find("expect")) {

@@ -199,6 +199,15 @@ TEST(HealthDefault, is_none_for_a_pool_that_only_udp_services_use) {
   EXPECT_EQ(s.document().pools[0].health.type, HealthType::http) << "as given";
 }
 
+TEST(HealthHost, is_a_name_or_an_address_perhaps_with_a_port) {
+  for (const char* host : {"a", "example.org", "example.org.", "my_host-1", "10.1.0.1:8443",
+                           "[fd00:2::10]", "[::1]:443", "a:65535"}) {
+    Sample s;
+    s.pool = std::string("health = { type = \"http\"; host = \"") + host + "\"; };";
+    EXPECT_EQ(s.document().pools[0].health.host, host);
+  }
+}
+
 TEST(HealthDefault, of_the_timeout_never_exceeds_the_interval) {
   Sample s;
   s.pool = "health = { interval = \"200ms\"; };";
