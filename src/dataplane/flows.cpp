@@ -28,6 +28,7 @@ void Worker::from_client(Work& w) {
   const wire::Frame& f = w.f;
   const flow::FlowId id = table_.find(flow::ForwardKey{f.source, f.source_port, w.service}, w.hash);
   if (id == flow::kNoFlow) {
+    if (misplaced(w)) return;
     if (snapshot_->services[w.service].splice != nullptr) return splicer_->no_flow(w);
     return new_flow(w);
   }
@@ -71,8 +72,11 @@ void Worker::from_backend(Work& w) {
   const flow::FlowId id = table_.find(
       flow::ReverseKey{f.source, f.source_port, w.local->source, f.destination_port, f.protocol},
       w.hash);
-  if (id == flow::kNoFlow)  // a late segment is answered, so that the backend lets go of its end
+  if (id == flow::kNoFlow) {
+    if (misplaced(w)) return;
+    // A late segment is answered, so that the backend lets go of its end.
     return f.kind == wire::FrameKind::tcp ? refuse(w, Drop::no_flow) : drop(w.m, Drop::no_flow);
+  }
   flow::Record& r = table_.at(id);
   if ((r.flags & flow::spliced) != 0) return splicer_->from_backend(w, id);
   if (r.state == tcp::Track::dead || !status_[r.backend].accepts_existing())

@@ -280,6 +280,18 @@ bool Worker::hand_over(const Work& w, unsigned owner) {
   return false;
 }
 
+// A frame of no flow of ours: perhaps RSS has put it here and its flow is elsewhere, as NICs hash
+// some packets by addresses alone (IP options, extension headers). Refused here, its client would
+// be reset. True when it has gone to its owner.
+bool Worker::misplaced(const Work& w) {
+  if (w.handed || shared_.workers() == 1 || !snapshot_->ports[w.port].rss) return false;
+  const unsigned owner =
+      owner_of(w.port, w.f.source, w.f.destination, w.f.source_port, w.f.destination_port);
+  if (owner == id_) return false;
+  hand_over(w, owner);
+  return true;
+}
+
 void Worker::act(Work& w) {
   switch (w.path) {
     case Path::client:

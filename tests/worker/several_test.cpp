@@ -205,15 +205,46 @@ TEST_P(Several, FramesInRingsAtTheEndAreReturned) {
   rig.finish_with_rings_full();
 }
 
+unsigned owner_in(Rig& rig, const IpAddress& from, const IpAddress& to, uint16_t from_port,
+                  uint16_t to_port) {
+  return rig.publisher().current()->ports[0].reta.owner(
+      rig.toeplitz().hash(from, to, be16::from(from_port), be16::from(to_port)));
+}
+
+// As the NIC spreads them: by the same hash as ours.
 TEST(Rss, FramesStayWhereTheNicPutThem) {
   Rig rig({.workers = 2, .rss = true});
-  rig.spread = [] { return 1u; };
-  Session s(rig, client4(3), 40000, kVip4, 80);
-  Session t(rig, client4(4), 40000, kVip4, 80);
-  s.open();
-  t.open();
-  EXPECT_EQ(rig.worker(1).flows().used(), 2u);
+  for (uint8_t n = 3; n < 11; ++n) {
+    Session s(rig, client4(n), 40000, kVip4, 80);
+    const unsigned who = owner_in(rig, s.client, s.vip, 40000, 80);
+    rig.spread = [who] { return who; };
+    s.open();
+  }
+  EXPECT_GT(rig.worker(0).flows().used(), 0u);
+  EXPECT_EQ(rig.worker(0).flows().used() + rig.worker(1).flows().used(), 8u);
   EXPECT_EQ(rig.sum(&WorkerCounters::handed_out), 0u);
+}
+
+// Some packets a NIC hashes otherwise than ours: they find their flow all the same.
+TEST(Rss, AFrameAtTheWrongWorkerResetsNothing) {
+  Rig rig({.workers = 2, .rss = true});
+  Session s(rig, client4(3), 40000, kVip4, 80);
+  const unsigned who = owner_in(rig, s.client, s.vip, 40000, 80);
+  rig.spread = [who] { return who; };
+  s.establish();
+  rig.spread = [who] { return 1 - who; };
+  s.client_says("from the wrong side",
+                {.flags = kAck, .seq = 1001, .ack = 5001, .data = pattern(30)});
+  s.backend_says("and back", {.flags = kAck, .seq = 5001, .ack = 1031, .data = pattern(40)});
+  EXPECT_EQ(rig.sum(&WorkerCounters::handed_out), 2u);
+  EXPECT_EQ(rig.sum(&WorkerCounters::resets_sent), 0u);
+  EXPECT_EQ(rig.drops(Drop::no_flow), 0u);
+  // A connection whose every packet comes to the wrong one is opened by its owner too.
+  Session t(rig, client4(4), 40000, kVip4, 80);
+  const unsigned its = owner_in(rig, t.client, t.vip, 40000, 80);
+  rig.spread = [its] { return 1 - its; };
+  t.establish();
+  EXPECT_EQ(rig.worker(0).flows().used() + rig.worker(1).flows().used(), 2u);
 }
 
 }  // namespace

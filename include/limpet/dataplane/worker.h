@@ -100,6 +100,7 @@ class Worker {
   void burst(uint16_t port, rte_mbuf** frames, uint16_t count, bool handed);
   bool classify(Work& w);
   bool hand_over(const Work& w, unsigned owner);
+  bool misplaced(const Work& w);
   unsigned owner_of(uint16_t port, const IpAddress& source, const IpAddress& destination,
                     be16 source_port, be16 destination_port) const;
   void act(Work& w);
