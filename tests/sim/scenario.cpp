@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <utility>
+
 namespace limpet::sim {
 
 namespace {
@@ -214,6 +216,18 @@ std::string Scenario::describe() const {
          link("server up", server_up) + link("server down", server_down);
 }
 
+// What this connection's host says has these addresses; the rest is the caller's.
+static Segment spoken_by(const Host& host, const Endpoint& e) {
+  Segment s;
+  s.from_mac = host.mac;
+  s.to_mac = host.gateway;
+  s.from = host.address;
+  s.to = e.options().remote;
+  s.from_port = e.options().local_port;
+  s.to_port = e.options().remote_port;
+  return s;
+}
+
 Outcome converse(const Scenario& scenario, Middlebox& box, const Meeting& meeting, Trace* trace) {
   Outcome outcome;
   const bool v6 = scenario.v6;
@@ -247,13 +261,10 @@ Outcome converse(const Scenario& scenario, Middlebox& box, const Meeting& meetin
         if (host.connections().empty()) return;
         const Endpoint& victim = *host.connections().front().endpoint;
         if (victim.state() != State::established) return;
-        Segment s;
-        s.from_mac = host.gateway;
-        s.to_mac = host.mac;
-        s.from = victim.options().remote;
-        s.to = host.address;
-        s.from_port = victim.options().remote_port;
-        s.to_port = victim.options().local_port;
+        Segment s = spoken_by(host, victim);
+        std::swap(s.from_mac, s.to_mac);
+        std::swap(s.from, s.to);
+        std::swap(s.from_port, s.to_port);
         s.flags = syn ? kSyn : kRst;
         s.seq = victim.expected() + static_cast<uint32_t>(ahead);
         host.on_frame(emit(s), now);
@@ -269,13 +280,7 @@ Outcome converse(const Scenario& scenario, Middlebox& box, const Meeting& meetin
         const Endpoint& named = *host.connections().front().endpoint;
         if (named.state() != State::established) return;
         static const Bytes kData{'d', 'a', 't', 'a'};
-        Segment s;
-        s.from_mac = host.mac;
-        s.to_mac = host.gateway;
-        s.from = host.address;
-        s.to = named.options().remote;
-        s.from_port = named.options().local_port;
-        s.to_port = named.options().remote_port;
+        Segment s = spoken_by(host, named);
         s.flags = kind == 0 ? kRst : kind == 1 ? kAck | kFin : kAck;
         s.seq = named.options().isn +
                 static_cast<uint32_t>(named.snd_una() + static_cast<int64_t>(away << 28));
