@@ -22,12 +22,12 @@ std::string to_line(const json& j) {
   return j.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
-// "web/s0" -> slot
-uint16_t backend_slot(const Slots& slots, const std::string& name) {
+// "web/s0" -> slot; several if the name was configured with other addresses before
+std::vector<uint16_t> backend_slots(const Slots& slots, const std::string& name) {
   const size_t slash = name.find('/');
-  if (slash == std::string::npos) return kNoSlot;
-  return slots.find_backend(std::string_view(name).substr(0, slash),
-                            std::string_view(name).substr(slash + 1));
+  if (slash == std::string::npos) return {};
+  return slots.find_backends(std::string_view(name).substr(0, slash),
+                             std::string_view(name).substr(slash + 1));
 }
 
 }  // namespace
@@ -132,35 +132,34 @@ void Controller::Impl::show_queried(Server::ClientId client, const Request& requ
   if (!only_port.empty() &&
       std::none_of(ports.begin(), ports.end(), [&](const auto& p) { return p.name == only_port; }))
     return refuse(client, fmt::format("no port \"{}\"", only_port));
-  const auto done = [this, client, flows, limit,
-                     only_port](const std::vector<const dataplane::Query*>& answers) {
+  const Listing::Wanted wanted{question.kind, limit, only_port};
+  const auto done = [this, client, wanted](std::vector<std::unique_ptr<dataplane::Query>> answers) {
     if (answers.empty())
       return refuse(client,
                     "a worker did not answer within 2 seconds; see `limpetctl show workers`");
-    const View v = view();
-    Rows rows;
-    bool more = false;
-    for (unsigned w = 0; w < answers.size(); ++w) {
-      Rows part = flows ? flow_rows(v, w, *answers[w]) : neighbor_rows(v, w, *answers[w]);
-      for (json& row : part)
-        if (only_port.empty() || row["port"] == only_port) rows.push_back(std::move(row));
-      more = more || answers[w]->truncated;
-    }
-    reply(client,
-          envelope(flows ? "flows" : "neighbors", std::move(rows), limit, more, v.now - started_));
+    listings_.emplace_back(client, Listing(wanted, std::move(answers)));
   };
-  if (!queries_->ask(question, control_now(), done))
+  if (listings_.size() >= Queries::kMaxOpen || !queries_->ask(question, control_now(), done))
     refuse(client, "too many questions to the workers are open; try again");
 }
 
+// One slice of one table, so that a turn stays short whatever is asked.
+void Controller::Impl::list(Instant now) {
+  if (listings_.empty()) return;
+  auto& [client, listing] = listings_.front();
+  if (!listing.turn(view())) return listings_.splice(listings_.end(), listings_, listings_.begin());
+  server_->reply(client, R"({"data":)" + listing.text(now - started_) + R"(,"ok":true})");
+  listings_.pop_front();
+}
+
 void Controller::Impl::set_backend(Server::ClientId client, const Request& request) {
-  const uint16_t slot = backend_slot(publisher_->slots(), request.name);
-  if (slot == kNoSlot)
+  const std::vector<uint16_t> slots = backend_slots(publisher_->slots(), request.name);
+  if (slots.empty())
     return refuse(
         client, fmt::format("no backend \"{}\"; expected POOL/NAME, see `limpetctl show backends`",
                             request.name));
-  set_admin(slot, request.admin);
-  const balance::BackendStatus status = publisher_->status(slot);
+  for (const uint16_t slot : slots) set_admin(slot, request.admin);
+  const balance::BackendStatus status = publisher_->status(slots.front());
   reply(client,
         {{"backend", request.name},
          {"admin", balance::name(status.admin)},

@@ -73,6 +73,7 @@ void block_signals() {
 Controller::Impl::Impl(Setup s)
     : setup_(std::move(s)),
       started_(control_now()),
+      checked_(started_),
       notes_(stats_of(setup_.workers)),
       conflicts_(stats_of(setup_.workers), setup_.ports.size()) {}
 
@@ -189,16 +190,22 @@ Duration Controller::Impl::turn() {
   const auto sooner = [&wait](std::optional<Duration> d) {
     if (d) wait = std::min(wait, *d);
   };
-  checks_->turn(now);
+  if (const auto* current = publisher_->current(); current != nullptr)
+    checks_->forget_reclaimed(*current);
+  const Instant checked = control_now();
+  checks_->turn(checked, checked - checked_ - loop_->slept());
+  checked_ = checked;
   if (promises_due_) renew_promises(now);
   if (promises_due_) sooner(std::max(*promises_due_ - now, Duration::zero()));
   tell_conflicts(now);
   sooner(log_sessions());
   queries_->turn(now);
+  list(now);
   server_->turn(now);
   telemetry_->run();
   sooner(checks_->wait(now));
   sooner(queries_->wait());
+  if (!listings_.empty()) sooner(Duration::zero());
   sooner(server_->wait());
   if (publisher_->pending() != 0) sooner(std::chrono::milliseconds(1));
   return wait;

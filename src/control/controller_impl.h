@@ -4,6 +4,7 @@
 #pragma once
 
 #include <atomic>
+#include <list>
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
@@ -19,6 +20,7 @@
 #include "limpet/control/publisher.h"
 #include "limpet/control/request.h"
 #include "limpet/control/view.h"
+#include "listing.h"
 #include "loop.h"
 #include "queries.h"
 #include "server.h"
@@ -74,6 +76,7 @@ class Controller::Impl {
   void on_line(Server::ClientId client, const std::string& line);
   void show(Server::ClientId client, const Request& request);
   void show_queried(Server::ClientId client, const Request& request);
+  void list(Instant now);
   void set_backend(Server::ClientId client, const Request& request);
   void reply(Server::ClientId client, const nlohmann::json& data);
   void refuse(Server::ClientId client, const std::string& error,
@@ -83,11 +86,13 @@ class Controller::Impl {
 
   Setup setup_;
   Instant started_;
+  Instant checked_;  // when health checks last had their turn
   std::unique_ptr<Loop> loop_;
   std::unique_ptr<Publisher> publisher_;
   std::unique_ptr<Prober> prober_;
   std::unique_ptr<HealthChecks> checks_;
   std::unique_ptr<Queries> queries_;
+  std::list<std::pair<Server::ClientId, Listing>> listings_;  // take turns
   std::unique_ptr<SessionLog> session_log_;
   bool sessions_logged_ = false;         // some service wants it
   std::optional<Instant> promises_due_;  // clients are to be promised something else from then on

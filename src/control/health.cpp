@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <set>
 #include <utility>
+#include <vector>
 
 namespace limpet::control {
 namespace {
@@ -31,6 +32,12 @@ Probe probe_of(const config::Health& health, const config::Backend& backend) {
   p.verify = health.verify;
   p.timeout = health.timeout;
   return p;
+}
+
+// The slot is still that backend's.
+bool owns(const dataplane::Snapshot& snapshot, uint16_t slot, const HealthChecks::Item& item) {
+  return slot < snapshot.backends.size() && snapshot.backends[slot].used &&
+         snapshot.backends[slot].generation == item.generation;
 }
 
 }  // namespace
@@ -61,9 +68,24 @@ void HealthChecks::configure(const config::Document& document, const dataplane::
       schedule_.set(slot, pool.name + "/" + backend.name, pool.health.interval, now);
     }
   }
-  std::set<uint16_t> unwanted;
+  // What was removed is checked as before while it has connections: they, too, want to know when it
+  // dies.
+  keep([&](uint16_t slot, const Item& item) {
+    return wanted.contains(slot) ||
+           (owns(snapshot, slot, item) && !snapshot.backends[slot].configured);
+  });
+}
+
+void HealthChecks::forget_reclaimed(const dataplane::Snapshot& snapshot) {
+  if (std::exchange(seen_, snapshot.serial) == snapshot.serial) return;
+  keep([&](uint16_t slot, const Item& item) { return owns(snapshot, slot, item); });
+}
+
+template <class Wanted>
+void HealthChecks::keep(Wanted wanted) {
+  std::vector<uint16_t> unwanted;
   for (const auto& [slot, item] : items_)
-    if (!wanted.contains(slot)) unwanted.insert(slot);
+    if (!wanted(slot, item)) unwanted.push_back(slot);
   for (const uint16_t slot : unwanted) remove(slot);
 }
 
@@ -74,8 +96,8 @@ void HealthChecks::remove(uint16_t slot) {
   items_.erase(slot);
 }
 
-void HealthChecks::turn(Instant now) {
-  prober_.run();
+void HealthChecks::turn(Instant now, Duration busy) {
+  prober_.run(busy);
   for (const ProbeResult& result : prober_.harvest()) take(result, now);
   for (unsigned i = 0; i < kStartsPerTurn; ++i) {
     const std::optional<uint32_t> due = schedule_.start(now);

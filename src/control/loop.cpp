@@ -52,10 +52,12 @@ void Loop::forget(int fd) {
 
 void Loop::wait(Duration at_most) {
   // Rounded up: a sleep that ends early would spin through the rest.
-  const auto ms = std::chrono::ceil<std::chrono::milliseconds>(at_most).count();
+  const std::chrono::milliseconds limit(std::clamp<int64_t>(
+      std::chrono::ceil<std::chrono::milliseconds>(at_most).count(), 0, 60'000));
   std::array<epoll_event, kEvents> events;
-  const int n = epoll_wait(epoll_, events.data(), kEvents,
-                           static_cast<int>(std::clamp<int64_t>(ms, 0, 60'000)));
+  const auto before = std::chrono::steady_clock::now();
+  const int n = epoll_wait(epoll_, events.data(), kEvents, static_cast<int>(limit.count()));
+  slept_ = std::min<Duration>(std::chrono::steady_clock::now() - before, limit);
   for (int i = 0; i < n; ++i) {
     const epoll_event& event = events[static_cast<size_t>(i)];
     const auto at = watched_.find(static_cast<int>(event.data.u64 & 0xffffffff));

@@ -28,6 +28,9 @@ class Loop {
 
   // Sleeps until something happens, at most `at_most`; calls at most kEvents handlers.
   void wait(Duration at_most);
+  // How long the last wait() slept, but no longer than it was to: the rest of the time since the
+  // call before it the thread was busy, or was not given a processor.
+  Duration slept() const { return slept_; }
 
  private:
   static constexpr int kEvents = 64;
@@ -38,6 +41,7 @@ class Loop {
   explicit Loop(int epoll) : epoll_(epoll) {}
   int epoll_;
   uint32_t serial_ = 0;
+  Duration slept_{};
   std::unordered_map<int, Watched> watched_;
 };
 

@@ -18,6 +18,7 @@
 #include <cstring>
 #include <fstream>
 #include <map>
+#include <set>
 #include <utility>
 
 #include "limpet/base/units.h"
@@ -42,10 +43,16 @@ struct Transfer {
   Probe probe;
   Easy easy;
   List headers, connect_to;
+  Clock::time_point deadline;
+  Duration excused{};  // by so much it has moved
   size_t body = 0;
   bool cut = false;  // enough of the body was read
   std::array<char, CURL_ERROR_SIZE> error{};
 };
+
+Duration patience_of(const Probe& p) {
+  return p.patience.value_or(p.timeout);
+}
 
 std::string host_text(const IpAddress& address) {
   return address.is_v4() ? address.to_string() : fmt::format("[{}]", address.to_string());
@@ -180,8 +187,11 @@ class Prober::Impl {
     }
     Transfer& transfer = *t;
     transfers[id] = std::move(t);
+    transfer.deadline = Clock::now() + patience_of(probe);
+    deadlines.emplace(transfer.deadline, id);
     if (transfer.easy == nullptr || !configure(transfer) ||
         curl_multi_add_handle(multi, transfer.easy.get()) != CURLM_OK) {
+      deadlines.erase({transfer.deadline, id});
       transfers.erase(id);
       results.push_back({id, {false, "cannot start the check: out of memory"}, std::nullopt});
     }
@@ -206,17 +216,16 @@ class Prober::Impl {
     }
     const std::string url = fmt::format("{}://{}:{}{}", tls ? "https" : "http", url_host, p.port,
                                         p.type == config::HealthType::tcp ? "/" : p.uri);
-    const auto ms = std::max<long>(
-        1,
-        static_cast<long>(
-            std::chrono::ceil<std::chrono::milliseconds>(p.patience.value_or(p.timeout)).count()));
     bool ok = curl_easy_setopt(e, CURLOPT_URL, url.c_str()) == CURLE_OK;
     curl_easy_setopt(e, CURLOPT_PRIVATE, &t);
     curl_easy_setopt(e, CURLOPT_ERRORBUFFER, t.error.data());
     curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(e, CURLOPT_PROXY, "");  // whatever the environment says
-    curl_easy_setopt(e, CURLOPT_TIMEOUT_MS, ms);
-    curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, ms);
+    // The deadline is ours (expire()): libcurl would look at the clock before it looks at a socket
+    // whose answer has long been there. Its own for connects, which cannot be switched off, is
+    // never first.
+    const auto never = std::chrono::ceil<std::chrono::milliseconds>(patience_of(p) * 4).count();
+    curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(never + 60'000));
     curl_easy_setopt(e, CURLOPT_FRESH_CONNECT, 1L);
     if (p.type == config::HealthType::tcp) {
       // Open until the handle is removed, so that its options can be read.
@@ -246,22 +255,14 @@ class Prober::Impl {
     Easy easy = std::move(at->second->easy);
     curl_multi_remove_handle(multi, easy.get());
     curl_easy_reset(easy.get());
+    deadlines.erase({at->second->deadline, id});
     transfers.erase(at);
     if (idle.size() < kIdle) idle.push_back(std::move(easy));
   }
 
   void run() {
-    std::array<epoll_event, 64> events;
+    serve_sockets();
     int still = 0;
-    const int n = epoll_wait(epoll, events.data(), static_cast<int>(events.size()), 0);
-    for (int i = 0; i < n; ++i) {
-      const epoll_event& event = events[static_cast<size_t>(i)];
-      int what = 0;
-      if ((event.events & (EPOLLIN | EPOLLHUP)) != 0) what |= CURL_CSELECT_IN;
-      if ((event.events & EPOLLOUT) != 0) what |= CURL_CSELECT_OUT;
-      if ((event.events & EPOLLERR) != 0) what |= CURL_CSELECT_ERR;
-      curl_multi_socket_action(multi, event.data.fd, what, &still);
-    }
     if (due && *due <= Clock::now()) {
       due.reset();
       curl_multi_socket_action(multi, CURL_SOCKET_TIMEOUT, 0, &still);
@@ -271,11 +272,51 @@ class Prober::Impl {
       if (message->msg != CURLMSG_DONE) continue;
       void* user = nullptr;
       curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &user);
-      const Transfer& t = *static_cast<Transfer*>(user);
-      ProbeResult r{t.id, judge(t, message->data.result), std::nullopt};
-      if (r.result.ok && t.probe.type == config::HealthType::tcp) r.tcp = tcp_options(t.easy.get());
-      results.push_back(std::move(r));
-      remove(t.id);
+      finish(*static_cast<Transfer*>(user), message->data.result);
+    }
+    expire();
+  }
+
+  void serve_sockets() {
+    std::array<epoll_event, 64> events;
+    size_t n = events.size();
+    for (unsigned round = 0; n == events.size() && round < kRounds; ++round) {
+      const int ready = epoll_wait(epoll, events.data(), static_cast<int>(events.size()), 0);
+      n = ready < 0 ? 0 : static_cast<size_t>(ready);
+      for (size_t i = 0; i < n; ++i) {
+        const epoll_event& event = events[i];
+        int what = 0, still = 0;
+        if ((event.events & (EPOLLIN | EPOLLHUP)) != 0) what |= CURL_CSELECT_IN;
+        if ((event.events & EPOLLOUT) != 0) what |= CURL_CSELECT_OUT;
+        if ((event.events & EPOLLERR) != 0) what |= CURL_CSELECT_ERR;
+        curl_multi_socket_action(multi, event.data.fd, what, &still);
+      }
+    }
+  }
+
+  void finish(const Transfer& t, CURLcode code) {
+    ProbeResult r{t.id, judge(t, code), std::nullopt};
+    if (r.result.ok && t.probe.type == config::HealthType::tcp) r.tcp = tcp_options(t.easy.get());
+    results.push_back(std::move(r));
+    remove(t.id);
+  }
+
+  // Only after every socket was served: what had come in time was taken.
+  void expire() {
+    const Clock::time_point now = Clock::now();
+    while (!deadlines.empty() && deadlines.begin()->first <= now)
+      finish(*transfers.at(deadlines.begin()->second), CURLE_OPERATION_TIMEDOUT);
+  }
+
+  void excuse(Duration busy) {
+    if (busy < kNoticeable) return;
+    deadlines.clear();
+    for (auto& [id, t] : transfers) {
+      const Duration most = std::max(busy, patience_of(t->probe));
+      const Duration more = std::clamp(most - t->excused, Duration::zero(), busy);
+      t->excused += more;
+      t->deadline += more;
+      deadlines.emplace(t->deadline, id);
     }
   }
 
@@ -305,10 +346,13 @@ class Prober::Impl {
   }
 
   static constexpr size_t kIdle = 64;
+  static constexpr unsigned kRounds = 64;  // of as many sockets as there are events
+  static constexpr Duration kNoticeable = std::chrono::milliseconds(5);
   CURLM* multi;
   int epoll;
   std::optional<Clock::time_point> due;
   std::map<uint64_t, std::unique_ptr<Transfer>> transfers;
+  std::set<std::pair<Clock::time_point, uint64_t>> deadlines;  // of all transfers
   std::vector<Easy> idle;
   std::vector<ProbeResult> results;
 };
@@ -347,11 +391,17 @@ int Prober::fd() const {
 
 std::optional<Duration> Prober::wait() const {
   if (!impl_->results.empty()) return Duration::zero();
-  if (!impl_->due) return std::nullopt;
-  return std::max<Duration>(Duration::zero(), *impl_->due - Clock::now());
+  std::optional<Clock::time_point> next = impl_->due;
+  if (!impl_->deadlines.empty()) {
+    const Clock::time_point first = impl_->deadlines.begin()->first;
+    next = next ? std::min(*next, first) : first;
+  }
+  if (!next) return std::nullopt;
+  return std::max<Duration>(Duration::zero(), *next - Clock::now());
 }
 
-void Prober::run() {
+void Prober::run(Duration busy) {
+  impl_->excuse(busy);
   impl_->run();
 }
 

@@ -84,6 +84,9 @@ bool Publisher::set_offer(uint16_t slot, const TcpOptions& options) {
 }
 
 void Publisher::publish(Built&& built, Instant now) {
+  std::vector<bool> returns(built.slots.backends.size());
+  for (const uint16_t slot : built.new_backends)
+    returns[slot] = slot < slots_.backends.size() && slots_.backends[slot].used;
   slots_ = std::move(built.slots);
   for (const uint16_t slot : built.new_backends) {
     // A backend that returns to the configuration finds its slot, and workers may read it right
@@ -91,6 +94,11 @@ void Publisher::publish(Built&& built, Instant now) {
     const flow::Endpoint& endpoint = slots_.backends[slot].endpoint;
     flow::Endpoint& shared = shared_.endpoints[slot];
     if (shared.address != endpoint.address || shared.port != endpoint.port) shared = endpoint;
+    // What its checks know of it holds, what an operator said of it when it was removed does not.
+    if (returns[slot]) {
+      status_[slot].admin = balance::Admin::up;
+      continue;
+    }
     status_[slot] = {};
     offers_[slot].reset();
   }

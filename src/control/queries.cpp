@@ -36,10 +36,9 @@ void Queries::turn(Instant now) {
       ++at;
       continue;
     }
-    std::vector<const dataplane::Query*> answers;
-    if (complete)
-      for (const auto& query : at->by_worker) answers.push_back(query.get());
-    if (const Done done = std::exchange(at->done, nullptr)) done(answers);
+    std::vector<std::unique_ptr<dataplane::Query>> answers;
+    if (complete) answers = std::move(at->by_worker);
+    if (const Done done = std::exchange(at->done, nullptr)) done(std::move(answers));
     at = complete ? open_.erase(at) : std::next(at);
   }
 }

@@ -23,7 +23,7 @@ class Queries {
 
   using Send = std::function<void(unsigned worker, dataplane::Query*)>;
   // `answers` by worker; empty after the deadline.
-  using Done = std::function<void(const std::vector<const dataplane::Query*>& answers)>;
+  using Done = std::function<void(std::vector<std::unique_ptr<dataplane::Query>> answers)>;
 
   Queries(unsigned workers, Send send) : workers_(workers), send_(std::move(send)) {}
 

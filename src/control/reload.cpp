@@ -42,11 +42,13 @@ Status Controller::Impl::apply(const config::Document& document) {
   const Slots& slots = publisher_->slots();
   std::vector<bool> is_new(slots.backends.size());
   for (const uint16_t slot : applied->new_backends) is_new[slot] = true;
-  for (const uint16_t slot : applied->new_backends)
-    notes_.new_backend(
-        slot, slots.backends[slot],
-        publisher_->status(slot).health == balance::Health::up ? "not checked" : "not checked yet",
-        now);
+  for (const uint16_t slot : applied->new_backends) {
+    const char* reason = "not checked yet";
+    if (publisher_->status(slot).health != balance::Health::unknown)
+      reason =
+          checks_->find(slot) != nullptr ? "configured again; checked all the time" : "not checked";
+    notes_.new_backend(slot, slots.backends[slot], reason, now);
+  }
   for (size_t i = 0; i < slots.backends.size(); ++i)
     if (slots.backends[i].configured && !is_new[i])
       log_state(static_cast<uint16_t>(i), before[i], "checks switched off");

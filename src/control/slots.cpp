@@ -16,6 +16,16 @@ uint16_t Slots::find_backend(std::string_view pool, std::string_view name) const
   return kNoSlot;
 }
 
+std::vector<uint16_t> Slots::find_backends(std::string_view pool, std::string_view name) const {
+  if (const uint16_t slot = find_backend(pool, name); slot != kNoSlot) return {slot};
+  std::vector<uint16_t> removed;
+  for (size_t i = 0; i < backends.size(); ++i) {
+    const BackendSlot& b = backends[i];
+    if (b.used && b.pool == pool && b.name == name) removed.push_back(static_cast<uint16_t>(i));
+  }
+  return removed;
+}
+
 uint16_t Slots::find_service(std::string_view name) const {
   for (size_t i = 0; i < services.size(); ++i) {
     const dataplane::ServiceEntry& s = services[i].entry;

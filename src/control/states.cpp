@@ -58,6 +58,9 @@ void Controller::Impl::log_state(uint16_t slot, BackendStatus before, const std:
     for (const uint16_t member : pool.members)
       left += publisher_->status(member).accepts_new() ? 1 : 0;
   }
+  if (!b.configured)
+    return log(LogLevel::notice, "control", "pool {} backend {}, no longer configured, is {} ({})",
+               b.pool, b.name, shout(after.state()), reason);
   const bool worse = !after.accepts_new();
   const LogLevel level = left == 0 ? LogLevel::error : worse ? LogLevel::warning : LogLevel::notice;
   log(level, "control", "pool {} backend {} is {} ({}), {} of {} left", b.pool, b.name,

@@ -122,9 +122,10 @@ Result<affinity::Client> parse_client(std::string_view text) {
 
 }  // namespace
 
-Rows flow_rows(const View& v, unsigned worker, const dataplane::Query& answer) {
+Rows flow_rows(const View& v, unsigned worker, const dataplane::Query& answer, size_t first,
+               size_t count) {
   Rows rows;
-  for (size_t i = 0; i < answer.filled; ++i)
+  for (size_t i = first; i < answer.filled && i - first < count; ++i)
     if (still_known(v, answer.flows[i]))
       rows.push_back(flow_json(v, worker, answer.flows[i],
                                i < answer.edits.size() ? answer.edits[i] : dataplane::FlowEdits{},
@@ -132,9 +133,10 @@ Rows flow_rows(const View& v, unsigned worker, const dataplane::Query& answer) {
   return rows;
 }
 
-Rows neighbor_rows(const View& v, unsigned worker, const dataplane::Query& answer) {
+Rows neighbor_rows(const View& v, unsigned worker, const dataplane::Query& answer, size_t first,
+                   size_t count) {
   Rows rows;
-  for (size_t i = 0; i < answer.filled; ++i) {
+  for (size_t i = first; i < answer.filled && i - first < count; ++i) {
     const dataplane::NeighborView& n = answer.neighbors[i];
     if (n.port >= v.snapshot.ports.size()) continue;
     const auto state = static_cast<dataplane::NeighborState>(n.state);

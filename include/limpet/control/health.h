@@ -1,6 +1,6 @@
-// Health checks of all configured backends: which, when, and what follows. The parts are elsewhere
-// and pure (schedule.h, health_state.h) or behind a narrow door (prober.h).
-// Owner: the control thread.
+// Health checks of all configured backends, and of removed ones until their last connection has
+// ended: which, when, and what follows. The parts are elsewhere and pure (schedule.h,
+// health_state.h) or behind a narrow door (prober.h). Owner: the control thread.
 #pragma once
 
 #include <cstdint>
@@ -46,11 +46,13 @@ class HealthChecks {
         on_options_(std::move(on_options)) {}
 
   // After the document was published as `snapshot`: begins, ends and changes checks; those of
-  // unchanged backends go on with what they know.
+  // unchanged backends go on with what they know, those of removed ones as they were.
   void configure(const config::Document& document, const dataplane::Snapshot& snapshot,
                  Instant now);
-  // Takes results in, starts what is due. A bounded number of each.
-  void turn(Instant now);
+  // Ends checks of slots that are gone from `snapshot`, the current one. Cheap when it is no news.
+  void forget_reclaimed(const dataplane::Snapshot& snapshot);
+  // Takes results in, starts what is due. A bounded number of each. `busy`: see Prober::run().
+  void turn(Instant now, Duration busy = Duration::zero());
   // How long the next turn may be put off if prober.fd() stays silent.
   std::optional<Duration> wait(Instant now) const;
 
@@ -61,12 +63,15 @@ class HealthChecks {
   void learn(uint16_t slot, Item& item, const TcpOptions& options);
   bool ask_options(uint16_t slot, Item& item, Instant now);
   void remove(uint16_t slot);
+  template <class Wanted>
+  void keep(Wanted wanted);
 
   Prober& prober_;
   Schedule schedule_;
   OnChange on_change_;
   OnOptions on_options_;
   std::map<uint16_t, Item> items_;  // by slot
+  uint64_t seen_ = 0;               // serial of the snapshot that forget_reclaimed() saw last
 };
 
 }  // namespace limpet::control

@@ -25,7 +25,7 @@ struct Probe {
   std::string host;  // Host header and TLS server name; empty: the address
   std::vector<config::StatusRange> expect = {{200, 399}};
   bool verify = false;
-  Duration timeout = std::chrono::milliseconds(500);  // rounded up to whole milliseconds
+  Duration timeout = std::chrono::milliseconds(500);
   std::optional<Duration> patience;  // give up after this instead; messages tell of `timeout`
 };
 
@@ -53,7 +53,11 @@ class Prober {
 
   int fd() const;                        // readable: call run()
   std::optional<Duration> wait() const;  // call run() at the latest after this long
-  void run();
+  // `busy`: how long since the last run() the caller did other things instead of waiting for fd().
+  // A backend is not to blame for that: the deadlines of what is under way move by it. In all by
+  // the longest such time, or the time-out if that is longer: a caller who is always busy learns of
+  // dead backends all the same.
+  void run(Duration busy = Duration::zero());
   std::vector<ProbeResult> harvest();
 
  private:

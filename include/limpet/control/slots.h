@@ -86,6 +86,8 @@ class Slots {
 
   // Configured ones only; kNoSlot when there is none.
   uint16_t find_backend(std::string_view pool, std::string_view name) const;
+  // The configured one, else all removed ones of that name (they had other addresses).
+  std::vector<uint16_t> find_backends(std::string_view pool, std::string_view name) const;
   uint16_t find_service(std::string_view name) const;
 
   using Active = std::function<uint64_t(uint16_t slot)>;  // flows, summed over the workers

@@ -50,9 +50,11 @@ Result<Rows> worker_rows(const View& view, std::string_view name);
 Result<Rows> port_rows(const View& view, std::string_view name);
 Result<Rows> drop_rows(const View& view, std::string_view name);
 
-// Answers of one worker. What ended meanwhile is left out.
-Rows flow_rows(const View& view, unsigned worker, const dataplane::Query& answer);
-Rows neighbor_rows(const View& view, unsigned worker, const dataplane::Query& answer);
+// Answers of one worker: `count` of them from `first` on. What ended meanwhile is left out.
+Rows flow_rows(const View& view, unsigned worker, const dataplane::Query& answer, size_t first = 0,
+               size_t count = SIZE_MAX);
+Rows neighbor_rows(const View& view, unsigned worker, const dataplane::Query& answer,
+                   size_t first = 0, size_t count = SIZE_MAX);
 
 // Where a client would go now, and why: {client, service, backend, address, port, reason, text,
 // first_choice, ...}. `client` is an address with or without a port ("192.0.2.1:4711",

@@ -103,6 +103,27 @@ TEST_F(ControllerTest, the_operator_takes_a_backend_out_and_puts_it_back) {
   EXPECT_EQ(ask({{"cmd", "backend"}, {"name", "web/s7"}, {"state", "up"}})["ok"], false);
 }
 
+TEST_F(ControllerTest, the_operator_ends_the_connections_of_a_removed_backend) {
+  stats_[0].backends[1].connections_active.add(1);
+  write_file(with(sample_, "10.2.0.11", "10.2.0.12"));
+  ASSERT_EQ(ask({{"cmd", "reload"}})["ok"], true);
+  const json down = {{"cmd", "backend"}, {"name", "web/s1"}, {"state", "down"}};
+  ASSERT_EQ(ask(down)["ok"], true);
+  for (auto& worker : workers_) {
+    EXPECT_TRUE(eventually([&] { return worker->status(3).admin == balance::Admin::down; }))
+        << "the name is that of the configured one first";
+    EXPECT_EQ(worker->status(1).admin, balance::Admin::up);
+  }
+  write_file(
+      with(sample_,
+           ",\n                 { name = \"s1\"; address = \"10.2.0.11\"; port = 80; weight = 2; }",
+           ""));
+  ASSERT_EQ(ask({{"cmd", "reload"}})["ok"], true);
+  ASSERT_EQ(ask(down)["ok"], true);
+  for (auto& worker : workers_)
+    EXPECT_TRUE(eventually([&] { return worker->status(1).admin == balance::Admin::down; }));
+}
+
 TEST_F(ControllerTest, a_reload_reaches_the_workers) {
   write_file(with(sample_, "weight = 2; } ); }",
                   "weight = 2; }, { name = \"s2\"; address = \"10.2.0.12\"; port = 80; } ); }"));

@@ -233,6 +233,41 @@ TEST_F(ProberTest, a_server_that_never_ends_its_answer_times_out) {
             "no complete answer within 150ms");
 }
 
+TEST_F(ProberTest, what_came_in_time_counts_however_late_it_is_looked_at) {
+  Server server([](int fd, const std::string&) { answers("200 OK")(fd, ""); });
+  prober_->start(1, probe(config::HealthType::tcp, server.port, 50ms));
+  prober_->run();
+  std::this_thread::sleep_for(200ms);
+  prober_->run();
+  const auto results = prober_->harvest();
+  ASSERT_EQ(results.size(), 1u);
+  EXPECT_TRUE(results[0].result.ok) << results[0].result.error;
+}
+
+TEST_F(ProberTest, a_busy_caller_is_no_fault_of_the_backend) {
+  Server server(answers("200 OK"));
+  prober_->start(1, probe(config::HealthType::http, server.port, 1s));
+  std::this_thread::sleep_for(1500ms);
+  prober_->run(1500ms);  // the request is sent only now
+  const auto results = wait_for(1);
+  ASSERT_EQ(results.size(), 1u);
+  EXPECT_TRUE(results[0].result.ok) << results[0].result.error;
+}
+
+TEST_F(ProberTest, a_caller_who_is_always_busy_learns_of_the_dead) {
+  Server server([](int, const std::string&) { std::this_thread::sleep_for(3s); });
+  prober_->start(1, probe(config::HealthType::http, server.port, 100ms));
+  const auto give_up = std::chrono::steady_clock::now() + 20s;
+  std::vector<ProbeResult> results;
+  while (results.empty() && std::chrono::steady_clock::now() < give_up) {
+    prober_->run(500ms);
+    results = prober_->harvest();
+    std::this_thread::sleep_for(1ms);
+  }
+  ASSERT_EQ(results.size(), 1u);
+  EXPECT_EQ(results[0].result.error, "no complete answer within 100ms");
+}
+
 TEST_F(ProberTest, an_answer_cut_short_fails) {
   Server server([](int fd, const std::string&) {
     say(fd, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf");
@@ -458,6 +493,26 @@ TEST_F(ProberTest, backends_go_down_and_come_back_by_their_checks) {
   run_until([&] { return checks.find(0)->tcp.has_value(); });
   EXPECT_GT(checks.find(0)->tcp->mss, 500u) << "learnt by a bare connection";
   EXPECT_EQ(learned[0], 1u) << "told once";
+
+  // A removed backend is checked until its slot is somebody else's.
+  config::Document removed = d;
+  removed.pools[0].backends.erase(removed.pools[0].backends.begin());
+  dataplane::Snapshot snapshot;
+  snapshot.backends = built->owned.snapshot->backends;
+  snapshot.pools.resize(2);
+  snapshot.pools[0].members = {1};
+  snapshot.pools[1].members = {2};
+  snapshot.backends[0].configured = false;
+  checks.configure(removed, snapshot, now());
+  broken = true;
+  run_until([&] { return seen[0].size() == 4; });
+  checks.forget_reclaimed(snapshot);
+  ASSERT_NE(checks.find(0), nullptr);
+  ++snapshot.serial;
+  ++snapshot.backends[0].generation;
+  checks.forget_reclaimed(snapshot);
+  EXPECT_EQ(checks.find(0), nullptr);
+  EXPECT_NE(checks.find(1), nullptr);
 
   config::Document without = d;
   without.pools[0].health.type = config::HealthType::none;

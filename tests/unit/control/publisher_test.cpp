@@ -223,6 +223,15 @@ TEST_F(PublisherTest, states_of_unchanged_backends_survive_a_reload) {
   EXPECT_TRUE(messages(0).empty()) << "nothing new to tell";
 }
 
+TEST_F(PublisherTest, a_backend_that_returns_is_what_its_checks_know) {
+  apply(kSample);
+  publisher_->set_status(1, {Admin::drain, Health::down});
+  apply(kWithoutS1);
+  apply(kSample);
+  EXPECT_EQ(publisher_->status(1), (BackendStatus{Admin::up, Health::down}))
+      << "its checks went on and see no change to report";
+}
+
 TEST_F(PublisherTest, a_pool_whose_checks_are_switched_off_is_up) {
   apply(kSample);
   publisher_->set_status(0, {Admin::up, Health::down});
