@@ -8,7 +8,8 @@ build=(meson ninja-build pkg-config g++ clang lld libclang-rt-14-dev python3
        libdpdk-dev libhyperscan-dev libconfig-dev libsodium-dev libssl-dev libcurl4-openssl-dev libfmt-dev
        libcli11-dev
        nlohmann-json3-dev libgtest-dev libgmock-dev libbenchmark-dev)
-lab=(nginx-light haproxy wrk apache2-utils curl iproute2 iputils-ping ethtool nftables procps util-linux)
+lab=(nginx-light haproxy wrk apache2-utils curl iproute2 iputils-ping ethtool nftables procps util-linux
+     openssl)
 case ${1:-} in
   '') ;;
   --full) lab+=(chromium) ;;

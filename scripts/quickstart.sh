@@ -20,6 +20,7 @@ started=$SECONDS
 step 1 "installing what is missing"
 scripts/bootstrap.sh
 
+lab=${LIMPET_LAB:-quickstart}  # its name; another one leaves a lab of that name alone
 export LIMPET_BUILD=${LIMPET_BUILD:-build}
 step 2 "building limpet in $LIMPET_BUILD"
 if [[ -e $LIMPET_BUILD/build.ninja || ! -x $LIMPET_BUILD/src/apps/limpet ]]; then
@@ -28,33 +29,31 @@ if [[ -e $LIMPET_BUILD/build.ninja || ! -x $LIMPET_BUILD/src/apps/limpet ]]; the
 fi
 
 step 3 "a network of namespaces: 64 clients, limpet on two DPDK ports, 4 nginx backends"
-down() { scripts/lab/down.sh quickstart; }
+down() { scripts/lab/down.sh "$lab"; }
 trap 'down || true' EXIT
 trap 'exit 130' INT TERM
 down > /dev/null || true  # one that --keep has left: it may run an older limpet, or have loss on its wires
-scripts/lab/up.sh quickstart --backends 4
+scripts/lab/up.sh "$lab" --backends 4
 
 python=/usr/bin/python3
 [[ -x $python ]] || python=python3
 status=0
-"$python" scripts/lab/quickstart.py quickstart || status=$?
+"$python" scripts/lab/quickstart.py "$lab" || status=$?
 
 echo
 if ((keep)); then
   trap - EXIT
-  cat << 'TRY'
-The lab is still up. Try:
-  sudo scripts/lab/exec.sh quickstart client -- curl -s --interface 10.1.0.7 http://10.1.0.100/
-  sudo scripts/lab/exec.sh quickstart client -- curl -s --interface fd00:1::7 'http://[fd00:1::100]/'
-  sudo scripts/lab/wrk.sh quickstart -t2 -c128 -d10 http://10.1.0.100/
-  sudo scripts/lab/backend.sh quickstart kill s1        # and: start, blackhole, restore, sick, well
-  sudo scripts/lab/loss.sh quickstart 50                # 5 % loss on both wires; "off" ends it
-TRY
   cat << TRY
-  sudo $LIMPET_BUILD/src/apps/limpetctl --file-prefix limpet-quickstart show backends
+The lab is still up. Try:
+  sudo scripts/lab/exec.sh $lab client -- curl -s --interface 10.1.0.7 http://10.1.0.100/
+  sudo scripts/lab/exec.sh $lab client -- curl -s --interface fd00:1::7 'http://[fd00:1::100]/'
+  sudo scripts/lab/wrk.sh $lab -t2 -c128 -d10 http://10.1.0.100/
+  sudo scripts/lab/backend.sh $lab kill s1        # and: start, blackhole, restore, sick, well
+  sudo scripts/lab/loss.sh $lab 50                # 5 % loss on both wires; "off" ends it
+  sudo $LIMPET_BUILD/src/apps/limpetctl --file-prefix limpet-$lab show backends
                                         # and: services, workers, ports, drops, neighbors, flows
-  sudo \$EDITOR /run/limpet-lab/quickstart/limpet.cfg    # then: limpetctl --file-prefix limpet-quickstart reload
-  sudo scripts/lab/down.sh quickstart                   # when done
+  sudo \$EDITOR /run/limpet-lab/$lab/limpet.cfg    # then: limpetctl --file-prefix limpet-$lab reload
+  sudo scripts/lab/down.sh $lab                   # when done
 TRY
 else
   trap - EXIT

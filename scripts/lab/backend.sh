@@ -36,7 +36,7 @@ case $action in
         "$(backend_v4 "$index")" "$(backend_v6 "$index")"
     for _ in {1..100}; do
       listening=$(ip netns exec "$NS_BACKEND" ss -Hlntu "src $(backend_v4 "$index") or src [$(backend_v6 "$index")]" | wc -l)
-      ((listening >= 8)) && exit 0
+      ((listening >= 10)) && exit 0
       [[ -e /proc/$(< "$dir/nginx.pid") ]] || break  # not lab_pid: it may not yet be in its namespace
       sleep 0.05
     done

@@ -36,7 +36,7 @@ while (($#)); do
 done
 ((one_arm == 0 || mtu_front == mtu_back)) || fail "with one arm there is one MTU: --mtu-front and --mtu-back differ"
 use_arms "$one_arm"
-for tool in ip nft ethtool nginx ss; do
+for tool in ip nft ethtool nginx openssl ss; do
   command -v "$tool" > /dev/null || fail "$tool is missing; run scripts/bootstrap.sh"
 done
 ((with_limpet == 0)) || [[ -x $LIMPET ]] ||
@@ -177,10 +177,15 @@ RULES
 # --- backends ---------------------------------------------------------------------------------------
 seen='backend=@NAME@\\ncookie=$http_cookie\\nforwarded=$http_x_forwarded_for\\n'
 seen+='proxy=$proxy_protocol_addr\\nport=$proxy_protocol_port\\nserver=$proxy_protocol_server_port\\n'
+# One certificate for all, signed by nobody.
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30 -subj /CN=lab \
+  -addext subjectAltName=DNS:lab -keyout "$STATE/key.pem" -out "$STATE/certificate.pem" 2> /dev/null ||
+  fail "openssl cannot make a certificate"
+cat "$STATE/key.pem" >> "$STATE/certificate.pem"
 for ((i = 0; i < backends; i++)); do
   mkdir -p "$STATE/s$i/tmp" "$DATA/s$i/upload" "$DATA/s$i/body"
   sed -e "s|@SEEN@|$seen|g" -e "s|@NAME@|s$i|g" -e "s|@V4@|$(backend_v4 "$i")|g" -e "s|@V6@|$(backend_v6 "$i")|g" \
-    -e "s|@DIR@|$STATE/s$i|g" -e "s|@DATA@|$DATA|g" "$LAB_DIR/nginx.conf.in" > "$STATE/s$i/nginx.conf"
+    -e "s|@DIR@|$STATE/s$i|g" -e "s|@CERTIFICATE@|$STATE/certificate.pem|g" -e "s|@DATA@|$DATA|g" "$LAB_DIR/nginx.conf.in" > "$STATE/s$i/nginx.conf"
 done
 starting=()
 for ((i = 0; i < backends; i++)); do

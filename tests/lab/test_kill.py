@@ -140,7 +140,7 @@ def test_a_backend_that_dies_right_after_a_check_is_out_in_time(lab):
     Story(lab, "kill", "start", after_check="web4").own_clients_move_in_time()
 
 
-@cases(workers=(1, 2))
+@cases(workers=(1, 2, 4), full={4})
 def test_a_vanished_backend_s_flows_are_reset(lab):
     """The machine is gone without a FIN: clients must not wait for their own time-outs."""
     story = Story(lab, "blackhole", "restore")
@@ -157,7 +157,7 @@ def test_a_vanished_backend_s_flows_are_reset(lab):
         assert errors[0].end <= story.dead + BOUND + 1, (errors[0], story.dead)
 
 
-@cases(workers=(1, 2))
+@cases(workers=(1, 2, 4), full={4})
 def test_a_sick_backend_that_still_answers_gets_no_new_connection(lab):
     """Only /health says 503: whoever still sends clients there is caught by its answers."""
     story = Story(lab, "sick", "well")
@@ -168,7 +168,7 @@ def test_a_sick_backend_that_still_answers_gets_no_new_connection(lab):
     story.own_clients_return()
 
 
-@cases(workers=(1, 2))
+@cases(workers=(1, 2, 4), full={4})
 def test_udp_clients_move_and_return(lab):
     def home(timeout=0.5):
         return lab.clients("udp", "--sockets", 2, "--datagrams", 3, "--timeout", timeout, port=7000).home()
@@ -223,7 +223,7 @@ def test_killed_twice_under_heavy_load_leaks_nothing(lab):
     lab.clients("http", "--connections", 5, "--gap", 0.05).home()
 
 
-@cases(workers=(1, 2))
+@cases(workers=(1, 2, 4), full={4})
 def test_an_empty_pool_refuses_at_once(lab):
     for i in range(4):
         lab.backend("kill", f"s{i}")

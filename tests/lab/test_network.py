@@ -39,7 +39,7 @@ print(json.dumps(wrong))
 """
 
 
-@cases(workers=(1, 2))
+@cases(workers=(1, 2, 4), full={4})
 def test_datagrams_of_every_size_up_to_the_mtu(lab):
     """The echo adds three bytes ("s0:"), so the largest request is three short of the MTU."""
     for source, largest in (("10.1.0.9", 1500 - 28 - 3), ("fd00:1::9", 1500 - 48 - 3)):
@@ -192,7 +192,7 @@ def path_mtu(ns, destination):
     return int(text.split(" mtu ")[1].split()[0]) if " mtu " in text else None
 
 
-@cases(workers=(1, 2))
+@cases(workers=(1, 2, 4), full={4})
 def test_path_mtu_discovery_towards_clients(lab):
     """backend -> limpet -> router -> (1300) -> client: the backend hears of it and the transfer ends well."""
     path = lab.random_file(3)
@@ -211,7 +211,7 @@ def test_path_mtu_discovery_towards_clients(lab):
         assert learned == 1300, f"IPv{family}: the backend's path MTU is {learned}"
 
 
-@cases(workers=(1, 2))
+@cases(workers=(1, 2, 4), full={4})
 def test_path_mtu_discovery_towards_backends(lab):
     """client -> limpet -> router -> (1300) -> backend: the client hears of it."""
     router, far = add_router(lab, "back", 1300, ["10.3.0.2/24", "fd00:3::2/64"])

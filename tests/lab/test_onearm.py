@@ -6,7 +6,7 @@ from labconfig import backend_address, client_addresses
 from test_bulk import download, sha256, upload
 
 
-@cases(workers=(1, 2), one_arm=True)
+@cases(workers=(1, 2, 4), full={4}, one_arm=True)
 def test_curl_from_many_addresses_stays_with_one_backend(lab):
     clients = client_addresses(4)[:12] + client_addresses(6)[:12]
 
@@ -37,7 +37,7 @@ def test_curl_from_many_addresses_stays_with_one_backend(lab):
     assert len(flows) >= 128 and all(f["source"] == known[f["backend"]] for f in flows), some(flows)
 
 
-@cases(workers=(1, 2), one_arm=True)
+@cases(workers=(1, 2, 4), full={4}, one_arm=True)
 def test_bulk_transfers_over_one_port_arrive_whole(lab):
     path = lab.random_file(50)
     wanted = sha256(path)

@@ -31,6 +31,49 @@ def test_reload_under_load_fails_no_request_and_moves_nobody(lab):
     assert sum(r.kind == "new" for r in kept) == 128, "a kept connection was opened twice"
 
 
+@cases(workers=(1, 2))
+def test_every_kind_of_change_under_load_fails_no_request(lab):
+    """By SIGHUP and by limpetctl in turn; kept connections stay where they are whatever is changed."""
+    running = loads(lab)
+    time.sleep(1)
+    changes = (
+        lambda m, i: [p["health"].update(interval="500ms", timeout="400ms", fall=2) for p in m["pools"]],
+        lambda m, i: [p["health"].update(type="tcp") or [p["health"].pop(k) for k in ("uri", "expect")]
+                      for p in pools_of(m, ("web4", "close6"))],
+        lambda m, i: [p.update(health={"type": "none"}) for p in pools_of(m, ("web6", "echo4"))],
+        lambda m, i: [b.update(weight=1 + n) for p in m["pools"] for n, b in enumerate(p["backends"])],
+        lambda m, i: [s.update(timeouts={"idle": "90s"}) for s in m["services"]],
+        lambda m, i: [p.update(source_addresses=["10.2.0.253", "10.2.0.254"]) for p in pools_of(m, ("web4",))],
+        lambda m, i: [s.update(persistence=[{"type": "source", "prefix4": 24 if s["name"][-1] == "4" else 32}])
+                      for s in m["services"]],
+        lambda m, i: m["services"].append(dict(m["services"][0], name="extra", port=8888)),
+        lambda m, i: m["services"].reverse() or m["pools"].reverse(),
+        lambda m, i: [p["backends"].reverse() for p in m["pools"]],
+        lambda m, i: m.update(routes=[{"to": "192.0.2.0/24", "via": "10.2.0.9"}]),
+        lambda m, i: None,
+    )
+    for i, change in enumerate(changes):
+        model = lab.model()
+        change(model, i)
+        lab.write_config(model)
+        if i % 2:
+            said = len(lab.log())
+            os.kill(lab.limpet_pid(), signal.SIGHUP)
+            eventually(lambda: "reloaded " in lab.log()[said:], 5)
+        else:
+            lab.ctl("reload")
+        time.sleep(0.4)
+    at_end = lab.connections()
+    lab.wait_connections(256, at_end)
+    fresh, kept = (load.stop() for load in running)
+    assert not fresh.errors() and not kept.errors(), (fresh.errors()[:2], kept.errors()[:2])
+    kept.home()
+    assert sum(r.kind == "new" for r in kept) == 128, "a kept connection was opened twice"
+    assert "refused" not in lab.log(), [line for line in lab.log().splitlines() if "refused" in line][:2]
+    # The last reload was the first file again: so is where clients go.
+    assert lab.clients("http", "--connections", 2, "--gap", 0.05).home() == kept.home()
+
+
 @cases()
 def test_sighup_reloads(lab):
     model = lab.model()

@@ -104,6 +104,40 @@ def test_weights_are_respected(lab):
     assert clients["s0"] < clients["s2"], clients  # 21 and 64 of 128 expected
 
 
+@cases(workers=(1, 2))
+def test_connections_on_their_own_come_by_weight(lab):
+    """Without persistence each connection is balanced on its own: thousands of them, so that shares can be told."""
+    model = lab.model()
+    weights = {"s0": 1, "s1": 2, "s2": 3, "s3": 4}
+    for service in model["services"]:
+        del service["persistence"]
+    for pool in model["pools"]:
+        for backend in pool["backends"]:
+            backend["weight"] = weights[backend["name"]]
+    lab.write_config(model)
+    lab.restart_limpet()
+    records = lab.clients("http", "--connections", 60, "--gap", 0.02)
+    assert not records.errors(), records.errors()[:3]
+    came = collections.Counter(r.backend for r in records)
+    for name, weight in weights.items():
+        share, wanted = came[name] / len(records), weight / sum(weights.values())
+        # 7,680 connections: four standard deviations, and the 2 % of the table
+        assert abs(share - wanted) <= 4 * (wanted * (1 - wanted) / len(records)) ** 0.5 + 0.02 * wanted, came
+
+
+@cases()
+def test_workers_that_spin_do_the_same(lab):
+    model = lab.model()
+    model["poll"] = "spin"
+    lab.write_config(model)
+    lab.restart_limpet()
+    home = lab.clients("http", "--connections", 5, "--gap", 0.02).home()
+    plausible(home, 4)
+    assert lab.clients("udp", "--sockets", 1, "--datagrams", 2, "--timeout", 2, port=7000).home().keys() == home.keys()
+    workers = lab.show("workers")
+    assert [w["poll"] for w in workers] == ["spin"], workers
+
+
 @cases()
 def test_a_prefix_makes_neighbours_share_a_backend(lab):
     model = lab.model()
