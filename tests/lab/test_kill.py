@@ -42,7 +42,10 @@ class Story:
         lab.backend(heal, VICTIM)
         self.healed = time.monotonic()
         lab.wait_backend(VICTIM, "up", UP_WITHIN + 1)
-        time.sleep(max(0.0, self.healed + UP_WITHIN + 2 - time.monotonic()))
+        time.sleep(max(0.0, self.healed + UP_WITHIN - time.monotonic()))
+        before = lab.connections()
+        time.sleep(2)
+        lab.wait_connections(8 * 128, before)  # everybody came back, however slow the machine
         self.fresh, self.kept = self.fresh_load.stop(), self.kept_load.stop()
         self.probes = self.probe_load.stop()
         self.home = self.fresh.only(lambda r: r.end < began).home()
