@@ -4,6 +4,9 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
+
+#include "tokens.h"
 
 namespace limpet::sim {
 namespace {
@@ -17,6 +20,8 @@ struct Settings {
   std::string forwarded = "none";
   bool indirect = true;
   bool no_cache = false;
+  bool sealed = false, idle = false, absolute = false;
+  bool learn = false, source = false;  // entries behind the cookie's
   std::string name() const { return mode == Mode::prefix ? "PHPSESSID" : "SRV"; }
 };
 
@@ -29,7 +34,26 @@ struct Both {
   }
 };
 
-enum class Cookie : uint8_t { none, valid, garbage, dead };
+// What a request brings as our cookie.
+enum class Cookie : uint8_t {
+  none,
+  valid,
+  garbage,
+  dead,   // names the other backend, which is dead
+  older,  // sealed under an older key; of dated plain ones: without its dates
+  used,   // not lately
+  expired,
+  future,    // issued in three days
+  stranger,  // sealed with another key
+  elsewhere  // of another service
+};
+constexpr const char* kCookieNames[] = {"none", "valid",   "garbage", "dead",     "older",
+                                        "used", "expired", "future",  "stranger", "elsewhere"};
+
+struct Brought {
+  std::string value;
+  std::optional<int> first;  // minutes since its first issue, where limpet believes it
+};
 
 std::string filler(Random& r, size_t size) {
   std::string s;
@@ -37,12 +61,55 @@ std::string filler(Random& r, size_t size) {
   return s;
 }
 
+Brought brought(Random& r, Cookie kind, Tokens& t) {
+  switch (kind) {
+    case Cookie::none:
+      break;
+    case Cookie::valid:
+      return {t.make("s0", t.dated() ? 11 : 0, 0), 11};
+    case Cookie::garbage:
+      return {"zz" + filler(r, r.pick<size_t>({1, 21, 30, 3000})), std::nullopt};
+    case Cookie::dead:
+      return {t.make("dead", t.dated() ? 9 : 0, 0), 9};
+    case Cookie::older:
+      if (t.sealed()) return {t.make_with_older_key("s0", 7), 7};
+      return {t.make_undated("s0"), std::nullopt};
+    case Cookie::used:
+      return {t.make("s0", 20, 5), 20};
+    case Cookie::expired:
+      return {t.make("s0", 300, 200), std::nullopt};
+    case Cookie::future:
+      return {t.make("s0", -3 * 1440, -3 * 1440), std::nullopt};
+    case Cookie::stranger:
+      return {t.make_by_stranger("s0"), std::nullopt};
+    case Cookie::elsewhere:
+      return {t.make_for_elsewhere("s0"), std::nullopt};
+  }
+  return {};
+}
+
+// Kinds that exist with these settings; the first request brings one that is not its server's.
+Cookie draw_kind(Random& r, const Settings& s, bool first) {
+  std::vector<Cookie> kinds = first ? std::vector{Cookie::garbage, Cookie::garbage, Cookie::dead}
+                                    : std::vector{Cookie::none, Cookie::valid, Cookie::valid,
+                                                  Cookie::valid, Cookie::garbage};
+  const bool dated = s.idle || s.absolute;
+  const auto may = [&kinds](bool exists, Cookie kind) {
+    if (exists) kinds.push_back(kind);
+  };
+  may(s.sealed || dated, Cookie::older);
+  may(dated && (s.idle || !s.sealed), Cookie::used);
+  may(dated, Cookie::expired);
+  may(dated, Cookie::future);
+  may(s.sealed, Cookie::stranger);
+  may(s.sealed, Cookie::elsewhere);
+  return kinds[r.below(kinds.size())];
+}
+
 // The Cookie lines of a request: ours among others, in one line or in several.
-void cookies(Random& r, const Settings& s, Cookie kind, Both& head, size_t& edits) {
+void cookies(Random& r, const Settings& s, Cookie kind, std::string value, Both& head,
+             size_t& edits) {
   const bool strip = s.mode == Mode::insert && s.indirect;
-  std::string value = kind == Cookie::valid  ? "s0"
-                      : kind == Cookie::dead ? "dead"
-                                             : "zz" + filler(r, r.pick<size_t>({1, 30, 3000}));
   std::string seen = value;
   if (s.mode == Mode::prefix) {
     // What the server set, with a prefix that is ours or only looks like it.
@@ -53,6 +120,7 @@ void cookies(Random& r, const Settings& s, Cookie kind, Both& head, size_t& edit
   for (uint64_t n = r.below(4); n > 0; --n) {
     others.push_back(fmt::format("c{}={}", n, filler(r, r.pick<size_t>({1, 8, 40, 300}))));
   }
+  if (s.learn && r.chance(60)) others.push_back("APP=" + r.pick<std::string>({"a", "bb", "ccc"}));
   if (kind == Cookie::none) {
     if (others.empty()) return;
     std::string line = "Cookie: ";
@@ -118,6 +186,12 @@ Conversation draw_conversation(Random& r, const std::string& client_address, con
   s.indirect = r.chance(75);
   s.no_cache = s.mode == Mode::insert && r.chance(50);
   s.forwarded = r.pick<std::string>({"none", "none", "x-forwarded-for", "proxy-v1", "proxy-v2"});
+  // Sealed or dated values where the mode has them.
+  s.sealed = s.mode != Mode::prefix && r.chance(40);
+  s.idle = s.mode == Mode::insert && r.chance(30);
+  s.absolute = s.mode == Mode::insert && r.chance(30);
+  s.learn = r.chance(25);
+  s.source = r.chance(25);
   // Something must change in the stream up.
   if ((s.mode == Mode::rewrite || !s.indirect) && s.forwarded == "none")
     s.forwarded = "x-forwarded-for";
@@ -125,13 +199,27 @@ Conversation draw_conversation(Random& r, const std::string& client_address, con
                            : s.mode == Mode::rewrite ? "rewrite"
                                                      : "prefix";
   std::string settings =
-      fmt::format("type = \"cookie\"; mode = \"{}\"; session_name = \"{}\"; value = \"plain\";",
-                  mode, s.name());
+      fmt::format("type = \"cookie\"; mode = \"{}\"; session_name = \"{}\"; value = \"{}\";", mode,
+                  s.name(), s.sealed ? "sealed" : "plain");
+  if (s.idle) settings += fmt::format(" idle_timeout = \"{}\";", Tokens::kIdle);
+  if (s.absolute) settings += fmt::format(" absolute_timeout = \"{}\";", Tokens::kAbsolute);
   if (s.mode == Mode::insert)
     settings += fmt::format(" indirect = {}; no_cache = {};", s.indirect, s.no_cache);
   else
     s.indirect = false;
-  c.service = fmt::format("forwarded = \"{}\"; persistence = ( {{ {} }} );", s.forwarded, settings);
+  std::string entries = "{ " + settings + " }";
+  if (s.learn) entries += ", { type = \"cookie\"; mode = \"learn\"; session_name = \"APP\"; }";
+  if (s.source) entries += ", { type = \"source\"; }";
+  c.service = fmt::format("forwarded = \"{}\"; persistence = ( {} );", s.forwarded, entries);
+  if (s.learn) c.service += " table = { size = 16; expire = \"1h\"; };";
+  Tokens tokens(s.sealed, s.idle, s.absolute, s.name());
+  c.keys = tokens.keys();
+  const auto drew = [&c](const std::string& what) { ++c.cookies["cookies: " + what]; };
+  drew(std::string(mode) + (s.sealed ? " sealed" : ""));
+  if (s.idle) drew("idle_timeout");
+  if (s.absolute) drew("absolute_timeout");
+  if (s.learn) drew("learn");
+  if (s.source) drew("source");
   c.describe = c.service;
 
   const size_t count = 1 + r.below(6);
@@ -180,10 +268,11 @@ Conversation draw_conversation(Random& r, const std::string& client_address, con
                                     : "GET",
                           filler(r, r.pick<size_t>({1, 20, 400})), http10 ? 0 : 1));
     if (r.chance(20)) head.same("X-Forwarded-For: 8.8.8.8\r\n");
-    Cookie kind = r.pick<Cookie>({Cookie::none, Cookie::valid, Cookie::valid, Cookie::garbage});
-    if (i == 0) kind = r.pick<Cookie>({Cookie::garbage, Cookie::garbage, Cookie::dead});
+    const Cookie kind = draw_kind(r, s, i == 0);
+    const Brought ours = brought(r, kind, tokens);
+    drew(kCookieNames[static_cast<size_t>(kind)]);
     c.names_dead = c.names_dead || kind == Cookie::dead;
-    cookies(r, s, kind, head, c.edits_up);
+    cookies(r, s, kind, ours.value, head, c.edits_up);
     if (r.chance(25))
       head.same("X-Filler: " + filler(r, r.pick<size_t>({100, 1500, 6000})) + "\r\n");
     if (in_chunks) head.same("Transfer-Encoding: chunked\r\n");
@@ -223,12 +312,16 @@ Conversation draw_conversation(Random& r, const std::string& client_address, con
       bytes = has_body ? std::max<size_t>(least - std::min(down, least), bytes) : 0;
     said.same(fmt::format("HTTP/1.1 {} Whatever\r\n", status));
     if (r.chance(30)) said.same("Set-Cookie: other=" + filler(r, r.below(300)) + "; Path=/\r\n");
+    if (s.learn && r.chance(40))
+      said.same(r.pick<std::string>({"Set-Cookie: APP=a; Path=/\r\n", "Set-Cookie: APP=bb\r\n",
+                                     "Set-Cookie: APP=a; Max-Age=0\r\n"}));
     const bool theirs = r.chance(35) || (i == 0 && s.mode != Mode::insert);
     if (theirs) {
       const std::string value = filler(r, 1 + r.below(40));
       const std::string rest = r.chance(50) ? "; Path=/x; HttpOnly\r\n" : "\r\n";
       said.sent += "Set-Cookie: " + s.name() + "=" + value + rest;
-      if (s.mode == Mode::rewrite) said.wanted += "Set-Cookie: " + s.name() + "=s0" + rest;
+      if (s.mode == Mode::rewrite)
+        said.wanted += "Set-Cookie: " + s.name() + "=" + tokens.issue({}) + rest;
       if (s.mode == Mode::prefix) said.wanted += "Set-Cookie: " + s.name() + "=s0~" + value + rest;
       ++c.edits_down;
     }
@@ -240,7 +333,8 @@ Conversation draw_conversation(Random& r, const std::string& client_address, con
       said.same(fmt::format("Content-Length: {}\r\n", is_head ? r.below(100000) : bytes));
     if (until_close || shuts) said.same("Connection: close\r\n");
     if (s.mode == Mode::insert && kind != Cookie::valid) {
-      said.wanted += "Set-Cookie: SRV=s0; path=/; HttpOnly; SameSite=Lax\r\n";
+      said.wanted +=
+          "Set-Cookie: SRV=" + tokens.issue(ours.first) + "; path=/; HttpOnly; SameSite=Lax\r\n";
       // A shared cache must not keep it, where one would.
       if (s.no_cache && (status == 200 || status == 204))
         said.wanted += "Cache-Control: private\r\n";

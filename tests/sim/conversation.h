@@ -4,16 +4,23 @@
 // this shares nothing with the product.
 #pragma once
 
+#include <map>
 #include <string>
 #include <vector>
 
 #include "http_app.h"
+#include "limpet/affinity/cookie_keys.h"
 #include "random.h"
 
 namespace limpet::sim {
 
+// What was drawn, by kind of value and of service: none may be missing from a long run.
+using CookieCounts = std::map<std::string, uint64_t>;
+
 struct Conversation {
   std::string service;  // settings for the worker
+  affinity::CookieKeys keys;
+  CookieCounts cookies;
   HttpClientOptions client;
   std::vector<HttpAnswer> answers;
   std::string up_wanted, down_wanted;  // the streams as they must arrive

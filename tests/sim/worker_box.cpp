@@ -48,6 +48,7 @@ worker_test::Rig::Setup setup_of(const WorkerBoxOptions& o) {
   s.seed = o.seed + 1;
   s.start = Instant{} + o.start;
   s.keys = o.keys;
+  s.unix_time = o.unix_time;
   return s;
 }
 

@@ -21,6 +21,7 @@ struct WorkerBoxOptions {
   const char* connect = "60s";
   Duration start = std::chrono::hours(1);  // of the worker's clock; epochs of 100 s begin there
   affinity::CookieKeys keys;
+  uint64_t (*unix_time)() = nullptr;
 };
 
 class WorkerBox : public Middlebox {

@@ -14,6 +14,7 @@
 #include "arguments.h"
 #include "conversation.h"
 #include "scenario.h"
+#include "tokens.h"
 #include "trace.h"
 #include "worker_box.h"
 
@@ -45,6 +46,7 @@ struct Totals {
   uint64_t seeds = 0, failed = 0, lossy = 0, wrapped = 0, edits_up = 0, edits_down = 0;
   uint64_t rows[std::size(kRows)] = {};
   uint64_t outside_window = 0;
+  CookieCounts cookies;
   Counts counts;
 };
 
@@ -65,6 +67,7 @@ bool table(const Totals& t) {
   row("simultaneous_closes", t.counts.simultaneous_closes);
   for (size_t i = 0; i < std::size(kRows); ++i) row(kRows[i].name, t.rows[i]);
   row("outside_window", t.outside_window);
+  for (const auto& [name, n] : t.cookies) row(name.c_str(), n);
   row("edits_up", t.edits_up);
   row("edits_down", t.edits_down);
   if (t.lossy * 5 < t.seeds || t.wrapped * 20 < t.seeds) {
@@ -98,6 +101,8 @@ std::vector<std::string> run_seed(uint64_t n, bool trace, Totals& totals) {
   o.v6 = s.v6;
   o.seed = n;
   o.service = talk.service;
+  o.keys = talk.keys;
+  o.unix_time = &Tokens::now;
   o.front_mtu = std::max<uint16_t>(1500, s.client.mtu);
   o.back_mtu = std::max<uint16_t>(1500, s.server.mtu);
   o.dead_answers = dead_answers;
@@ -139,6 +144,7 @@ std::vector<std::string> run_seed(uint64_t n, bool trace, Totals& totals) {
   ++totals.seeds;
   totals.lossy += s.lossy ? 1 : 0;
   totals.wrapped += outcome.counts.seq_wraps > 0 ? 1 : 0;
+  for (const auto& [name, count] : talk.cookies) totals.cookies[name] += count;
   totals.edits_up += talk.edits_up;
   totals.edits_down += talk.edits_down;
   totals.counts += outcome.counts;

@@ -168,6 +168,7 @@ Rig::Rig(Setup setup)
     ws.flows = setup_.flows;
     ws.held_packets = setup_.held_packets;
     ws.neighbors = setup_.neighbors;
+    ws.unix_time = setup_.unix_time;
     ws.edit_bytes = setup_.edit_bytes;
     for (uint64_t& s : ws.secret) s = random();
     ws.random_seed = random();

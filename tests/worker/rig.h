@@ -65,6 +65,7 @@ class Rig {
     uint64_t seed = 1;  // of the hash secret, source ports and spreading
     bool publish = true;
     affinity::CookieKeys keys = {};
+    uint64_t (*unix_time)() = nullptr;  // for dates in cookies; null: 1970
     Instant start{uint64_t{3600} * 1000000000u};
   };
 
