@@ -235,9 +235,9 @@ TEST_F(ProberTest, a_server_that_never_ends_its_answer_times_out) {
 
 TEST_F(ProberTest, what_came_in_time_counts_however_late_it_is_looked_at) {
   Server server([](int fd, const std::string&) { answers("200 OK")(fd, ""); });
-  prober_->start(1, probe(config::HealthType::tcp, server.port, 50ms));
+  prober_->start(1, probe(config::HealthType::tcp, server.port, 1s));
   prober_->run();
-  std::this_thread::sleep_for(200ms);
+  std::this_thread::sleep_for(1100ms);
   prober_->run();
   const auto results = prober_->harvest();
   ASSERT_EQ(results.size(), 1u);
@@ -246,9 +246,9 @@ TEST_F(ProberTest, what_came_in_time_counts_however_late_it_is_looked_at) {
 
 TEST_F(ProberTest, a_busy_caller_is_no_fault_of_the_backend) {
   Server server(answers("200 OK"));
-  prober_->start(1, probe(config::HealthType::http, server.port, 1s));
-  std::this_thread::sleep_for(1500ms);
-  prober_->run(1500ms);  // the request is sent only now
+  prober_->start(1, probe(config::HealthType::http, server.port, 200ms));
+  std::this_thread::sleep_for(300ms);
+  prober_->run(15s);  // the request is sent only now; a loaded machine may take its time
   const auto results = wait_for(1);
   ASSERT_EQ(results.size(), 1u);
   EXPECT_TRUE(results[0].result.ok) << results[0].result.error;
