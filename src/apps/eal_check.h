@@ -9,8 +9,10 @@
 
 namespace limpet::apps {
 
-// `given`: EAL arguments of the command line, which parse. A device that no --vdev creates is a
-// problem only when the file has EAL arguments; without, they are all to come on a command line.
+// `given`: EAL arguments of the command line, which parse. Problems are sorted; those of a value on
+// the command line come from the file "command line". A device that no --vdev creates is a problem
+// only when the file has EAL arguments; without, they are all to come on a command line. The number
+// of workers counts only where the arguments tell it.
 std::vector<config::Problem> check_eal(const config::Document& document,
                                        const std::vector<std::string>& given);
 

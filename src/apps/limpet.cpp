@@ -223,8 +223,7 @@ int start(const std::vector<std::string>& words) {
     return complain(kUsage, "no configuration: limpet --config FILE, or limpet --help for more");
 
   log_set_level(kLevels.at(options.log_level));
-  config::Loaded loaded = config::load_file(options.config);
-  if (loaded.ok()) loaded.problems = further(loaded.document);
+  const config::Loaded loaded = config::load_checked(options.config, further);
   for (const config::Problem& problem : loaded.problems)
     fmt::print(stderr, "{}\n", problem.to_string());
   if (!loaded.ok()) return kUsage;

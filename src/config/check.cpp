@@ -2,6 +2,8 @@
 
 #include <fmt/core.h>
 
+#include <utility>
+
 #include "limpet/config/load.h"
 
 namespace limpet::config {
@@ -13,9 +15,16 @@ std::string counted(size_t n, std::string_view what) {
 
 }  // namespace
 
-int check_file(const std::string& path, std::FILE* out, std::FILE* err, const Further& further) {
+Loaded load_checked(const std::string& path, const Further& further) {
   Loaded loaded = load_file(path);
-  if (loaded.ok() && further) loaded.problems = further(loaded.document);
+  if (loaded.unreadable || !further) return loaded;
+  for (Problem& problem : further(loaded.document)) loaded.problems.push_back(std::move(problem));
+  sort(loaded.problems);
+  return loaded;
+}
+
+int check_file(const std::string& path, std::FILE* out, std::FILE* err, const Further& further) {
+  const Loaded loaded = load_checked(path, further);
   for (const Problem& problem : loaded.problems) fmt::print(err, "{}\n", problem.to_string());
   if (!loaded.ok()) return 2;
   size_t backends = 0;

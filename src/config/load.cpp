@@ -3,6 +3,8 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
+#include <tuple>
 #include <utility>
 
 #include "source.h"
@@ -16,11 +18,13 @@ Loaded load(const Source& source) {
   Loaded loaded;
   if (source.problem) {
     loaded.problems.push_back(*source.problem);
+    loaded.unreadable = true;
     return loaded;
   }
   Node root;
   if (auto problem = build_tree(source, root)) {
     loaded.problems.push_back(std::move(*problem));
+    loaded.unreadable = true;
     return loaded;
   }
   Report report;
@@ -39,6 +43,12 @@ std::string Problem::to_string() const {
   if (line > 0) out += fmt::format(":{}", line);
   if (!path.empty()) out += fmt::format(": {}", path);
   return out + ": " + text;
+}
+
+void sort(std::vector<Problem>& problems) {
+  std::stable_sort(problems.begin(), problems.end(), [](const Problem& a, const Problem& b) {
+    return std::tie(a.file, a.line) < std::tie(b.file, b.line);
+  });
 }
 
 Loaded load_file(const std::string& path) {

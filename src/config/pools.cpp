@@ -136,6 +136,7 @@ void read_source_ports(const Node& node, Pool& pool, Report& report) {
                                  *last, kExpected));
     return;
   }
+  pool.source_ports_place = {node.file, node.line};
   pool.source_port_first = static_cast<uint16_t>(*first);
   pool.source_port_last = static_cast<uint16_t>(*last);
 }

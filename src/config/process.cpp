@@ -21,8 +21,15 @@ void read_eal(const Node& node, Draft& draft) {
       draft.report.add(argument, fmt::format("{} is no option; expected the first EAL argument to "
                                              "begin with '-'",
                                              quote(*text)));
-    else
+    else {
       draft.document.eal.push_back(*text);
+      draft.document.eal_places.push_back({argument.file, argument.line});
+    }
+  }
+  // A gap would make an option's value an option: nobody is to judge what is left.
+  if (draft.document.eal.size() != list->size()) {
+    draft.document.eal.clear();
+    draft.document.eal_places.clear();
   }
 }
 
@@ -46,10 +53,7 @@ void read_process(Draft& draft) {
               {{"eal", "poll", "capacity", "ports", "routes", "pools", "services", "cookie_keys"},
                {"stores", "metrics"}},
               draft.report);
-  if (const Node* eal = root.find("eal")) {
-    draft.document.eal_place = {eal->file, eal->line};
-    read_eal(*eal, draft);
-  }
+  if (const Node* eal = root.find("eal")) read_eal(*eal, draft);
   if (const Node* poll = root.find("poll"))
     if (const auto word = read_word(*poll, {"spin", "adaptive"}, {}, draft.report))
       draft.document.poll = *word == 0 ? Poll::spin : Poll::adaptive;

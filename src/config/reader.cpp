@@ -3,7 +3,6 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <tuple>
 
 #include "limpet/base/units.h"
 #include "limpet/config/document.h"
@@ -31,9 +30,7 @@ void Report::missing(const Node& group, std::string_view name, std::string_view 
 }
 
 std::vector<Problem> Report::sorted() && {
-  std::stable_sort(problems_.begin(), problems_.end(), [](const Problem& a, const Problem& b) {
-    return std::tie(a.file, a.line) < std::tie(b.file, b.line);
-  });
+  sort(problems_);
   return std::move(problems_);
 }
 

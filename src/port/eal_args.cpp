@@ -3,7 +3,6 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <optional>
 
 namespace limpet::port {
 namespace {
@@ -107,6 +106,7 @@ const Option* known_long(std::string_view name) {
 
 struct Parsed {
   const Option* option = nullptr;
+  std::string shown;  // "--lcores", "-l"
   std::string value;
   size_t first = 0, count = 0;  // words it takes
   std::string_view canonical() const {
@@ -139,7 +139,7 @@ Result<Parsed> parse_one(const std::vector<std::string>& words, size_t at) {
     return Error{fmt::format("'{}' belongs to no EAL option", word)};
 
   std::optional<std::string> attached;
-  std::string shown;
+  std::string& shown = parsed.shown;
   if (word[1] == '-') {
     const size_t equals = word.find('=');
     const std::string name = word.substr(2, equals == std::string::npos ? equals : equals - 2);
@@ -166,11 +166,15 @@ Result<Parsed> parse_one(const std::vector<std::string>& words, size_t at) {
   return parsed;
 }
 
-Result<std::vector<Parsed>> parse(const std::vector<std::string>& words) {
+// `bad`: where to note the word of an error.
+Result<std::vector<Parsed>> parse(const std::vector<std::string>& words, size_t* bad = nullptr) {
   std::vector<Parsed> all;
   for (size_t at = 0; at < words.size();) {
     auto one = parse_one(words, at);
-    if (!one.ok()) return Error{one.error()};
+    if (!one.ok()) {
+      if (bad != nullptr) *bad = at;
+      return Error{one.error()};
+    }
     at += one->count;
     all.push_back(std::move(*one));
   }
@@ -207,6 +211,11 @@ bool replaces(const Parsed& given, const Parsed& configured) {
   return false;
 }
 
+bool replaced(const std::vector<Parsed>& given, const Parsed& configured) {
+  return std::any_of(given.begin(), given.end(),
+                     [&](const Parsed& g) { return replaces(g, configured); });
+}
+
 // Merged arguments parse by construction; anything else has no options.
 template <class Visit>
 void each_option(const std::vector<std::string>& eal, Visit visit) {
@@ -230,10 +239,12 @@ CommandLine split_command_line(std::span<const std::string> arguments) {
   return line;
 }
 
-Status check_eal_arguments(const std::vector<std::string>& words) {
-  const auto parsed = parse(words);
-  if (!parsed.ok()) return Error{parsed.error()};
-  return Ok{};
+std::optional<BadWord> check_eal_arguments(const std::vector<std::string>& words) {
+  BadWord bad;
+  const auto parsed = parse(words, &bad.index);
+  if (parsed.ok()) return std::nullopt;
+  bad.why = parsed.error();
+  return bad;
 }
 
 Result<std::vector<std::string>> merge_eal_arguments(const std::vector<std::string>& configured,
@@ -244,13 +255,26 @@ Result<std::vector<std::string>> merge_eal_arguments(const std::vector<std::stri
   if (!from_line.ok()) return Error{with_cure("on the command line", from_line.error())};
 
   std::vector<std::string> merged;
-  for (const Parsed& c : *from_file) {
-    const bool replaced = std::any_of(from_line->begin(), from_line->end(),
-                                      [&](const Parsed& g) { return replaces(g, c); });
-    for (size_t i = 0; !replaced && i < c.count; ++i) merged.push_back(configured[c.first + i]);
-  }
+  for (const Parsed& c : *from_file)
+    if (!replaced(*from_line, c))
+      for (size_t i = 0; i < c.count; ++i) merged.push_back(configured[c.first + i]);
   merged.insert(merged.end(), given.begin(), given.end());
   return merged;
+}
+
+std::vector<EalOption> merged_eal_options(const std::vector<std::string>& configured,
+                                          const std::vector<std::string>& given) {
+  const auto from_file = parse(configured);
+  const auto from_line = parse(given);
+  std::vector<EalOption> options;
+  if (!from_file.ok() || !from_line.ok()) return options;
+  const auto add = [&](const Parsed& p, std::optional<size_t> at) {
+    options.push_back({std::string(p.canonical()), p.shown, p.value, at});
+  };
+  for (const Parsed& c : *from_file)
+    if (!replaced(*from_line, c)) add(c, c.first + c.count - 1);
+  for (const Parsed& g : *from_line) add(g, std::nullopt);
+  return options;
 }
 
 std::string file_prefix(const std::vector<std::string>& eal) {

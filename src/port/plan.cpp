@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <bit>
 
+#include "limpet/port/eal_values.h"
+
 namespace limpet::port {
 namespace {
 
@@ -94,6 +96,11 @@ uint32_t mbufs_needed(const MbufDemand& demand) {
   n += uint64_t{demand.workers} * (kMbufsPerWorker + kTxBuffer * demand.ports.size()) +
        (uint64_t{demand.workers} + 1) * (kMbufCache + kMbufCache / 2);
   return static_cast<uint32_t>(std::min<uint64_t>(n, UINT32_MAX));
+}
+
+uint64_t least_memory(unsigned workers, size_t ports, uint32_t held_packets, uint16_t largest_mtu) {
+  const MbufDemand demand{std::vector<MbufDemand::Port>(ports), workers, held_packets};
+  return uint64_t{mbufs_needed(demand)} * (mbuf_data_room(largest_mtu, 0) + sizeof(rte_mbuf));
 }
 
 uint16_t mbuf_data_room(uint16_t largest_mtu, uint32_t framesz) {

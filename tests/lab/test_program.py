@@ -59,7 +59,8 @@ def test_eal_arguments_that_cannot_start_end_with_2_and_file_and_line(lab):
     option["eal"].append("--bogus")
     device = lab.model()
     device["ports"][1]["device"] = "net_af_packet7"
-    for model, setting, word in ((option, "eal", "--bogus"), (device, "ports[1].device", "net_af_packet7")):
+    bogus = f"eal[{len(option['eal']) - 1}]"
+    for model, setting, word in ((option, bogus, "--bogus"), (device, "ports[1].device", "net_af_packet7")):
         lab.write_config(model)
         for args in (["--check", path], ["--config", path]):
             code, text = start(lab, None, *args)

@@ -96,6 +96,7 @@ struct Pool {
                                             // or all that its backends' `sources` resolved to
   uint16_t source_port_first = 1024;        // range of our ports towards backends, first <= last
   uint16_t source_port_last = 65535;
+  Place source_ports_place;
   uint32_t maglev_size = 65537;  // prime, 251 .. 5000011, more than there are backends
   Health health;
   int line = 0;
@@ -150,8 +151,8 @@ struct Service {
 
 struct Document {
   std::string file;
-  std::vector<std::string> eal;
-  Place eal_place;
+  std::vector<std::string> eal;   // empty too when one of its words could not be read
+  std::vector<Place> eal_places;  // of each word
   Poll poll = Poll::adaptive;
   Capacity capacity;
   std::vector<Port> ports;

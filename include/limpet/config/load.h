@@ -18,13 +18,17 @@ struct Problem {
 };
 
 struct Loaded {
-  Document document;              // meaningful only when problems is empty
+  Document document;              // whole only when problems is empty
   std::vector<Problem> problems;  // sorted by file and line
+  // The text is no configuration at all: `document` is empty. Else it has what could be read, and
+  // in the place of the rest an unspecified address, port 0 or an empty text or list.
+  bool unreadable = false;
   bool ok() const { return problems.empty(); }
 };
 
 Loaded load_file(const std::string& path);
 Loaded load_text(const std::string& text, const std::string& name);  // tests, fuzzers; no @include
+void sort(std::vector<Problem>& problems);  // by file and line, else in the order that they have
 
 // What differs between two documents that a running process cannot change (eal, poll, capacity,
 // ports, the first service with mode splice, the size of a stick table); one sentence a difference,

@@ -3,6 +3,7 @@
 // before it sees them. Pure: no EAL, no file, no environment.
 #pragma once
 
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -34,8 +35,23 @@ CommandLine split_command_line(std::span<const std::string> arguments);
 Result<std::vector<std::string>> merge_eal_arguments(const std::vector<std::string>& configured,
                                                      const std::vector<std::string>& given);
 
-// The same errors for one list alone, without a word on where it stands.
-Status check_eal_arguments(const std::vector<std::string>& words);
+// The first of the same errors in one list alone, and which word it is about.
+struct BadWord {
+  size_t index = 0;
+  std::string why;
+};
+std::optional<BadWord> check_eal_arguments(const std::vector<std::string>& words);
+
+// What the EAL is told, option by option.
+struct EalOption {
+  std::string name;   // without dashes, always in the same spelling: "a" for --allow
+  std::string shown;  // as written, for messages: "--allow"
+  std::string value;
+  std::optional<size_t> configured;  // word of `configured` with its value; none: command line
+};
+// The options of merge_eal_arguments(configured, given), in order; empty when that is an error.
+std::vector<EalOption> merged_eal_options(const std::vector<std::string>& configured,
+                                          const std::vector<std::string>& given);
 
 // Looking into merged arguments; the last occurrence counts, as in the EAL.
 std::string file_prefix(const std::vector<std::string>& eal);  // "rte" when not given
