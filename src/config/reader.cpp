@@ -244,6 +244,8 @@ std::optional<std::string> unusable(const IpAddress& address) {
   if (address.is_multicast()) return "is a multicast address";
   if (address.is_broadcast()) return "is the broadcast address";
   if (address.is_loopback()) return "is a loopback address";
+  // RFC 1112, 4: most hosts and routers take nothing from there.
+  if (address.is_v4() && address.v4_bytes()[0] >= 240) return "is a reserved address of class E";
   if (address.is_v4() && address.v4_bytes()[0] == 0) return "is an address of network 0.0.0.0/8";
   // Without a port beside it a link-local address is ambiguous (RFC 4007, 6).
   if (!address.is_v4() && address.is_link_local()) return "is a link-local address";
