@@ -1,6 +1,11 @@
 #include "source.h"
 
+#include <fcntl.h>
 #include <fmt/core.h>
+#include <linux/magic.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -14,13 +19,35 @@
 namespace limpet::config {
 namespace {
 
+// A pipe that somebody made for this reading, and not a name in a directory at which nobody may
+// ever write: that of a shell's <(...), or one that the caller has open already.
+bool is_given_pipe(const std::string& path, int fd) {
+  struct statfs where {};
+  if (fstatfs(fd, &where) == 0 && where.f_type == PIPEFS_MAGIC) return true;
+  for (const char* given : {"/dev/stdin", "/dev/fd/", "/proc/self/fd/"})
+    if (path.rfind(given, 0) == 0) return true;
+  return false;
+}
+
 // What is wrong with the file, or nothing and its bytes in `out`.
 std::optional<std::string> read_file(const std::string& path, std::string& out) {
   const auto failure = [] {
     return fmt::format("cannot be read ({}); expected a readable file", std::strerror(errno));
   };
-  const std::unique_ptr<FILE, int (*)(FILE*)> file(std::fopen(path.c_str(), "rbe"), &std::fclose);
-  if (!file) return failure();
+  // To open a named pipe would wait for its writer.
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+  if (fd < 0) return failure();
+  const std::unique_ptr<FILE, int (*)(FILE*)> file(fdopen(fd, "rb"), &std::fclose);
+  if (!file) {
+    const auto why = failure();
+    close(fd);
+    return why;
+  }
+  struct stat status {};
+  if (fstat(fd, &status) != 0) return failure();
+  if (S_ISFIFO(status.st_mode) && !is_given_pipe(path, fd))
+    return "is a named pipe; expected a file, or /dev/stdin to read what another program writes";
+  if (fcntl(fd, F_SETFL, 0) != 0) return failure();
   char buffer[16384];
   while (const size_t n = std::fread(buffer, 1, sizeof buffer, file.get())) {
     out.append(buffer, n);

@@ -1,12 +1,17 @@
 // Source and tree together: text -> nodes with the right value, path, file and line.
 #include "tree.h"
 
+#include <fcntl.h>
 #include <fmt/core.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
+#include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <thread>
 
 namespace limpet::config {
 namespace {
@@ -218,6 +223,61 @@ TEST_F(IncludeTest, says_why_a_file_cannot_be_read) {
   EXPECT_EQ(problem("main.cfg"),
             "main.cfg:2: @include \"none.cfg\" cannot be read (No such file or directory); "
             "expected a readable file");
+}
+
+class PipeTest : public IncludeTest {
+ protected:
+  void SetUp() override {
+    IncludeTest::SetUp();
+    fifo_ = (directory_ / "fifo").string();
+    ASSERT_EQ(mkfifo(fifo_.c_str(), 0600), 0);
+    alarm(20);  // who waits for a writer waits for ever
+  }
+  void TearDown() override {
+    alarm(0);
+    IncludeTest::TearDown();
+  }
+  static void fill(int fd, const std::string& text = "a = 1;\n") {
+    ASSERT_EQ(::write(fd, text.data(), text.size()), static_cast<ssize_t>(text.size()));
+  }
+  static std::string text_of(int fd) {
+    const Source s = read_source_file("/dev/fd/" + std::to_string(fd));
+    return s.problem ? s.problem->to_string() : s.text;
+  }
+
+  std::string fifo_;
+};
+
+TEST_F(PipeTest, with_a_name_is_refused_instead_of_waited_for) {
+  const std::string why =
+      "is a named pipe; expected a file, or /dev/stdin to read what another program writes";
+  EXPECT_EQ(problem("fifo"), "fifo: " + why);
+  write("main.cfg", "\n@include \"fifo\"\n");
+  EXPECT_EQ(problem("main.cfg"), "main.cfg:2: @include \"fifo\" " + why);
+}
+
+TEST_F(PipeTest, of_a_shell_is_read_to_its_end) {
+  int ends[2];
+  ASSERT_EQ(pipe(ends), 0);
+  std::thread writer([&] {  // in two pieces: the reader waits for the second
+    fill(ends[1]);
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    fill(ends[1], "b = 2;\n");
+    close(ends[1]);
+  });
+  EXPECT_EQ(text_of(ends[0]), "a = 1;\nb = 2;\n");
+  writer.join();
+  close(ends[0]);
+}
+
+TEST_F(PipeTest, that_is_open_already_may_have_a_name) {
+  const int both = open(fifo_.c_str(), O_RDWR);
+  ASSERT_GE(both, 0);
+  fill(both);
+  const int reader = open(fifo_.c_str(), O_RDONLY);
+  close(both);
+  EXPECT_EQ(text_of(reader), "a = 1;\n");
+  close(reader);
 }
 
 }  // namespace
