@@ -27,7 +27,7 @@ void check_neutral_number(const Node& group, std::string_view name, Report& repo
   const bool zero = (node->kind == Kind::integer && node->integer == 0 && node->wrapped.empty()) ||
                     (node->kind == Kind::real && node->real == 0);
   if (node->kind != Kind::integer && node->kind != Kind::real)
-    report.add(*node, fmt::format("{} is {}; expected 0 (off)", describe(*node), kind_name(*node)));
+    wrong_kind(*node, "0 (off)", report);
   else if (!zero)
     report.add(*node, fmt::format("{} is not supported by this version; expected 0 (off)",
                                   describe(*node)));
@@ -121,11 +121,10 @@ void read_source_addresses(const Node& node, Pool& pool, Report& report) {
 
 void read_source_ports(const Node& node, Pool& pool, Report& report) {
   constexpr std::string_view kExpected = "the first and the last port, such as [ 1024, 65535 ]";
-  if (!node.is_sequence() || node.children.size() != 2) {
-    report.add(node, node.is_sequence() ? fmt::format("{} instead of 2 elements; expected {}",
-                                                      node.children.size(), kExpected)
-                                        : fmt::format("{} is {}; expected {}", describe(node),
-                                                      kind_name(node), kExpected));
+  if (!node.is_sequence()) return wrong_kind(node, kExpected, report);
+  if (node.children.size() != 2) {
+    report.add(node, fmt::format("{} instead of 2 elements; expected {}", node.children.size(),
+                                 kExpected));
     return;
   }
   const auto first = read_integer(node.children[0], 1, 65535, report);

@@ -96,14 +96,14 @@ std::string describe(const Node& node) {
   }
 }
 
-namespace {
-
 void wrong_kind(const Node& node, std::string_view expected, Report& report) {
   const bool aggregate = node.kind == Kind::group || node.is_sequence();
   report.add(node, aggregate ? fmt::format("is {}; expected {}", kind_name(node), expected)
                              : fmt::format("{} is {}; expected {}", describe(node), kind_name(node),
                                            expected));
 }
+
+namespace {
 
 std::string plural(std::string_view what) {
   return fmt::format("{}{}", what, what.back() == 's' ? "es" : "s");

@@ -44,6 +44,8 @@ std::string quote(std::string_view text);  // "\"text\"", printable, not too lon
 std::string describe(const Node& node);    // "80", "\"web\"", "a list"
 const char* kind_name(const Node& node);   // "an integer"
 
+// "80 is an integer; expected ...", "is a list; expected ...".
+void wrong_kind(const Node& node, std::string_view expected, Report& report);
 bool is_group(const Node& node, Report& report);
 // Elements of a list or array with at least `least` and at most `most` of `what` ("port",
 // "backend").

@@ -93,6 +93,36 @@ TEST(Source, says_where_the_syntax_breaks_and_what_was_expected) {
   EXPECT_EQ(problem(std::string("a = 1;\nb\0c", 10)), "t.cfg:2: zero byte; expected a text file");
 }
 
+TEST(Source, names_what_an_array_has_and_what_closes_it) {
+  const auto mixed = [](const char* had, const char* has) {
+    return problem(std::string("a = [ ") + had + ", " + has + " ];");
+  };
+  EXPECT_EQ(mixed("true", "1"),
+            "t.cfg:1: a[1]: array with booleans and integers; expected values of one type");
+  EXPECT_EQ(mixed("1", "1L"),
+            "t.cfg:1: a[1]: array with integers and integers with the suffix L; expected values of "
+            "one type");
+  EXPECT_EQ(mixed("1L", "1"),
+            "t.cfg:1: a[1]: array with integers with the suffix L and integers; expected values of "
+            "one type");
+  EXPECT_EQ(mixed("1.5", "1"),
+            "t.cfg:1: a[1]: array with fractions and integers; expected values of one type");
+  EXPECT_EQ(problem("a = [ 1 2 ];"), "t.cfg:1: a: syntax error at '2'; expected ',' or ']'");
+}
+
+// Structure knows the grammar, so this takes a source that it has not seen.
+TEST(Tree, has_libconfig_itself_as_a_second_fence) {
+  Source source;
+  source.files = {"t.cfg"};
+  source.text = "a = 1;\nb = ;\n";
+  source.lines = {{0, 1}, {0, 2}};
+  Node root;
+  const auto refused = build_tree(source, root);
+  ASSERT_TRUE(refused);
+  EXPECT_EQ(refused->to_string(),
+            "t.cfg:2: libconfig: syntax error; expected valid libconfig syntax");
+}
+
 TEST(Source, accepts_every_form_that_libconfig_accepts) {
   for (const char* text :
        {"", "a=1", "a:1", "a=1 b=2", "a=1,b=2;", "a={}", "a={b=1 c=2}", "a=()b=[]", "a=({},(),[])",
@@ -117,8 +147,8 @@ TEST(Source, bounds_the_nesting) {
 
 TEST(Source, bounds_the_size) {
   EXPECT_EQ(problem(std::string(kMaxTextBytes - 1, ' ')), "");
-  EXPECT_NE(problem(std::string(kMaxTextBytes + 1, ' ')).find("longer than 4 MB"),
-            std::string::npos);
+  EXPECT_EQ(problem(std::string(kMaxTextBytes + 1, ' ')),
+            "t.cfg:1: longer than 4 MB with its includes; expected a smaller file");
 }
 
 TEST(Source, of_a_text_refuses_to_include) {
