@@ -6,10 +6,12 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <tuple>
 #include <utility>
 
 #include "limpet/base/hash.h"
+#include "port_sets.h"
 #include "splice_builder.h"
 
 namespace limpet::control {
@@ -19,12 +21,6 @@ using dataplane::kNoSlot;
 
 using BackendId = std::tuple<std::string, std::string, IpAddress, uint16_t>;
 using ServiceId = std::tuple<IpAddress, uint16_t, uint8_t>;
-using PortSetId = std::tuple<IpAddress, uint16_t, IpAddress>;  // endpoint, source
-
-std::string endpoint_text(const IpAddress& address, uint16_t port) {
-  return address.is_v4() ? fmt::format("{}:{}", address.to_string(), port)
-                         : fmt::format("[{}]:{}", address.to_string(), port);
-}
 
 bool same(const flow::Reta& a, const flow::Reta& b) {
   return a.size == b.size && a.workers == b.workers;
@@ -46,6 +42,7 @@ class Builder {
   }
 
   Result<Built> run() {
+    if (Status s = plan_ports(); !s) return Error{s.error()};
     if (Status s = take_backends(); !s) return Error{s.error()};
     if (Status s = take_services(); !s) return Error{s.error()};
     auto snapshot = std::make_unique<dataplane::Snapshot>();
@@ -80,9 +77,9 @@ class Builder {
       const auto slot = static_cast<uint16_t>(i);
       backend_of_[{b.pool, b.name, b.endpoint.address, b.endpoint.port.host()}] = slot;
       for (BackendSource& s : b.sources) {
-        auto& sets = port_sets_[{b.endpoint.address, b.endpoint.port.host(),
-                                 slots().sources[s.source].address}];
-        if (std::find(sets.begin(), sets.end(), s.ports) == sets.end()) sets.push_back(s.ports);
+        port_sets_.keep(
+            {b.endpoint.address, b.endpoint.port.host(), slots().sources[s.source].address},
+            s.ports);
         if (s.removed_in == 0) s.removed_in = in_.serial;
       }
       was_configured_[i] = b.configured;
@@ -159,66 +156,107 @@ class Builder {
     return Ok{};
   }
 
-  Status take_sources(BackendSlot& b, const config::Pool& pool, const config::Backend& backend) {
-    for (const IpAddress& address : backend.sources) {
-      const Result<uint16_t> slot = source_slot(address);
-      if (!slot) return Error{slot.error()};
-      Result<std::shared_ptr<PortSet>> set = port_set(pool, backend, address);
-      if (!set) return Error{set.error()};
-      auto at = std::find_if(b.sources.begin(), b.sources.end(),
-                             [&](const BackendSource& s) { return s.source == *slot; });
-      if (at == b.sources.end())
-        at = b.sources.insert(at, BackendSource{});
-      else if (at->ports != *set)  // flows give their ports back to the set that they came from
-        return Error{fmt::format(
-            "pool \"{}\" runs with source ports {}-{} from {} towards {}, the file says {}-{}; "
-            "restart for that",
-            pool.name, at->ports->first, at->ports->last, address.to_string(),
-            endpoint_text(backend.address, backend.port), pool.source_port_first,
-            pool.source_port_last)};
-      *at = {*slot, 0, std::move(*set)};
+  // What pools want of source ports, all of it before the first set is made.
+  Status plan_ports() {
+    for (const config::Pool& pool : doc_.pools) {
+      const PortSets::Range range{pool.source_port_first, pool.source_port_last};
+      for (const config::Backend& backend : pool.backends)
+        for (const IpAddress& address : backend.sources) {
+          if (const auto runs = range_of(pool, backend, address); runs && *runs != range)
+            // Flows give their ports back to the set that they came from.
+            return Error{fmt::format(
+                "pool \"{}\" runs with source ports {}-{} from {} towards {}, the file says "
+                "{}-{}; restart for that",
+                pool.name, runs->first, runs->last, address.to_string(),
+                endpoint_text(backend.address, backend.port), range.first, range.last)};
+          if (Status s =
+                  port_sets_.want({backend.address, backend.port, address}, range, pool.name);
+              !s)
+            return s;
+        }
     }
     return Ok{};
   }
 
-  // Pools with the same range share a set. With different ranges they cannot; where those overlap,
-  // workers pass over a port that has a flow.
-  Result<std::shared_ptr<PortSet>> port_set(const config::Pool& pool,
-                                            const config::Backend& backend,
-                                            const IpAddress& source) {
-    auto& sets = port_sets_[{backend.address, backend.port, source}];
+  // That a backend draws from, or that its flows still have.
+  std::optional<PortSets::Range> range_of(const config::Pool& pool, const config::Backend& backend,
+                                          const IpAddress& address) {
+    const auto slot = backend_of_.find({pool.name, backend.name, backend.address, backend.port});
+    const auto source = source_of_.find(address);
+    if (slot == backend_of_.end() || source == source_of_.end()) return std::nullopt;
+    std::optional<PortSets::Range> range;
+    for (const BackendSource& s : slots().backends[slot->second].sources) {
+      if (s.source != source->second) continue;
+      if (!range) range = {s.ports->first, s.ports->last};
+      range->first = std::min(range->first, s.ports->first);
+      range->last = std::max(range->last, s.ports->last);
+    }
+    return range;
+  }
+
+  Status take_sources(BackendSlot& b, const config::Pool& pool, const config::Backend& backend) {
+    for (const IpAddress& address : backend.sources) {
+      const Result<uint16_t> slot = source_slot(address);
+      if (!slot) return Error{slot.error()};
+      const auto sets = port_sets(pool, backend, address);
+      if (!sets) return Error{sets.error()};
+      for (const std::shared_ptr<PortSet>& set : *sets) {
+        auto at = std::find_if(b.sources.begin(), b.sources.end(), [&](const BackendSource& s) {
+          return s.source == *slot && s.ports == set;
+        });
+        if (at == b.sources.end()) at = b.sources.insert(at, BackendSource{});
+        *at = {*slot, 0, set};
+      }
+    }
+    return Ok{};
+  }
+
+  Result<std::vector<std::shared_ptr<PortSet>>> port_sets(const config::Pool& pool,
+                                                          const config::Backend& backend,
+                                                          const IpAddress& source) {
+    const PortSets::Range range{pool.source_port_first, pool.source_port_last};
     const flow::Reta& reta = in_.ports[backend.reached_by].reta;
-    const uint16_t first = pool.source_port_first, last = pool.source_port_last;
-    for (const auto& known : sets) {
-      if (!same(known->reta, reta))
+    bool made = false;
+    auto sets =
+        port_sets_.get({backend.address, backend.port, source}, range, [&](PortSets::Range piece) {
+          made = true;
+          return make_set(backend, source, piece, reta);
+        });
+    for (const auto& set : sets)
+      if (!same(set->reta, reta))
         return Error{
             fmt::format("backend {} of pool \"{}\" would be reached by port \"{}\", which "
                         "spreads over the workers in another way; restart for that",
                         endpoint_text(backend.address, backend.port), pool.name,
                         in_.ports[backend.reached_by].name)};
-      if (known->first == first && known->last == last) return known;
-    }
-    std::shared_ptr<PortSet>& set = sets.emplace_back();
-    set = std::make_shared<PortSet>();
-    set->first = first;
-    set->last = last;
+    for (unsigned w = 0; made && w < in_.workers; ++w)
+      if (std::all_of(sets.begin(), sets.end(),
+                      [w](const auto& set) { return set->by_worker[w]->capacity() == 0; }))
+        built_.warnings.push_back(fmt::format(
+            "worker {} has no source port in {}-{} from {} towards {}: its clients cannot go there",
+            w, range.first, range.last, source.to_string(),
+            endpoint_text(backend.address, backend.port)));
+    return sets;
+  }
+
+  std::shared_ptr<PortSet> make_set(const config::Backend& backend, const IpAddress& source,
+                                    PortSets::Range range, const flow::Reta& reta) {
+    auto set = std::make_shared<PortSet>();
+    set->first = range.first;
+    set->last = range.last;
     set->reta = reta;
     for (unsigned w = 0; w < in_.workers; ++w) {
       flow::SourcePorts::Setup setup;
       setup.backend = backend.address;
       setup.backend_port = be16::from(backend.port);
       setup.source = source;
-      setup.first = first;
-      setup.last = last;
+      setup.first = range.first;
+      setup.last = range.last;
       setup.toeplitz = in_.workers > 1 ? in_.toeplitz : nullptr;
       setup.reta = reta;
       setup.worker = w;
       setup.random = mix64(in_.random + ++random_count_);
       set->by_worker.push_back(std::make_unique<flow::SourcePorts>(setup));
-      if (set->by_worker.back()->capacity() == 0)
-        built_.warnings.push_back(fmt::format(
-            "worker {} has no source port in {}-{} from {} towards {}: its clients cannot go there",
-            w, first, last, source.to_string(), endpoint_text(backend.address, backend.port)));
     }
     return set;
   }
@@ -391,7 +429,7 @@ class Builder {
   std::map<BackendId, uint16_t> backend_of_;
   std::map<ServiceId, uint16_t> service_of_;
   std::map<IpAddress, uint16_t> source_of_;
-  std::map<PortSetId, std::vector<std::shared_ptr<PortSet>>> port_sets_;
+  PortSets port_sets_;
   std::vector<bool> was_configured_, service_was_configured_;  // by slot
   std::vector<std::vector<uint16_t>> members_;                 // by pool
   size_t next_backend_ = 0, next_service_ = 0, next_source_ = 0;

@@ -11,8 +11,6 @@
 namespace limpet::dataplane {
 namespace {
 
-constexpr unsigned kPortTries = 4;
-
 tcp::Segment segment_of(std::span<const uint8_t> bytes, const wire::Frame& f) {
   return {f.tcp_flags, {wire::tcp_sequence(bytes, f)}, {wire::tcp_acknowledgment(bytes, f)}};
 }
@@ -160,8 +158,7 @@ flow::FlowId Worker::make_flow(const Work& w, uint16_t backend, affinity::Reason
   r.last_seen = r.created = tick_;
   r.client_hop = 0;
   r.hop_stamp = 0;
-  const uint8_t p = f.protocol;
-  if (!take_source(p, backend, r) && !(evict(backend) && take_source(p, backend, r))) {
+  if (!take_source(backend, r) && !(evict(backend) && take_source(backend, r))) {
     table_.release(id);
     why = Drop::source_ports_exhausted;
     return flow::kNoFlow;
@@ -177,41 +174,36 @@ flow::FlowId Worker::make_flow(const Work& w, uint16_t backend, affinity::Reason
   return id;
 }
 
-// Source addresses take turns; a port that still has a flow (possible only while two pools with
-// different port ranges name one endpoint) is passed over.
-bool Worker::take_source(uint8_t protocol, uint16_t backend, flow::Record& r) {
-  const BackendEntry& entry = snapshot_->backends[backend];
-  const size_t count = entry.sources.size();
-  for (size_t i = 0; i < count; ++i) {
-    const PoolSource& source = entry.sources[(source_turn_[backend] + i) % count];
+// Source addresses take turns, those first that have a port which the backend has forgotten.
+bool Worker::take_source(uint16_t backend, flow::Record& r) {
+  return take_source(backend, true, r) || take_source(backend, false, r);
+}
+
+bool Worker::take_source(uint16_t backend, bool rested, flow::Record& r) {
+  const std::vector<PoolSource>& sources = snapshot_->backends[backend].sources;
+  for (size_t i = 0; i < sources.size(); ++i) {
+    const PoolSource& source = sources[(source_turn_[backend] + i) % sources.size()];
     flow::SourcePorts* ports = source.ports[id_];
-    if (ports == nullptr || source.retired) continue;
-    for (unsigned attempt = 0; attempt < kPortTries; ++attempt) {
-      const auto grant = ports->take(tick_);
-      if (!grant) break;
-      const flow::ReverseKey key{entry.address, entry.port, source.source, grant->port, protocol};
-      if (table_.find(key, table_.hash(key)) != flow::kNoFlow) {
-        ports->give(grant->port, tick_);
-        continue;
-      }
-      r.source = source.source;
-      r.source_port = grant->port;
-      if (grant->early) {
-        r.flags |= flow::early_reuse;
-        n_.port_early_reuse.add();
-      }
-      ++source_turn_[backend];
-      return true;
+    if (ports == nullptr || source.retired || (rested && !ports->rested(tick_))) continue;
+    const auto grant = ports->take(tick_);
+    if (!grant) continue;
+    r.source = source.source;
+    r.source_port = grant->port;
+    if (grant->early) {
+      r.flags |= flow::early_reuse;
+      n_.port_early_reuse.add();
     }
+    ++source_turn_[backend];
+    return true;
   }
   return false;
 }
 
 void Worker::give_source(const flow::Record& r) {
   for (const PoolSource& source : snapshot_->backends[r.backend].sources) {
-    if (source.source != r.source) continue;
-    if (source.ports[id_] != nullptr) source.ports[id_]->give(r.source_port, tick_);
-    return;
+    flow::SourcePorts* ports = source.ports[id_];
+    if (source.source == r.source && ports != nullptr && ports->in_range(r.source_port))
+      return ports->give(r.source_port, tick_);
   }
 }
 

@@ -96,11 +96,15 @@ void Worker::end_flow(flow::FlowId id) {
 
 // Ended flows first, then half-open ones (a SYN flood evicts itself); established flows never.
 // With `backend`: a flow of that one, whose source ports have run out.
-bool Worker::evict(uint16_t backend) {
+bool Worker::evict(uint16_t backend, Evict which) {
   const flow::FlowId victim = backend == flow::Table::kAnyBackend
                                   ? table_.victim(random(), tick_)
                                   : table_.victim(random(), tick_, kBackendSamples, backend);
   if (victim == flow::kNoFlow) return false;
+  const tcp::Track state = table_.at(victim).state;
+  if (which == Evict::ended && state != tcp::Track::time_wait && state != tcp::Track::closed &&
+      state != tcp::Track::dead)
+    return false;
   n_.flows_evicted.add();
   end_flow(victim);
   return true;

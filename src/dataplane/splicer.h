@@ -77,7 +77,7 @@ class Worker::Splicer : tcp::SpliceSink, tcp::SpliceEditor {
   void nobody(flow::FlowId id);
   void refuse_head(flow::FlowId id);
   void not_served(flow::FlowId id, affinity::Reason reason);
-  bool connect(flow::FlowId id, uint16_t backend);
+  bool connect(flow::FlowId id, uint16_t backend, bool make_room);
   void disconnect(flow::FlowId id);
   void send_syn(flow::FlowId id);
   void connecting(Worker::Work& w, flow::FlowId id, const tcp::SegmentIn& in);

@@ -78,7 +78,7 @@ void Worker::Splicer::choose(flow::FlowId id) {
       b.entry = choice.entry;
       b.raced = choice.raced;
       r.reason = static_cast<uint8_t>(choice.reason);
-      if (!connect(id, backend)) continue;
+      if (!connect(id, backend, without_port == 0)) continue;
       // As in mode nat: another backend was the client's first choice.
       if (b.tried_count > 1 || choice.reason == affinity::Reason::source_redirected)
         w_.stats_.backends[backend].redispatched.add();
@@ -144,11 +144,15 @@ void Worker::Splicer::nobody(flow::FlowId id) {
   answer(id, text);
 }
 
-bool Worker::Splicer::connect(flow::FlowId id, uint16_t backend) {
+// False when no source port is left towards it. `make_room`: not even when a connection of it that
+// has ended is forgotten; one under way is not, as its client's octets are acknowledged.
+bool Worker::Splicer::connect(flow::FlowId id, uint16_t backend, bool make_room) {
   flow::Record& r = w_.table_.at(id);
   r.backend = backend;
   r.backend_generation = w_.snapshot_->backends[backend].generation;
-  if (!w_.take_source(IPPROTO_TCP, backend, r)) return false;
+  if (!w_.take_source(backend, r) &&
+      !(make_room && w_.evict(backend, Evict::ended) && w_.take_source(backend, r)))
+    return false;
   if (!w_.table_.bind(id)) {
     w_.give_source(r);
     return false;

@@ -170,6 +170,74 @@ TEST(SourcePorts, PoolsWithTheSameBackendShareItsPorts) {
   EXPECT_EQ(ports.size(), there);
 }
 
+// Two services whose pools name one backend, the first with four source ports, the second with
+// sixteen, these four among them.
+std::string ranges_of_one_backend() {
+  std::string config = kFourPorts;
+  config = with(config,
+                "{ name = \"e0\"; address = \"10.2.0.10\"; port = 7; },\n"
+                "                 { name = \"e1\"; address = \"10.2.0.11\"; port = 7; }",
+                "{ name = \"e0\"; address = \"10.2.0.10\"; port = 8080; }");
+  config = with(config, "{ name = \"echo\"; maglev_size",
+                "{ name = \"echo\"; source_ports = [ 1994, 2009 ]; maglev_size");
+  return with(
+      config,
+      "name = \"echo\"; vip = \"10.1.0.100\"; port = 7; protocol = \"udp\"; pool = \"echo\";\n"
+      "    persistence = ( { type = \"source\"; } ); timeouts = { idle = \"10s\"; };",
+      "name = \"echo\"; vip = \"10.1.0.101\"; port = 81; protocol = \"tcp\"; pool = \"echo\";");
+}
+
+TEST(SourcePorts, OfOverlappingRangesAreAllUsedBeforeASynIsDropped) {
+  for (uint64_t seed = 1; seed <= 8; ++seed) {  // ranges begin at random
+    Rig rig({.config = ranges_of_one_backend(), .seed = seed});
+    std::set<uint16_t> ports;
+    std::vector<Session> narrow, wide;
+    for (unsigned i = 0; i < 4; ++i) {
+      narrow.emplace_back(rig, client(i), 40000, kVip4, 80).establish();
+      ports.insert(narrow.back().source_port);
+    }
+    EXPECT_EQ(ports, (std::set<uint16_t>{2000, 2001, 2002, 2003}));
+    for (unsigned i = 0; i < 12; ++i) {
+      wide.emplace_back(rig, client(i), 40000, ip("10.1.0.101"), 81).establish();
+      ports.insert(wide.back().source_port);
+    }
+    EXPECT_EQ(ports.size(), 16u);
+    EXPECT_EQ(rig.drops(), 0u) << rig.drop_list();
+    Session more(rig, client(99), 40000, ip("10.1.0.101"), 81);
+    EXPECT_TRUE(nothing(rig.send(kFront, more.from_client({.flags = kSyn, .seq = 1000}))));
+    EXPECT_EQ(rig.drops(Drop::source_ports_exhausted), 1u);
+    // Either pool's port comes back to both.
+    finish(narrow[1]);
+    rig.pass(2200ms);
+    more.establish();
+    EXPECT_EQ(more.source_port, narrow[1].source_port);
+    // And one of each piece to its own.
+    for (Session& w : wide) {
+      finish(w);
+      rig.pass(2200ms);
+      Session next(rig, client(100), w.source_port, ip("10.1.0.101"), 81);
+      next.establish();
+      EXPECT_EQ(next.source_port, w.source_port);
+    }
+    EXPECT_EQ(rig.drops(Drop::source_ports_exhausted), 1u);
+  }
+}
+
+TEST(SourcePorts, ThatRestedGoBeforeThoseOfAnotherPieceOfTheRange) {
+  Rig rig({.config = ranges_of_one_backend()});
+  // One port after the other is used and let go: none twice while another never was.
+  std::set<uint16_t> ports;
+  for (unsigned i = 0; i < 16; ++i) {
+    Session s(rig, client(i), 40000, ip("10.1.0.101"), 81);
+    s.establish();
+    ports.insert(s.source_port);
+    finish(s);
+    rig.pass(2200ms);
+  }
+  EXPECT_EQ(ports.size(), 16u);
+  EXPECT_EQ(rig.sum(&WorkerCounters::port_early_reuse), 0u);
+}
+
 // ---- early reuse
 
 class StaleBackend : public testing::Test {

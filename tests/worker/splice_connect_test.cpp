@@ -83,6 +83,34 @@ TEST_F(OnePort, backends_without_a_source_port_are_passed_over) {
   EXPECT_EQ(said().substr(0, 32), "HTTP/1.1 503 Service Unavailable");
 }
 
+// Otherwise a connection in TIME_WAIT would send its client's next one to another backend.
+TEST_F(OnePort, a_connection_that_has_ended_gives_its_port_to_the_next_one) {
+  ask();
+  const Seen syn = only(out, kBack);
+  backend = syn.to;
+  source_port = syn.from_port;
+  const auto next = [&](uint16_t port) {
+    const auto frame = [&](const Tcp& t) {
+      return tcp_frame(rig.to_us(kClient), {.from = kClient, .to = kVip4}, port, 80, t);
+    };
+    const Seen hello = only(
+        rig.send(kFront, frame({.flags = kSyn, .seq = 1000, .options = {2, 4, 5, 0xb4}})), kFront);
+    return only(
+        rig.send(kFront,
+                 frame({.flags = kAck, .seq = 1001, .ack = hello.seq + 1, .data = kRequest})),
+        kBack);
+  };
+  EXPECT_NE(next(41000).to, backend) << "under way: not even for a client of that backend";
+  rig.send(kBack, from_backend({.flags = kSyn | kAck, .seq = 7000, .ack = 1001}));
+  EXPECT_EQ(rig.sum(&dataplane::WorkerCounters::flows_evicted), 0u);
+  rig.send(kFront, client({.flags = kFin | kAck, .seq = 1028, .ack = isn + 1}));
+  rig.send(kBack, from_backend({.flags = kFin | kAck, .seq = 7001, .ack = 1029}));
+  const Seen again = next(41001);
+  EXPECT_EQ(again.to, backend);
+  EXPECT_EQ(again.from_port, source_port);
+  EXPECT_EQ(rig.sum(&dataplane::WorkerCounters::flows_evicted), 1u);
+}
+
 // No address decides: only that others were tried tells that a backend is not the first choice.
 class Balanced : public SpliceConnectTest {
  protected:

@@ -30,16 +30,16 @@ struct SlotLimits {
   size_t sources = dataplane::kMaxSources;
 };
 
-// The source ports of all workers towards one endpoint from one source address. Shared by all
-// backend slots with that endpoint and range, whatever their pools: two sets would hand out the
-// same port twice. The objects are written by their workers only.
+// A range of source ports of all workers towards one endpoint from one source address. Shared by
+// all backend slots with that endpoint whose pools have those ports: no port is in two sets, which
+// would hand it out twice. The objects are written by their workers only.
 struct PortSet {
   uint16_t first = 0, last = 0;
   flow::Reta reta;
   std::vector<std::unique_ptr<flow::SourcePorts>> by_worker;
 };
 
-struct BackendSource {
+struct BackendSource {  // several of one address when its range is in pieces
   uint16_t source = dataplane::kNoSlot;
   uint64_t removed_in = 0;  // serial of the first snapshot that gives it to no new flow; 0: in use
   std::shared_ptr<PortSet> ports;

@@ -52,6 +52,8 @@ struct SourceEntry {  // by source slot
   IpAddress address;
 };
 
+// A source address with a range of ports, which no other entry of the same endpoint shares. A pool
+// has several for one address where ranges of pools overlap (control/port_sets.h).
 struct PoolSource {
   uint16_t source = kNoSlot;
   // By worker; null where the worker has no port towards this endpoint. The object is the worker's

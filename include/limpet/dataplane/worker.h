@@ -113,7 +113,8 @@ class Worker {
   void from_backend(Work& w);
   void new_flow(Work& w);
   flow::FlowId make_flow(const Work& w, uint16_t backend, affinity::Reason reason, Drop& why);
-  bool take_source(uint8_t protocol, uint16_t backend, flow::Record& r);
+  bool take_source(uint16_t backend, flow::Record& r);
+  bool take_source(uint16_t backend, bool rested, flow::Record& r);
   void give_source(const flow::Record& r);
   void to_backend(Work& w, flow::FlowId id);
   void to_client(Work& w, flow::FlowId id);
@@ -125,7 +126,8 @@ class Worker {
   void end_flow(flow::FlowId id);
   Tick timeout_of(const flow::Record& r) const;
   void on_due(flow::FlowId id);
-  bool evict(uint16_t backend = flow::Table::kAnyBackend);
+  enum class Evict : uint8_t { ended, half_open_too };
+  bool evict(uint16_t backend = flow::Table::kAnyBackend, Evict which = Evict::half_open_too);
   void hold_syn(flow::FlowId id, const rte_mbuf* frame);
   rte_mbuf* held_syn(flow::FlowId id);
   bool spend_syn(flow::FlowId id);

@@ -46,6 +46,18 @@ class SourcePorts {
   std::optional<Grant> take(Tick now);  // nullopt: all in use
   void give(be16 port, Tick now);  // back after use; each taken port exactly once, in order of time
 
+  // take() has a port that was not in use for kRest.
+  bool rested(Tick now) const {
+    return fresh_left_ != 0 || (freed_ != 0 && now - freed_at_[head_] >= to_ticks(kRest));
+  }
+  bool in_range(be16 port) const { return first_ <= port.host() && port.host() <= last_; }
+
+  // What a range of so many ports comes to when they are shared out over that many workers.
+  static uint64_t bytes(uint32_t ports, unsigned workers) {
+    return uint64_t{workers} * (sizeof(SourcePorts) + 65536 / 8) +
+           uint64_t{ports} * (sizeof(uint16_t) + sizeof(Tick));
+  }
+
   uint32_t capacity() const { return capacity_; }  // ports that belong to this worker
   uint32_t in_use() const { return in_use_; }
 

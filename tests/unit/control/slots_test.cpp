@@ -274,14 +274,61 @@ TEST_F(SlotsTest, ports_live_as_long_as_a_slot_or_a_snapshot_uses_them) {
   EXPECT_TRUE(ports.expired());
 }
 
-TEST_F(SlotsTest, pools_with_other_ranges_towards_one_endpoint_have_sets_of_their_own) {
-  ASSERT_EQ(apply(with(with(kSample, "{ name = \"e0\"; address = \"10.2.0.10\"; port = 7; }",
-                            "{ name = \"e0\"; address = \"10.2.0.10\"; port = 80; }"),
-                       "{ name = \"echo\"; health",
-                       "{ name = \"echo\"; source_ports = [ 2000, 3000 ]; health")),
+// Pool web with `web` before its backends, pool echo towards web's endpoint with `echo`.
+std::string one_endpoint(const std::string& web, const std::string& echo) {
+  return with(with(with(kSample, "{ name = \"e0\"; address = \"10.2.0.10\"; port = 7; }",
+                        "{ name = \"e0\"; address = \"10.2.0.10\"; port = 80; }"),
+                   "{ name = \"echo\"; health", "{ name = \"echo\"; " + echo + " health"),
+              "{ name = \"web\";\n", "{ name = \"web\"; " + web + "\n");
+}
+
+TEST_F(SlotsTest, ranges_that_overlap_are_cut_so_that_no_port_is_in_two_sets) {
+  ASSERT_EQ(apply(one_endpoint("", "source_ports = [ 2000, 3000 ];")), "");
+  const auto& web = snapshot().backends[0].sources;
+  const auto& echo = snapshot().backends[2].sources;
+  ASSERT_EQ(web.size(), 3u);
+  ASSERT_EQ(echo.size(), 1u);
+  EXPECT_EQ(echo[0].ports[0]->capacity(), 1001u);
+  EXPECT_EQ(web[1].ports[0], echo[0].ports[0]) << "drawn from by both";
+  EXPECT_EQ(web[0].ports[0]->capacity(), 2000u - 1024u);
+  EXPECT_EQ(web[2].ports[0]->capacity(), 65535u - 3000u);
+  EXPECT_EQ(web[0].source, web[2].source);
+  ASSERT_EQ(snapshot().backends[1].sources.size(), 1u) << "nobody shares s1";
+}
+
+TEST_F(SlotsTest, ranges_that_begin_or_end_in_each_other_share_the_middle) {
+  ASSERT_EQ(apply(one_endpoint("source_ports = [ 1000, 2000 ];", "source_ports = [ 1500, 3000 ];")),
             "");
-  EXPECT_EQ(snapshot().backends[0].sources[0].ports[0]->capacity(), 64512u);
-  EXPECT_EQ(snapshot().backends[2].sources[0].ports[0]->capacity(), 1001u);
+  const auto& web = snapshot().backends[0].sources;
+  const auto& echo = snapshot().backends[2].sources;
+  ASSERT_EQ(web.size(), 2u);
+  ASSERT_EQ(echo.size(), 2u);
+  EXPECT_EQ(web[0].ports[0]->capacity(), 500u);
+  EXPECT_EQ(web[1].ports[0], echo[0].ports[0]);
+  EXPECT_EQ(web[1].ports[0]->capacity(), 501u);
+  EXPECT_EQ(echo[1].ports[0]->capacity(), 1000u);
+}
+
+TEST_F(SlotsTest, a_wider_range_of_another_pool_goes_round_a_running_one) {
+  const std::string narrow = "source_ports = [ 2000, 3000 ];";
+  ASSERT_EQ(apply(with(kSample, "{ name = \"web\";\n", "{ name = \"web\"; " + narrow + "\n")), "");
+  const auto* running = snapshot().backends[0].sources[0].ports[0];
+  ASSERT_EQ(apply(one_endpoint(narrow, "")), "");
+  const uint16_t echo = backend("echo", "e0");
+  ASSERT_EQ(snapshot().backends[echo].sources.size(), 3u);
+  EXPECT_EQ(snapshot().backends[echo].sources[1].ports[0], running);
+  EXPECT_EQ(snapshot().backends[0].sources[0].ports[0], running);
+  EXPECT_EQ(snapshot().backends[0].sources.size(), 1u);
+}
+
+TEST_F(SlotsTest, a_range_that_would_cut_a_running_one_is_refused) {
+  ASSERT_EQ(apply(kSample), "");
+  EXPECT_EQ(
+      apply(one_endpoint("", "source_ports = [ 2000, 3000 ];")),
+      "pool \"echo\" wants source ports 2000-3000 from 10.2.0.254 towards 10.2.0.10:80, where "
+      "1024-65535 are in use by another pool or by connections of a removed one: give it that "
+      "range or one without any of them, or restart");
+  EXPECT_EQ(apply(one_endpoint("", "source_ports = [ 500, 1023 ];")), "");
 }
 
 TEST_F(SlotsTest, the_range_of_a_running_pool_does_not_change) {

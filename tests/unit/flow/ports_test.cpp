@@ -72,6 +72,21 @@ TEST(SourcePorts, never_used_ports_go_before_used_ones_and_then_the_oldest) {
   EXPECT_FALSE(ports.take(40).has_value());
 }
 
+TEST(SourcePorts, rested_says_whether_the_next_one_is_early) {
+  SourcePorts::Setup s = setup4();
+  s.first = s.last = 5000;
+  SourcePorts ports(s);
+  EXPECT_TRUE(ports.rested(0)) << "never used";
+  taken(ports, 0);
+  EXPECT_FALSE(ports.rested(0)) << "there is none";
+  ports.give(be16::from(5000), 100);
+  EXPECT_FALSE(ports.rested(100 + 59 * kSecond));
+  EXPECT_TRUE(ports.rested(100 + 62 * kSecond));
+  EXPECT_TRUE(ports.in_range(be16::from(5000)));
+  EXPECT_FALSE(ports.in_range(be16::from(4999)));
+  EXPECT_FALSE(ports.in_range(be16::from(5001)));
+}
+
 TEST(SourcePorts, reuse_within_a_minute_is_called_early) {
   SourcePorts::Setup s = setup4();
   s.first = s.last = 5000;
