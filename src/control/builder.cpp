@@ -175,6 +175,13 @@ class Builder {
             return s;
         }
     }
+    const PortSets::Needed needed = port_sets_.needed(in_.workers);
+    if (in_.memory && needed.bytes > *in_.memory)
+      return Error{fmt::format(
+          "not enough memory for the source ports of {} pairs of backend and source address (about "
+          "{} MB, {} MB are left): fewer source_addresses, narrower source_ports, or fewer "
+          "backends",
+          needed.sets, needed.bytes >> 20, *in_.memory >> 20)};
     return Ok{};
   }
 

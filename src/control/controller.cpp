@@ -20,6 +20,7 @@
 
 #include "controller_impl.h"
 #include "limpet/base/log.h"
+#include "limpet/base/memory.h"
 
 namespace limpet::control {
 namespace {
@@ -103,6 +104,7 @@ Status Controller::Impl::open() {
   publishing.toeplitz = setup_.toeplitz;
   publishing.random = random_seed();
   if (Status s = fill_random(publishing.stick_secret); !s) return s;
+  publishing.memory = &memory_now;
   publisher_ = std::make_unique<Publisher>(std::move(publishing));
 
   session_log_ = std::make_unique<SessionLog>(

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <new>
+#include <set>
 #include <utility>
 
 #include "limpet/base/log.h"
@@ -34,7 +35,25 @@ Publisher::Publisher(Setup setup)
       slots_(limits_of(setup_)),
       status_(slots_.limits().backends),
       pending_(shared_.workers()),
-      offers_(slots_.limits().backends) {}
+      offers_(slots_.limits().backends),
+      resident_(setup_.memory ? setup_.memory().resident : 0) {}
+
+// Sets of source ports touch their memory as ports come back, so what those that exist will still
+// touch is promised already. What else the process has touched meanwhile counts as theirs.
+std::optional<uint64_t> Publisher::memory_left() const {
+  if (!setup_.memory) return std::nullopt;
+  const Memory memory = setup_.memory();
+  if (memory.available == 0) return std::nullopt;
+  std::set<const PortSet*> sets;
+  for (const BackendSlot& b : slots_.backends)
+    for (const BackendSource& s : b.sources) sets.insert(s.ports.get());
+  uint64_t promised = 0;
+  for (const PortSet* set : sets)
+    promised += flow::SourcePorts::bytes(set->last - set->first + 1u, shared_.workers());
+  const uint64_t touched = memory.resident - std::min(memory.resident, resident_);
+  const uint64_t to_come = promised - std::min(promised, touched);
+  return memory.available - std::min(memory.available, to_come);
+}
 
 Result<Built> Publisher::build_next(const config::Document& document) const {
   BuildInput input;
@@ -48,6 +67,7 @@ Result<Built> Publisher::build_next(const config::Document& document) const {
   input.stick_secret = setup_.stick_secret;
   input.offers = offers_;
   input.previous = current_.snapshot.get();
+  input.memory = memory_left();
   try {
     return build(slots_, input);
   } catch (const std::bad_alloc&) {

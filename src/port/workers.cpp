@@ -5,12 +5,12 @@
 #include <rte_lcore.h>
 
 #include <algorithm>
-#include <fstream>
 #include <new>
 #include <optional>
 #include <span>
 #include <string>
 
+#include "limpet/base/memory.h"
 #include "limpet/port/clock.h"
 #include "loop.h"
 #include "random.h"
@@ -24,16 +24,6 @@ constexpr uint64_t kBytesPerFlow = 128;  // more than a record and its share of 
 
 uint32_t share(uint32_t whole, unsigned workers, uint32_t least) {
   return std::max((whole + workers - 1) / workers, least);
-}
-
-// Bytes that could be had without swapping; 0 when the kernel does not say.
-uint64_t available_memory() {
-  std::ifstream in("/proc/meminfo");
-  std::string key, unit;
-  uint64_t kilobytes = 0;
-  while (in >> key >> kilobytes && std::getline(in, unit))
-    if (key == "MemAvailable:") return kilobytes << 10;
-  return 0;
 }
 
 }  // namespace
@@ -66,7 +56,7 @@ class Workers::Impl {
 Status Workers::Impl::create() {
   const unsigned workers = runtime_.workers();
   const uint64_t bytes = setup_.flows * kBytesPerFlow;
-  if (const uint64_t available = available_memory(); available != 0 && bytes > available)
+  if (const uint64_t available = memory_now().available; available != 0 && bytes > available)
     return Error{fmt::format(
         "not enough memory for {} flows (about {} MB, {} MB are available): lower capacity.flows",
         setup_.flows, bytes >> 20, available >> 20)};

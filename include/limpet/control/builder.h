@@ -31,6 +31,7 @@ struct BuildInput {
   HashKey stick_secret{};                                  // of stick tables; random in production
   std::span<const std::optional<TcpOptions>> offers = {};  // by backend slot, as far as known
   const dataplane::Snapshot* previous = nullptr;           // the one that `current` slots belong to
+  std::optional<uint64_t> memory;  // bytes that new sets of source ports may take; absent: any
 };
 
 // A snapshot with what its pointers point to.
@@ -53,8 +54,8 @@ tcp::Promise promise_for(std::span<const uint16_t> members,
                          std::span<const std::optional<TcpOptions>> offers, uint16_t most,
                          uint16_t window);
 
-// An error when slots run out, or when flows that exist would
-// lose the source ports that they hold (another range, another spreading over the workers).
+// An error when slots or the memory for source ports run out, or when flows that exist would lose
+// the source ports that they hold (another range, another spreading over the workers).
 Result<Built> build(const Slots& current, const BuildInput& input);
 
 }  // namespace limpet::control

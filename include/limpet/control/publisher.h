@@ -7,11 +7,14 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "limpet/balance/backend_state.h"
+#include "limpet/base/memory.h"
 #include "limpet/base/result.h"
 #include "limpet/base/time.h"
 #include "limpet/config/document.h"
@@ -33,7 +36,8 @@ class Publisher {
     std::vector<const dataplane::WorkerStats*> stats;  // by worker
     const flow::Toeplitz* toeplitz = nullptr;
     uint64_t random = 0;
-    HashKey stick_secret{};  // random in production
+    HashKey stick_secret{};          // random in production
+    std::function<Memory()> memory;  // null: never short
   };
   struct Applied {
     std::vector<uint16_t> new_backends;
@@ -84,6 +88,7 @@ class Publisher {
     std::deque<dataplane::Query*> queries;
   };
   Result<Built> build_next(const config::Document& document) const;
+  std::optional<uint64_t> memory_left() const;
   void publish(Built&& built, Instant now);
   void send_state(uint16_t slot);
   bool enqueue(unsigned worker, dataplane::ToWorker message);
@@ -101,6 +106,7 @@ class Publisher {
   std::vector<Pending> pending_;                   // by worker
   std::vector<std::optional<TcpOptions>> offers_;  // by slot
   affinity::CookieKeys keys_;
+  uint64_t resident_ = 0;  // bytes of the process before there were source ports
   uint64_t serial_ = 0;
   uint64_t settled_ = 0;
   Instant settled_at_;

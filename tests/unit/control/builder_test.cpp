@@ -169,6 +169,32 @@ TEST(Builder, a_granted_port_brings_the_answer_to_its_worker) {
   }
 }
 
+TEST(Builder, source_ports_that_need_more_memory_than_there_is_are_refused) {
+  const config::Document d = document(kSample);
+  const auto ports = ports_of(d, 2);
+  const flow::Toeplitz toeplitz(flow::kDefaultRssKey);
+  BuildInput input;
+  input.document = &d;
+  input.ports = ports;
+  input.workers = 2;
+  input.toeplitz = &toeplitz;
+  // Three backends, one source address, two workers.
+  const uint64_t needed = 3 * flow::SourcePorts::bytes(64512, 2);
+  EXPECT_GT(needed, 3u * 64512u * 6u);
+  input.memory = needed - 1;
+  const Result<Built> refused = build(Slots(), input);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(
+      refused.error(),
+      "not enough memory for the source ports of 3 pairs of backend and source address (about "
+      "1 MB, 1 MB are left): fewer source_addresses, narrower source_ports, or fewer backends");
+  input.memory = needed;
+  const Result<Built> built = build(Slots(), input);
+  ASSERT_TRUE(built.ok()) << built.error();
+  input.memory = 0;
+  EXPECT_TRUE(build(built->slots, input).ok()) << "what is there needs nothing new";
+}
+
 TEST(Builder, a_worker_without_any_port_is_told_by_a_null_and_a_warning) {
   const flow::Toeplitz toeplitz(flow::kDefaultRssKey);
   const Built b = built_from(with(kSample, "{ name = \"echo\"; health",

@@ -32,6 +32,7 @@ class PublisherTest : public ::testing::Test {
     setup.ports = ports_of(d, 2);
     setup.stats = {&stats_[0], &stats_[1]};
     setup.toeplitz = &toeplitz_;
+    setup.memory = [this] { return memory_; };
     publisher_ = std::make_unique<Publisher>(std::move(setup));
   }
   void apply(const std::string& text) {
@@ -62,6 +63,7 @@ class PublisherTest : public ::testing::Test {
   }
 
   Instant now_{1'000'000'000'000};
+  Memory memory_;  // the kernel does not say
   flow::Toeplitz toeplitz_{flow::kDefaultRssKey};
   dataplane::WorkerStats stats_[2] = {{2, 16, 16}, {2, 16, 16}};
   std::unique_ptr<dataplane::Shared> shared_;
@@ -305,6 +307,33 @@ TEST_F(PublisherTest, what_a_backend_accepts_changes_what_clients_are_promised) 
   EXPECT_TRUE(publisher_->set_offer(1, usual)) << "it may be taken back";
   ASSERT_TRUE(publisher_->refresh(now_).ok());
   EXPECT_TRUE(promise().timestamps);
+}
+
+const std::string kMoreSources =
+    with(kSample, "{ name = \"echo\"; health",
+         "{ name = \"echo\"; source_addresses = [ \"10.2.0.254\", \"10.2.0.200\" ]; health");
+
+TEST_F(PublisherTest, a_reload_whose_source_ports_do_not_fit_changes_nothing) {
+  const uint64_t set = flow::SourcePorts::bytes(64512, 2);
+  apply(kSample);
+  memory_ = {.available = 4 * set - 1, .resident = 0};
+  const auto* before = published();
+  const auto refused = publisher_->apply(document(kMoreSources), now_);
+  ASSERT_FALSE(refused.ok()) << "one set more, and three that have touched nothing yet";
+  EXPECT_NE(refused.error().find("not enough memory for the source ports of 1 pairs"),
+            std::string::npos)
+      << refused.error();
+  EXPECT_EQ(published(), before);
+  EXPECT_TRUE(publisher_->refresh(now_).ok()) << "what runs needs nothing new";
+  memory_.available = 4 * set;
+  apply(kMoreSources);
+}
+
+TEST_F(PublisherTest, memory_that_source_ports_have_touched_is_not_counted_twice) {
+  const uint64_t set = flow::SourcePorts::bytes(64512, 2);
+  apply(kSample);
+  memory_ = {.available = 2 * set, .resident = 2 * set};
+  apply(kMoreSources);
 }
 
 }  // namespace
