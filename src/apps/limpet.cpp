@@ -147,6 +147,7 @@ control::Setup control_setup(const config::Document& document, const port::Eal& 
   setup.mbufs_in_use = [&runtime] { return runtime.mbufs_in_use(); };
   setup.mbuf_pool_size = runtime.mbuf_pool_size();
   setup.nic = [&runtime](size_t port) { return runtime.nic_counters(port); };
+  setup.link_up = [&runtime](size_t port) { return runtime.link_up(port); };
   return setup;
 }
 

@@ -53,6 +53,7 @@ class Builder {
     fill_pools(*snapshot);
     fill_services(*snapshot);
     fill_locals(*snapshot);
+    fill_announcements(*snapshot);
     if (Status s = fill_tools(*snapshot); !s) return Error{s.error()};
     built_.owned.snapshot = std::move(snapshot);
     return std::move(built_);
@@ -427,6 +428,29 @@ class Builder {
     for (size_t p = 0; p < out.ports.size(); ++p)
       for (const Prefix& address : out.ports[p].addresses)
         out.locals.add(address.address).port = static_cast<uint16_t>(p);
+  }
+
+  // On each port in whose network it is: what somebody there may believe to be elsewhere.
+  void fill_announcements(dataplane::Snapshot& out) const {
+    std::map<std::pair<uint16_t, IpAddress>, uint64_t> since;
+    const auto add = [&](const IpAddress& address) {
+      for (size_t p = 0; p < out.ports.size(); ++p) {
+        const auto& networks = out.ports[p].addresses;
+        if (std::any_of(networks.begin(), networks.end(),
+                        [&](const Prefix& network) { return network.contains(address); }))
+          since[{static_cast<uint16_t>(p), address}] = in_.serial;
+      }
+    };
+    for (const dataplane::ServiceEntry& s : out.services)
+      if (s.configured) add(s.vip);
+    for (const SourceSlot& s : built_.slots.sources)
+      if (s.used) add(s.address);
+    if (in_.previous != nullptr)
+      for (const dataplane::Announcement& a : in_.previous->announcements)
+        if (const auto known = since.find({a.port, a.address}); known != since.end())
+          known->second = a.since;
+    for (const auto& [key, serial] : since)
+      out.announcements.push_back({key.second, key.first, serial});
   }
 
   const BuildInput& in_;

@@ -76,7 +76,8 @@ Controller::Impl::Impl(Setup s)
       started_(control_now()),
       checked_(started_),
       notes_(stats_of(setup_.workers)),
-      conflicts_(stats_of(setup_.workers), setup_.ports.size()) {}
+      conflicts_(stats_of(setup_.workers), setup_.ports.size()),
+      links_(setup_.link_up, setup_.ports.size()) {}
 
 // Parts go in the reverse order of their making; the loop goes last.
 Controller::Impl::~Impl() {
@@ -180,6 +181,18 @@ void Controller::Impl::tell_conflicts(Instant now) {
         setup_.ports[n.port].name, n.claimant.to_string(), n.packets);
 }
 
+void Controller::Impl::watch_links(Instant now) {
+  for (const Links::News& n : links_.turn(now)) {
+    const std::string& name = setup_.ports[n.port].name;
+    if (!n.up) {
+      log(LogLevel::warning, "control", "port {}: the link is down", name);
+      continue;
+    }
+    log(LogLevel::notice, "control", "port {}: the link is up; announcing our addresses", name);
+    publisher_->announce(static_cast<uint16_t>(n.port));
+  }
+}
+
 // Also without a service that wants lines: what connections have left before a reload goes out.
 std::optional<Duration> Controller::Impl::log_sessions() {
   if (session_log_->turn(publisher_->slots())) return Duration(0);
@@ -188,7 +201,7 @@ std::optional<Duration> Controller::Impl::log_sessions() {
 
 Duration Controller::Impl::turn() {
   const Instant now = control_now();
-  Duration wait = std::min(Conflicts::kLook, publisher_->turn(now));
+  Duration wait = std::min({Conflicts::kLook, Links::kLook, publisher_->turn(now)});
   const auto sooner = [&wait](std::optional<Duration> d) {
     if (d) wait = std::min(wait, *d);
   };
@@ -200,6 +213,7 @@ Duration Controller::Impl::turn() {
   if (promises_due_) renew_promises(now);
   if (promises_due_) sooner(std::max(*promises_due_ - now, Duration::zero()));
   tell_conflicts(now);
+  watch_links(now);
   sooner(log_sessions());
   queries_->turn(now);
   list(now);

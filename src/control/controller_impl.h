@@ -15,6 +15,7 @@
 #include "limpet/control/controller.h"
 #include "limpet/control/health.h"
 #include "limpet/control/key_file.h"
+#include "limpet/control/links.h"
 #include "limpet/control/notes.h"
 #include "limpet/control/prober.h"
 #include "limpet/control/publisher.h"
@@ -48,6 +49,7 @@ class Controller::Impl {
   void wake();
   Duration turn();
   void tell_conflicts(Instant now);
+  void watch_links(Instant now);
   std::optional<Duration> log_sessions();
 
   // reload.cpp
@@ -98,6 +100,7 @@ class Controller::Impl {
   std::optional<Instant> promises_due_;  // clients are to be promised something else from then on
   Notes notes_;
   Conflicts conflicts_;
+  Links links_;
   std::unique_ptr<Server> server_;
   std::unique_ptr<Telemetry> telemetry_;
   int signal_fd_ = -1;

@@ -161,6 +161,11 @@ void Publisher::send_state(uint16_t slot) {
     if (!pending_[w].states.empty() || !enqueue(w, message)) pending_[w].states[slot] = message;
 }
 
+void Publisher::announce(uint16_t port) {
+  pending_[0].announcements.insert(port);
+  send_pending();
+}
+
 void Publisher::ask(unsigned worker, dataplane::Query* query) {
   pending_[worker].queries.push_back(query);
   send_pending();
@@ -175,6 +180,13 @@ void Publisher::send_pending() {
     Pending& p = pending_[w];
     while (!p.states.empty() && enqueue(w, p.states.begin()->second))
       p.states.erase(p.states.begin());
+    while (p.states.empty() && !p.announcements.empty()) {
+      dataplane::ToWorker message;
+      message.type = dataplane::ToWorker::Type::announce;
+      message.slot = *p.announcements.begin();
+      if (!enqueue(w, message)) break;
+      p.announcements.erase(p.announcements.begin());
+    }
     while (p.states.empty() && !p.queries.empty()) {
       dataplane::ToWorker message;
       message.type = dataplane::ToWorker::Type::query;
@@ -187,7 +199,8 @@ void Publisher::send_pending() {
 
 size_t Publisher::pending() const {
   size_t n = 0;
-  for (const Pending& p : pending_) n += p.states.size() + p.queries.size();
+  for (const Pending& p : pending_)
+    n += p.states.size() + p.announcements.size() + p.queries.size();
   return n;
 }
 

@@ -14,6 +14,8 @@ void Worker::on_message(const ToWorker& m) {
       dead_[m.slot] = m.status.accepts_existing() ? 0 : 1;
       if (dead_[m.slot] != 0) flush_left_ = table_.capacity();  // one full round from here on
       return;
+    case ToWorker::Type::announce:
+      return announce_again(m.slot, 0);
     case ToWorker::Type::query:
       m.query->cursor = 0;
       m.query->filled = 0;

@@ -1,8 +1,6 @@
 // The way out: next hops, frames that wait for one, frames of our own making, transmit buffers.
 #include <rte_ring_elem.h>
 
-#include <bitset>
-
 #include "limpet/wire/arp.h"
 #include "limpet/wire/nd.h"
 #include "work.h"
@@ -215,30 +213,6 @@ void Worker::give_up(uint16_t neighbor) {
     n_.held_packets.sub();
     n_.held_bytes.sub(held.frame->pkt_len);
     drop(held.frame, Drop::neighbor_unresolved);
-  }
-}
-
-// Tells the link where VIPs are that it may believe elsewhere: after a start or a take-over. All
-// of them when it is not known which are new.
-void Worker::announce(const Snapshot* before) {
-  std::bitset<kMaxServices> told;  // by number of the VIP: several services may share one
-  for (const ServiceEntry& s : snapshot_->services) {
-    if (!s.configured || (before != nullptr && before->locals.find(s.vip) != nullptr)) continue;
-    const Local* local = snapshot_->locals.find(s.vip);
-    if (local == nullptr || local->vip >= told.size() || told.test(local->vip)) continue;
-    told.set(local->vip);
-    for (uint16_t port = 0; port < snapshot_->ports.size(); ++port) {
-      const MacAddress& mac = snapshot_->ports[port].mac;
-      for (const Prefix& p : snapshot_->ports[port].addresses) {
-        if (!p.contains(s.vip)) continue;
-        rte_mbuf* m = fresh();
-        if (m == nullptr) return;
-        set_length(m, s.vip.is_v4() ? wire::build_arp_announcement(room(m), mac, s.vip)
-                                    : wire::build_unsolicited_advertisement(room(m), mac, s.vip));
-        originate_by(port, m);
-        break;
-      }
-    }
   }
 }
 

@@ -25,6 +25,7 @@ constexpr unsigned kNeighborVisits = 16;  // cache entries whose timers are look
 constexpr unsigned kExpiryBudget = 256;   // due flows per iteration
 constexpr unsigned kFlushBudget = 4096;   // records per iteration when a backend has died
 constexpr unsigned kQueryBudget = 2048;   // records per iteration for limpetctl show flows
+constexpr unsigned kAnnounceBudget = 16;  // addresses of ours told to the links per iteration
 constexpr unsigned kHandedBursts = 16;    // from other workers per iteration
 
 // Cookies are dated from 1970 then: for tests that have none.
@@ -89,8 +90,7 @@ Worker::~Worker() {
   rte_rcu_qsbr_thread_unregister(shared_.rcu, id_);
 }
 
-// `before` is the snapshot read so far, or null when it may be gone already.
-void Worker::adopt(const Snapshot* snapshot, const Snapshot* before) {
+void Worker::adopt(const Snapshot* snapshot) {
   snapshot_ = snapshot;
   serial_ = snapshot->serial;
   neighbors_.invalidate();  // routes may have changed: cached hops are looked up again
@@ -102,25 +102,19 @@ void Worker::adopt(const Snapshot* snapshot, const Snapshot* before) {
     dead_[slot] = 0;
   }
   n_.snapshot.set(serial_);
-  if (id_ != 0) return;
-  announce(before);
-  flush();  // no frame waits in a buffer while no burst is under way
+  if (id_ == 0) announce_new();
 }
 
 void Worker::quiescent() {
-  // Taken over before the report: adopt() compares with the old snapshot, which the report may
-  // free.
-  const Snapshot* next = shared_.snapshot.load(std::memory_order_acquire);
-  if (next != snapshot_) adopt(next, snapshot_);
   rte_rcu_qsbr_quiescent(shared_.rcu, id_);
-  // And loaded again, as the report may also free what was seen before it.
+  // Only now: the report may free what was seen before it.
   reload();
 }
 
 // The serial tells: a new snapshot may stand where a freed one stood.
 void Worker::reload() {
   const Snapshot* current = shared_.snapshot.load(std::memory_order_acquire);
-  if (current != nullptr && current->serial != serial_) adopt(current, nullptr);
+  if (current != nullptr && current->serial != serial_) adopt(current);
 }
 
 void Worker::offline() {
@@ -330,6 +324,7 @@ void Worker::housekeeping() {
   neighbors_.tick(
       tick_, kNeighborVisits, [this](uint16_t index, bool unicast) { ask(index, unicast); },
       [this](uint16_t index) { give_up(index); });
+  announce(kAnnounceBudget);
   splicer_->tick();
   if (flush_left_ != 0) flush_dead(kFlushBudget);
   if (!queries_.empty()) answer_queries(kQueryBudget);

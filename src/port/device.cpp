@@ -29,16 +29,22 @@ uint32_t to_number(const std::string& text, uint32_t otherwise) {
   return error == std::errc{} && end == text.data() + text.size() ? n : otherwise;
 }
 
+// False when there is no telling.
+bool ask_kernel(const std::string& interface, unsigned long what, ifreq& answer) {
+  answer = {};
+  if (interface.empty() || interface.size() >= sizeof answer.ifr_name) return false;
+  std::memcpy(answer.ifr_name, interface.c_str(), interface.size() + 1);
+  const int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return false;
+  const bool ok = ioctl(fd, what, &answer) == 0;
+  close(fd);
+  return ok;
+}
+
 // 0 when there is no telling.
 uint32_t kernel_mtu(const std::string& interface) {
-  ifreq request{};
-  if (interface.empty() || interface.size() >= sizeof request.ifr_name) return 0;
-  std::memcpy(request.ifr_name, interface.c_str(), interface.size() + 1);
-  const int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  if (fd < 0) return 0;
-  const bool ok = ioctl(fd, SIOCGIFMTU, &request) == 0;
-  close(fd);
-  return ok ? static_cast<uint32_t>(request.ifr_mtu) : 0;
+  ifreq answer;
+  return ask_kernel(interface, SIOCGIFMTU, answer) ? static_cast<uint32_t>(answer.ifr_mtu) : 0;
 }
 
 }  // namespace
@@ -211,6 +217,9 @@ void Device::set_up_rss() {
 }
 
 bool Device::up() const {
+  // The driver of af_packet calls every link up; the kernel knows.
+  if (ifreq answer; ask_kernel(interface_, SIOCGIFFLAGS, answer))
+    return (answer.ifr_flags & IFF_UP) != 0 && (answer.ifr_flags & IFF_RUNNING) != 0;
   rte_eth_link link{};
   return rte_eth_link_get_nowait(id_, &link) == 0 && link.link_status == RTE_ETH_LINK_UP;
 }

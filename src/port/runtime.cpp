@@ -54,6 +54,7 @@ class Runtime::Impl {
   uint32_t stop_ports();
   uint32_t mbufs_in_use() const;
   dataplane::NicCounters nic_counters(size_t port) const;
+  bool link_up(size_t port) const;
 
   std::vector<unsigned> lcores;
   std::vector<dataplane::PortEntry> ports;
@@ -255,6 +256,10 @@ dataplane::NicCounters Runtime::Impl::nic_counters(size_t port) const {
   return port < devices_.size() ? devices_[port].counters() : dataplane::NicCounters{};
 }
 
+bool Runtime::Impl::link_up(size_t port) const {
+  return port < devices_.size() && devices_[port].up();
+}
+
 uint32_t Runtime::Impl::mbufs_in_use() const {
   uint32_t n = 0;
   for (const auto& [socket, pool] : pools_) n += rte_mempool_in_use_count(pool);
@@ -308,6 +313,9 @@ uint32_t Runtime::mbufs_in_use() const {
 }
 dataplane::NicCounters Runtime::nic_counters(size_t port) const {
   return impl_->nic_counters(port);
+}
+bool Runtime::link_up(size_t port) const {
+  return impl_->link_up(port);
 }
 uint32_t Runtime::stop_ports() {
   return impl_->stop_ports();

@@ -88,6 +88,21 @@ def test_somebody_else_with_a_vip_is_named_once_and_not_believed(lab):
     assert lab.clients("http", "--clients", 4, "--connections", 2, "--gap", 0.05).home() == home
 
 
+@cases()
+def test_a_link_that_is_back_has_our_addresses_announced(lab):
+    """Clients that believe a VIP elsewhere are told where it is, without asking."""
+    ours = lab.run("lb", "cat", "/sys/class/net/l0/address").stdout.strip()
+    for vip in VIPS.values():
+        lab.run("client", "ip", "neigh", "replace", vip, "lladdr", "02:00:00:00:06:66", "dev", "c0", "nud", "reachable")
+    lab.run("wire", "ip", "link", "set", "wl0", "down")
+    eventually(lambda: "port front: the link is down" in lab.log(), 5)
+    lab.run("wire", "ip", "link", "set", "wl0", "up")
+    eventually(lambda: "port front: the link is up" in lab.log(), 5)
+    for vip in VIPS.values():
+        eventually(lambda: ours in lab.run("client", "ip", "neigh", "show", vip, "dev", "c0").stdout, 10)
+    lab.clients("http", "--clients", 4, "--connections", 2, "--gap", 0.05).home()
+
+
 TAGGED = r"""
 import json, socket, struct, sys, time
 # argv: address of the sender, VIP, MAC of limpet's port. Pings that are right but for their VLAN tags, at last

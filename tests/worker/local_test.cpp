@@ -186,7 +186,7 @@ TEST_P(Local4And6, NothingIsAnsweredThatWasSentToManyOrByNobody) {
   EXPECT_EQ(rig.flows(), 0u);
   EXPECT_EQ(rig.drops(Drop::not_ours), 3u) << rig.drop_list();
   EXPECT_EQ(rig.drops(Drop::icmp_unsupported), 1u);
-  EXPECT_EQ(rig.sum(&WorkerCounters::originated), 2u) << "announcements only";
+  EXPECT_EQ(rig.sum(&WorkerCounters::originated), 4u) << "announcements only";
 }
 
 TEST(Local, RateLimitHasTokensFromTheFirstTickOfAYoungClock) {

@@ -48,6 +48,7 @@ struct Setup {
   std::function<uint32_t()> mbufs_in_use;
   uint32_t mbuf_pool_size = 0;
   std::function<dataplane::NicCounters(size_t port)> nic;  // by number; null: zeros
+  std::function<bool(size_t port)> link_up;                // likewise; null: not watched
 };
 
 // SIGHUP, SIGINT and SIGTERM are taken by the event loop and by nobody else; SIGPIPE is ignored.

@@ -10,6 +10,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -65,6 +66,8 @@ class Publisher {
   const std::vector<balance::BackendStatus>& statuses() const { return status_; }
   // To every worker, now or by the next turns; effective there within one iteration of its arrival.
   void set_status(uint16_t slot, balance::BackendStatus status);
+  // The addresses of a port once more, as nobody behind it may know us.
+  void announce(uint16_t port);
   // `query` must stay until its `done` reads true, or the worker has ended.
   void ask(unsigned worker, dataplane::Query* query);
 
@@ -85,6 +88,7 @@ class Publisher {
   };
   struct Pending {
     std::map<uint16_t, dataplane::ToWorker> states;  // by slot
+    std::set<uint16_t> announcements;                // ports
     std::deque<dataplane::Query*> queries;
   };
   Result<Built> build_next(const config::Document& document) const;

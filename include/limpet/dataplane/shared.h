@@ -64,8 +64,12 @@ struct Query {
 };
 
 struct ToWorker {
-  enum class Type : uint32_t { backend, query } type = Type::backend;
-  uint16_t slot = kNoSlot;
+  enum class Type : uint32_t {
+    backend,
+    query,
+    announce  // a port's link is back: its addresses again; to worker 0
+  } type = Type::backend;
+  uint16_t slot = kNoSlot;  // of the backend; announce: the port
   uint16_t generation = 0;
   balance::BackendStatus status;
   uint8_t pad[6]{};

@@ -161,6 +161,13 @@ struct Hop {
   IpAddress address;  // on-link
 };
 
+// An address of ours in the network of a port: VIPs and source addresses.
+struct Announcement {
+  IpAddress address;
+  uint16_t port = 0;
+  uint64_t since = 0;  // serial of the first snapshot that has it
+};
+
 struct Snapshot {
   uint64_t serial = 0;
   std::vector<PortEntry> ports;
@@ -170,6 +177,7 @@ struct Snapshot {
   std::vector<BackendEntry> backends;  // by slot
   std::vector<ServiceEntry> services;  // by slot
   LocalTable locals;
+  std::vector<Announcement> announcements;  // ascending by port
   // By worker, who alone touches its own; empty when no service has cookies.
   std::vector<std::unique_ptr<SessionTools>> tools;
 

@@ -95,7 +95,7 @@ class Worker {
   struct Work;    // one frame of a burst between its stages
 
   // worker.cpp: batches
-  void adopt(const Snapshot* snapshot, const Snapshot* before);
+  void adopt(const Snapshot* snapshot);
   void reload();
   void burst(uint16_t port, rte_mbuf** frames, uint16_t count, bool handed);
   bool classify(Work& w);
@@ -168,8 +168,12 @@ class Worker {
                  Drop reason);
   void ask(uint16_t neighbor, bool unicast);
   void give_up(uint16_t neighbor);
-  void announce(const Snapshot* before);
   rte_mbuf* fresh();
+
+  // announce.cpp: where our addresses are; worker 0 only
+  void announce_new();
+  void announce_again(uint16_t port, uint64_t since);
+  void announce(unsigned budget);
 
   unsigned id_;
   Shared& shared_;
@@ -222,6 +226,15 @@ class Worker {
     uint32_t tokens = kIcmpPerSecond;
     Tick filled = 0;
   };
+  // Of a port: what is announced there at present.
+  struct Announcing {
+    uint64_t since = 0;  // addresses that no snapshot before this one had
+    uint32_t next = 0;   // of the snapshot's list, in this round
+    Tick due = 0;        // when the round begins
+    uint8_t rounds = 0;  // left
+  };
+  std::array<Announcing, kMaxPorts> announcing_{};
+  uint64_t announced_ = 0;   // serial of the snapshot whose new addresses were taken up last
   IcmpBucket icmp_too_big_;  // of its own: a port scan must not silence path MTU discovery
   IcmpBucket icmp_other_;
 };

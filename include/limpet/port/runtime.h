@@ -64,6 +64,7 @@ class Runtime {
   // Ports hold some for reception. From any thread; counts what per-lcore caches hold as free.
   uint32_t mbufs_in_use() const;
 
+  bool link_up(size_t port) const;  // now; from the main thread
   // What the device of a port has counted. From the main thread.
   dataplane::NicCounters nic_counters(size_t port) const;
 

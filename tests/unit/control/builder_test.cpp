@@ -3,6 +3,11 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
 #include "sample.h"
 
 namespace limpet::control {
@@ -193,6 +198,41 @@ TEST(Builder, source_ports_that_need_more_memory_than_there_is_are_refused) {
   ASSERT_TRUE(built.ok()) << built.error();
   input.memory = 0;
   EXPECT_TRUE(build(built->slots, input).ok()) << "what is there needs nothing new";
+}
+
+TEST(Builder, announced_is_what_clients_and_backends_send_to_where_they_are) {
+  const std::string config =
+      with(with(kSample, "{ name = \"echo\"; health",
+                "{ name = \"echo\"; source_addresses = [ \"10.2.0.200\" ]; health"),
+           "name = \"echo\"; vip = \"10.1.0.100\"", "name = \"echo\"; vip = \"192.0.2.1\"");
+  const Built b = built_from(config);
+  std::vector<std::pair<uint16_t, std::string>> seen;
+  for (const dataplane::Announcement& a : b.owned.snapshot->announcements) {
+    seen.emplace_back(a.port, a.address.to_string());
+    EXPECT_EQ(a.since, 7u);
+  }
+  EXPECT_EQ(seen, (std::vector<std::pair<uint16_t, std::string>>{
+                      {0, "10.1.0.100"}, {1, "10.2.0.200"}, {1, "10.2.0.254"}}))
+      << "192.0.2.1 is in the network of no port: it is routed to us";
+}
+
+TEST(Builder, an_announced_address_keeps_the_serial_of_its_first_snapshot) {
+  const Built first = built_from(kSample);
+  const config::Document d = document(with(kSample, "name = \"echo\"; vip = \"10.1.0.100\"",
+                                           "name = \"echo\"; vip = \"10.1.0.101\""));
+  const auto ports = ports_of(d, 1);
+  BuildInput input;
+  input.document = &d;
+  input.ports = ports;
+  input.serial = 9;
+  input.previous = first.owned.snapshot.get();
+  const Result<Built> second = build(first.slots, input);
+  ASSERT_TRUE(second.ok()) << second.error();
+  std::map<std::string, uint64_t> since;
+  for (const dataplane::Announcement& a : second->owned.snapshot->announcements)
+    since[a.address.to_string()] = a.since;
+  EXPECT_EQ(since, (std::map<std::string, uint64_t>{
+                       {"10.1.0.100", 7}, {"10.1.0.101", 9}, {"10.2.0.254", 7}}));
 }
 
 TEST(Builder, a_worker_without_any_port_is_told_by_a_null_and_a_warning) {

@@ -43,6 +43,10 @@ class FakeWorker {
     const std::lock_guard lock(mutex_);
     return states_[slot];
   }
+  std::vector<uint16_t> announced() {
+    const std::lock_guard lock(mutex_);
+    return announced_;
+  }
   uint64_t serial() const { return stats_.worker.snapshot.get(); }
   std::atomic<bool> answers{true};
 
@@ -58,7 +62,10 @@ class FakeWorker {
           continue;
         }
         const std::lock_guard lock(mutex_);
-        states_[m.slot] = m.status;
+        if (m.type == ToWorker::Type::announce)
+          announced_.push_back(m.slot);
+        else
+          states_[m.slot] = m.status;
       }
       rte_rcu_qsbr_quiescent(shared_.rcu, id_);
       const auto* snapshot = shared_.snapshot.load(std::memory_order_acquire);
@@ -105,6 +112,7 @@ class FakeWorker {
   std::atomic<bool> stop_{false};
   std::mutex mutex_;
   std::map<uint16_t, balance::BackendStatus> states_;
+  std::vector<uint16_t> announced_;
   std::vector<dataplane::Query*> waiting_;
   size_t bytes_ = 0;
   std::thread thread_;
@@ -141,6 +149,10 @@ class ControllerTest : public ::testing::Test {
     setup.mbufs_in_use = [] { return 5u; };
     setup.mbuf_pool_size = 50;
     setup.nic = [](size_t port) { return dataplane::NicCounters{.missed = 100 + port}; };
+    setup.link_up = [this](size_t port) {
+      if (port == 1) ++link_asked_;
+      return port != 1 || back_link_.load();
+    };
     auto controller = Controller::create(std::move(setup));
     ASSERT_TRUE(controller.ok()) << controller.error();
     controller_ = std::move(*controller);
@@ -187,6 +199,8 @@ class ControllerTest : public ::testing::Test {
   std::unique_ptr<dataplane::Shared> shared_;
   std::unique_ptr<Controller> controller_;
   std::vector<std::unique_ptr<FakeWorker>> workers_;
+  std::atomic<bool> back_link_{true};  // of port 1
+  std::atomic<unsigned> link_asked_{0};
   std::thread thread_;
   std::atomic<int> status_{-1};
 };

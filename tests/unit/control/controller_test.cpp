@@ -134,6 +134,23 @@ TEST_F(ControllerTest, a_reload_reaches_the_workers) {
   for (auto& worker : workers_) EXPECT_TRUE(eventually([&] { return worker->serial() == 2; }));
 }
 
+TEST_F(ControllerTest, what_a_port_is_known_for_is_announced_again_when_its_link_is_back) {
+  const auto looked = [this] {
+    const unsigned before = link_asked_;
+    return eventually([&] { return link_asked_ > before + 1; });
+  };
+  ASSERT_TRUE(looked());
+  back_link_ = false;
+  ASSERT_TRUE(looked());
+  EXPECT_TRUE(workers_[0]->announced().empty());
+  back_link_ = true;
+  ASSERT_TRUE(looked());
+  EXPECT_TRUE(eventually([&] { return !workers_[0]->announced().empty(); }));
+  ASSERT_TRUE(looked());
+  EXPECT_EQ(workers_[0]->announced(), std::vector<uint16_t>{1});
+  EXPECT_TRUE(workers_[1]->announced().empty());
+}
+
 TEST_F(ControllerTest, the_operators_word_survives_a_reload) {
   ask({{"cmd", "backend"}, {"name", "web/s1"}, {"state", "drain"}});
   write_file(with(sample_, "weight = 2", "weight = 3"));

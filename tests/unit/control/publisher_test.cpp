@@ -336,5 +336,31 @@ TEST_F(PublisherTest, memory_that_source_ports_have_touched_is_not_counted_twice
   apply(kMoreSources);
 }
 
+TEST_F(PublisherTest, a_port_whose_link_is_back_is_told_to_one_worker) {
+  apply(kSample);
+  messages(0);
+  messages(1);
+  publisher_->announce(1);
+  const auto told = messages(0);
+  ASSERT_EQ(told.size(), 1u);
+  EXPECT_EQ(told[0].type, ToWorker::Type::announce);
+  EXPECT_EQ(told[0].slot, 1);
+  EXPECT_TRUE(messages(1).empty());
+}
+
+TEST_F(PublisherTest, an_announcement_waits_for_room_in_the_ring_once) {
+  apply(kSample);
+  fill(0);
+  publisher_->announce(1);
+  publisher_->announce(1);
+  EXPECT_EQ(publisher_->pending(), 1u);
+  messages(0);
+  publisher_->turn(now_);
+  EXPECT_EQ(publisher_->pending(), 0u);
+  const auto told = messages(0);
+  ASSERT_EQ(told.size(), 1u);
+  EXPECT_EQ(told[0].type, ToWorker::Type::announce);
+}
+
 }  // namespace
 }  // namespace limpet::control
