@@ -105,6 +105,7 @@ uint16_t Neighbors::reclaim(Tick now) {
     }
     if (oldest == kNone) return kNone;
     remove(oldest);
+    ++replaced_;
   }
   const uint32_t index = free_entry_;
   free_entry_ = entries_[index].hash_next;

@@ -25,7 +25,7 @@ uint16_t Worker::hop_to(const IpAddress& destination, Drop& why) {
   if (!hop.ok) return Neighbors::kNone;
   why = Drop::hairpin;
   if (snapshot_->locals.find(hop.address) != nullptr) return Neighbors::kNone;
-  why = Drop::neighbor_unresolved;
+  why = Drop::neighbor_table_full;
   return neighbors_.find_or_add(hop.port, hop.address, tick_);
 }
 

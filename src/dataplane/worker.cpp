@@ -59,6 +59,7 @@ Worker::Worker(const WorkerSetup& setup, Instant now)
       tx_(kMaxPorts),
       syns_(kHeldSyns),
       dead_(kMaxBackends) {
+  n_.neighbors_total.set(setup.neighbors);
   queries_.reserve(64);
   splicer_ = std::make_unique<Splicer>(*this, setup, now);
   rte_rcu_qsbr_thread_register(shared_.rcu, id_);
@@ -329,6 +330,8 @@ void Worker::housekeeping() {
   if (flush_left_ != 0) flush_dead(kFlushBudget);
   if (!queries_.empty()) answer_queries(kQueryBudget);
   n_.flows_used.set(table_.used());
+  n_.neighbors_used.set(neighbors_.used());
+  n_.neighbors_replaced.set(neighbors_.replaced());
 }
 
 void Worker::drop(rte_mbuf* frame, Drop reason) {

@@ -551,6 +551,10 @@ TEST(Capacity, FullCacheReplacesWhatIsNotUsed) {
     rig.pass(600ms);
   }
   EXPECT_EQ(rig.drops(), 0u) << rig.drop_list();
+  EXPECT_EQ(rig.sum(&WorkerCounters::neighbors_used), 8u);
+  EXPECT_EQ(rig.sum(&WorkerCounters::neighbors_total), 8u);
+  EXPECT_GE(rig.sum(&WorkerCounters::neighbors_replaced), 61u - 8u)
+      << "fifty-nine clients, the gateway and the backend";
 }
 
 TEST(Capacity, FullCacheOfBusyNeighborsIsANamedDrop) {
@@ -563,7 +567,9 @@ TEST(Capacity, FullCacheOfBusyNeighborsIsANamedDrop) {
                                 true, 1, 1, {}));
   EXPECT_EQ(rig.sum(&WorkerCounters::originated_lost), 12u);
   EXPECT_EQ(rig.send(kFront, syn_of(rig, ip("198.51.100.7"), 1, kVip4)).size(), 0u);
-  EXPECT_EQ(rig.drops(Drop::neighbor_unresolved), 1u);
+  EXPECT_EQ(rig.drops(Drop::neighbor_table_full), 1u);
+  EXPECT_EQ(rig.drops(), 1u) << rig.drop_list();
+  EXPECT_EQ(rig.sum(&WorkerCounters::neighbors_replaced), 0u);
 }
 
 }  // namespace

@@ -53,6 +53,7 @@ namespace limpet {
   X(beyond_window,         "octets that the receiver's window does not take: they will come again") \
   X(no_route,              "no route to the next hop") \
   X(neighbor_unresolved,   "next hop did not answer ARP or ND") \
+  X(neighbor_table_full,   "no place for another next hop: every one that was looked at is in use") \
   X(held_full,             "too many packets wait for the same neighbour, or in all; or no memory for another head") \
   X(mtu_exceeded,          "larger than the MTU of the port it leaves by") \
   X(hairpin,               "would leave to an address of our own") \

@@ -110,6 +110,9 @@ struct alignas(64) WorkerCounters {
   Counter splice_answers;            // responses of limpet's own
   Counter splice_bad_responses;      // not HTTP/1.x: passed on as they are, no more edits
   Counter splice_edits_lost;         // a cookie was not set, as the memory for edits was full
+  Counter neighbors_used;            // gauge: next hops in the cache
+  Counter neighbors_total;           // constant
+  Counter neighbors_replaced;        // next hops forgotten, as others needed their places
   // Of the splice (tcp/splice.h), copied there once a second.
   Counter splice_splits, splice_sack_translated, splice_sack_dropped, splice_clamped_acks;
   Counter splice_owned_bytes, splice_resent_bytes, splice_swallowed, splice_beyond_frontier;

@@ -63,6 +63,8 @@ class Neighbors {
   Neighbor& at(uint16_t index) { return entries_[index]; }
   const Neighbor& at(uint16_t index) const { return entries_[index]; }
   uint16_t capacity() const { return static_cast<uint16_t>(entries_.size()); }
+  uint16_t used() const { return used_; }
+  uint64_t replaced() const { return replaced_; }  // entries that made room for others
 
   // Changes when the index gets another meaning; who keeps an index keeps its stamp and compares.
   // Never 0. One per entry: what happens to other entries does not matter, and a stamp comes again
@@ -108,6 +110,7 @@ class Neighbors {
   uint32_t free_entry_ = 0xffffffff;
   uint32_t hand_ = 0;  // where reclaim() looks next
   uint16_t used_ = 0;
+  uint64_t replaced_ = 0;
   uint16_t cursor_ = 0;
 };
 

@@ -212,6 +212,7 @@ TEST_F(ViewTest, workers_have_the_promised_fields) {
                     "tx_failed",
                     "tx",
                     "held",
+                    "neighbors",
                     "flows",
                     "spliced",
                     "rings",
@@ -228,6 +229,7 @@ TEST_F(ViewTest, workers_have_the_promised_fields) {
                     "icmp_translated",
                     "originated_lost"});
   expect_fields(w["held"], {"packets", "bytes", "limit"});
+  expect_fields(w["neighbors"], {"used", "capacity", "replaced"});
   expect_fields(w["flows"], {"used", "capacity", "bytes_each"});
   expect_fields(w["spliced"], {"used", "capacity", "bytes_each"});
   expect_fields(w["rings"], {"in_dropped", "out_dropped"});
@@ -250,11 +252,15 @@ TEST_F(ViewTest, workers_say_what_splicing_takes) {
         &c.bindings_used, &c.hold_bytes_used, &c.hold_bytes_total, &c.splice_bad_responses,
         &c.splice_edits_lost, &c.session_notes_lost})
     counter->set(++n);
+  c.neighbors_used.set(31);
+  c.neighbors_total.set(32);
+  c.neighbors_replaced.set(33);
   stats_[1].services[0].connections_active.add(5);
   stats_[1].services[1].connections_active.add(3);
   json w = (*worker_rows(view(), "1"))[0];
   EXPECT_EQ(w["sessions"], (json{{"used", 1}, {"bytes_each", 2}}));
   EXPECT_EQ(w["edits"], (json{{"live", 3}, {"bytes_used", 4}, {"bytes_total", 5}}));
+  EXPECT_EQ(w["neighbors"], (json{{"used", 31}, {"capacity", 32}, {"replaced", 33}}));
   EXPECT_EQ(w["bindings"], (json{{"used", 6}, {"bytes_used", 7}, {"bytes_total", 8}}));
   EXPECT_EQ(w["splice_bad_responses"], 9);
   EXPECT_EQ(w["splice_edits_lost"], 10);
