@@ -5,7 +5,6 @@
 #include <fmt/core.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -25,26 +24,11 @@
 namespace limpet::control {
 namespace {
 
-constexpr rlim_t kWantedFiles = 4096;
-constexpr size_t kMaxChecks = 1024;
-
 sigset_t our_signals() {
   sigset_t set;
   sigemptyset(&set);
   for (const int s : {SIGHUP, SIGINT, SIGTERM}) sigaddset(&set, s);
   return set;
-}
-
-// Checks may use half of the descriptors; the rest is for ports, clients and libraries.
-size_t parallel_checks() {
-  rlimit files{};
-  if (getrlimit(RLIMIT_NOFILE, &files) != 0) return 64;
-  if (files.rlim_cur < kWantedFiles) {
-    rlimit more = files;
-    more.rlim_cur = std::min(kWantedFiles, files.rlim_max);
-    if (setrlimit(RLIMIT_NOFILE, &more) == 0) files = more;
-  }
-  return std::clamp<size_t>(files.rlim_cur / 2, 16, kMaxChecks);
 }
 
 uint64_t random_seed() {
@@ -115,7 +99,7 @@ Status Controller::Impl::open() {
   if (!prober) return Error{prober.error()};
   prober_ = std::move(*prober);
   checks_ = std::make_unique<HealthChecks>(
-      *prober_, parallel_checks(),
+      *prober_, check_limit_.checks,
       [this](uint16_t slot, const HealthState::Transition& t) { on_health(slot, t); },
       [this](uint16_t slot, const TcpOptions& o) { on_options(slot, o); });
   loop_->watch(prober_->fd(), EPOLLIN, [](uint32_t) {});  // every turn runs it

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "check_load.h"
 #include "limpet/control/conflicts.h"
 #include "limpet/control/controller.h"
 #include "limpet/control/health.h"
@@ -87,6 +88,7 @@ class Controller::Impl {
   View view() const;
 
   Setup setup_;
+  const CheckLimit check_limit_ = raise_check_limit();
   Instant started_;
   Instant checked_;  // when health checks last had their turn
   std::unique_ptr<Loop> loop_;

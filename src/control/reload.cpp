@@ -59,6 +59,8 @@ Status Controller::Impl::apply(const config::Document& document) {
   sessions_logged_ = std::any_of(document.services.begin(), document.services.end(),
                                  [](const config::Service& s) { return s.session_log; });
   checks_->configure(document, *publisher_->current(), now);
+  if (auto warning = too_many_checks(document, check_limit_))
+    applied->warnings.push_back(std::move(*warning));
   for (const std::string& warning : applied->warnings)
     log(LogLevel::warning, "control", "{}", warning);
   return Ok{};

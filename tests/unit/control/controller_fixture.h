@@ -195,7 +195,7 @@ class ControllerTest : public ::testing::Test {
 
   std::string directory_, sample_;
   flow::Toeplitz toeplitz_{flow::kDefaultRssKey};
-  dataplane::WorkerStats stats_[2] = {{2, 16, 16}, {2, 16, 16}};
+  dataplane::WorkerStats stats_[2] = {{2, 2048, 16}, {2, 2048, 16}};
   std::unique_ptr<dataplane::Shared> shared_;
   std::unique_ptr<Controller> controller_;
   std::vector<std::unique_ptr<FakeWorker>> workers_;

@@ -151,6 +151,34 @@ TEST_F(ControllerTest, what_a_port_is_known_for_is_announced_again_when_its_link
   EXPECT_TRUE(workers_[1]->announced().empty());
 }
 
+class ManyChecks : public ControllerTest {
+ protected:
+  std::string sample() override {
+    std::string backends;
+    for (unsigned i = 0; i < 1100; ++i)
+      backends += "{ name = \"b" + std::to_string(i) + "\"; address = \"10.2." +
+                  std::to_string(1 + i / 250) + "." + std::to_string(1 + i % 250) +
+                  "\"; port = 80; },";
+    return with(with(kSample, "\"10.2.0.254/24\"", "\"10.2.0.254/16\""),
+                "{ name = \"web\";\n    backends = ( ",
+                "{ name = \"web\"; source_ports = [ 1024, 1033 ];\n"
+                "    health = { interval = \"1s\"; timeout = \"1s\"; };\n    backends = ( " +
+                    backends);
+  }
+};
+
+TEST_F(ManyChecks, more_than_can_run_at_once_are_told) {
+  if (!g_alone) GTEST_SKIP() << "no network namespace, and the checks must not leave the machine";
+  log_set_level(LogLevel::warning);
+  testing::internal::CaptureStderr();
+  const json reply = ask({{"cmd", "reload"}});
+  const std::string said = testing::internal::GetCapturedStderr();
+  ASSERT_EQ(reply["ok"], true) << reply;
+  const size_t at = said.find("backends that do not answer may need 1102 at once");
+  ASSERT_NE(at, std::string::npos) << said;
+  EXPECT_EQ(said.find("may need", at + 40), std::string::npos) << said;
+}
+
 TEST_F(ControllerTest, the_operators_word_survives_a_reload) {
   ask({{"cmd", "backend"}, {"name", "web/s1"}, {"state", "drain"}});
   write_file(with(sample_, "weight = 2", "weight = 3"));
