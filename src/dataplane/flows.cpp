@@ -2,6 +2,8 @@
 #include <netinet/in.h>
 #include <rte_mbuf.h>
 
+#include <algorithm>
+
 #include "limpet/affinity/choose.h"
 #include "limpet/wire/nat.h"
 #include "limpet/wire/tcp.h"
@@ -10,6 +12,10 @@
 
 namespace limpet::dataplane {
 namespace {
+
+// Source addresses that are asked for a rested port, for one connection: where none has any, as at
+// a high rate, looking at dozens would cost more than all else of a new flow.
+constexpr size_t kRestedLooks = 8;
 
 tcp::Segment segment_of(std::span<const uint8_t> bytes, const wire::Frame& f) {
   return {f.tcp_flags, {wire::tcp_sequence(bytes, f)}, {wire::tcp_acknowledgment(bytes, f)}};
@@ -181,7 +187,8 @@ bool Worker::take_source(uint16_t backend, flow::Record& r) {
 
 bool Worker::take_source(uint16_t backend, bool rested, flow::Record& r) {
   const std::vector<PoolSource>& sources = snapshot_->backends[backend].sources;
-  for (size_t i = 0; i < sources.size(); ++i) {
+  const size_t looks = rested ? std::min(sources.size(), kRestedLooks) : sources.size();
+  for (size_t i = 0; i < looks; ++i) {
     const PoolSource& source = sources[(source_turn_[backend] + i) % sources.size()];
     flow::SourcePorts* ports = source.ports[id_];
     if (ports == nullptr || source.retired || (rested && !ports->rested(tick_))) continue;
