@@ -41,6 +41,7 @@ TEST_F(LinksTest, every_change_is_told_once_with_its_port) {
   EXPECT_TRUE(news[0].up);
   EXPECT_EQ(news[1].port, 1u) << "it had no link when we began";
   EXPECT_TRUE(news[1].up);
+  EXPECT_TRUE(turn().empty());
 }
 
 TEST_F(LinksTest, drivers_are_asked_once_a_second_however_often_the_loop_turns) {
