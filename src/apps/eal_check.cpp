@@ -137,8 +137,8 @@ class Check {
         {at.file, at.line, fmt::format("ports[{}].device", index), std::move(text)});
   }
 
-  // Whose answers reach which worker is up to a hash with a key of this start, so a few ports are
-  // not shared out evenly: with 8 for each worker one of 3000 has none, with 1 one of 3.
+  // Whose answers reach which worker is up to a hash with a key of this start. Keys are chosen such
+  // that of 8 ports for each worker all have some (port/rss_key.h); of fewer, perhaps not.
   void source_ports(size_t index) {
     constexpr unsigned kLeastEach = 8;
     const config::Pool& pool = document_.pools[index];

@@ -70,12 +70,12 @@ uint32_t Toeplitz::port_term(Family family, be16 destination_port) const {
   return (*table_)[position][port >> 8] ^ (*table_)[position + 1][port & 0xff];
 }
 
-unsigned Toeplitz::port_rank(Family family, unsigned bits) const {
-  assert(bits <= 32);
+unsigned Toeplitz::port_rank(Family family, unsigned bits, unsigned port_bits) const {
+  assert(bits <= 32 && port_bits <= 16);
   const uint32_t mask = bits == 32 ? 0xffffffffu : (1u << bits) - 1;
   std::array<uint32_t, 32> basis{};  // by highest bit
   unsigned rank = 0;
-  for (unsigned i = 0; i < 16; ++i) {
+  for (unsigned i = 0; i < port_bits; ++i) {
     uint32_t v = port_term(family, be16::from(static_cast<uint16_t>(1u << i))) & mask;
     while (v != 0) {
       uint32_t& pivot = basis[31 - static_cast<unsigned>(__builtin_clz(v))];
@@ -88,6 +88,12 @@ unsigned Toeplitz::port_rank(Family family, unsigned bits) const {
     }
   }
   return rank;
+}
+
+bool Toeplitz::shares_ports(Family family) const {
+  for (unsigned bits = 1; bits <= kSharedBits; ++bits)
+    if (port_rank(family, bits, bits + 1) != bits) return false;
+  return true;
 }
 
 }  // namespace limpet::flow

@@ -14,28 +14,13 @@
 #include "diagnose.h"
 #include "limpet/base/log.h"
 #include "output.h"
-#include "random.h"
+#include "rss_key.h"
 
 namespace limpet::port {
 namespace {
 
 constexpr unsigned kMbufCache = 256;
 constexpr unsigned kLinkWaitMs = 3000;
-// Tables of up to 512 entries are indexed by the low 9 bits of the hash.
-constexpr unsigned kRetaBits = 9;
-
-Result<flow::RssKey> random_rss_key() {
-  flow::RssKey key{};
-  // One that reaches every entry of the largest table from the source ports alone: nearly all do.
-  for (unsigned attempt = 0; attempt < 64; ++attempt) {
-    if (auto filled = fill_random(key); !filled.ok()) return Error{filled.error()};
-    const flow::Toeplitz t(key);
-    if (t.port_rank(Family::v4, kRetaBits) == kRetaBits &&
-        t.port_rank(Family::v6, kRetaBits) == kRetaBits)
-      return key;
-  }
-  return flow::kDefaultRssKey;
-}
 
 }  // namespace
 

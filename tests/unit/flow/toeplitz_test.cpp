@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <random>
+#include <set>
 #include <vector>
 
 namespace limpet::flow {
@@ -114,6 +115,28 @@ TEST(Toeplitz, a_degenerate_key_shows_in_the_rank) {
   RssKey alternating;  // period 2: two different windows
   alternating.fill(0x55);
   EXPECT_EQ(Toeplitz(alternating).port_rank(Family::v4, 7), 2u);
+}
+
+TEST(Toeplitz, a_key_may_share_few_ports_badly_and_says_so) {
+  std::mt19937_64 random(5);
+  unsigned good = 0;
+  for (int i = 0; i < 400; ++i) {
+    RssKey key;
+    for (uint8_t& byte : key) byte = static_cast<uint8_t>(random());
+    const Toeplitz t(key);
+    bool all = true;  // by looking at the ports themselves
+    for (unsigned bits = 1; bits <= Toeplitz::kSharedBits; ++bits) {
+      std::set<uint32_t> seen;
+      for (unsigned port = 0; port < 2u << bits; ++port)
+        seen.insert(t.port_term(Family::v4, be16::from(static_cast<uint16_t>(port))) &
+                    ((1u << bits) - 1));
+      all = all && seen.size() == 1u << bits;
+    }
+    EXPECT_EQ(t.shares_ports(Family::v4), all);
+    good += all ? 1 : 0;
+  }
+  EXPECT_GT(good, 50u);
+  EXPECT_LT(good, 200u) << "one in four does";
 }
 
 TEST(Toeplitz, the_rank_tells_how_many_entries_the_ports_reach) {
