@@ -79,6 +79,29 @@ TEST_F(TableTest, a_flow_is_found_from_both_sides_until_it_is_erased) {
   EXPECT_FALSE(table.live(id));
 }
 
+TEST_F(TableTest, a_flow_whose_backend_is_not_chosen_is_found_from_its_client_s_side) {
+  const FlowId id = table.allocate();
+  ASSERT_NE(id, kNoFlow);
+  fill(table.at(id), kClient, 0, 0, be16{});
+  table.at(id).flags = unbound;
+  ASSERT_TRUE(table.insert(id));
+  EXPECT_EQ(find(kClient), id);
+  EXPECT_EQ(find(reverse(0, 0, 0)), kNoFlow);
+
+  fill(table.at(id), kClient, 2, 7, be16::from(1024));
+  ASSERT_TRUE(table.bind(id));
+  EXPECT_EQ(find(reverse(2, 7, 1024)), id);
+  table.unbind(id);  // it is refused, and another one is tried
+  EXPECT_EQ(find(reverse(2, 7, 1024)), kNoFlow);
+  EXPECT_EQ(find(kClient), id);
+  fill(table.at(id), kClient, 3, 7, be16::from(1025));
+  ASSERT_TRUE(table.bind(id));
+  EXPECT_EQ(find(reverse(3, 7, 1025)), id);
+  EXPECT_EQ(find(reverse(2, 7, 1024)), kNoFlow);
+  table.erase(id);
+  EXPECT_EQ(find(reverse(3, 7, 1025)), kNoFlow);
+}
+
 TEST_F(TableTest, keys_that_differ_in_one_field_are_different) {
   const FlowId id = add(kClient, 1, 7, 1024);
   ForwardKey f = kClient;
@@ -349,7 +372,7 @@ TEST_P(TableModel, agrees_with_ordered_maps_up_to_a_full_table) {
   std::map<Reverse, FlowId> reverses;
   std::vector<std::pair<Forward, Reverse>> flow(kCapacity);
   std::vector<FlowId> present;
-  unsigned refused_full = 0;
+  unsigned refused_full = 0, unbound_again = 0;
   unsigned filled = 0;
   bool growing = true;
 
@@ -372,9 +395,12 @@ TEST_P(TableModel, agrees_with_ordered_maps_up_to_a_full_table) {
       ASSERT_LT(id, kCapacity);
       fill(table.at(id), key(f), std::get<0>(r), std::get<1>(r), be16::from(std::get<2>(r)),
            std::get<3>(r));
+      const bool later =
+          below(3) == 0;  // as a spliced connection: its backend comes when it is known
+      table.at(id).flags = later ? unbound : 0;
       ASSERT_TRUE(table.insert(id));
       forwards[f] = id;
-      reverses[r] = id;
+      if (!later) reverses[r] = id;
       flow[id] = {f, r};
       present.push_back(id);
       filled += present.size() == kCapacity ? 1 : 0;
@@ -382,9 +408,10 @@ TEST_P(TableModel, agrees_with_ordered_maps_up_to_a_full_table) {
       if (present.empty()) continue;
       const size_t i = below(static_cast<uint32_t>(present.size()));
       const FlowId id = present[i];
+      const bool bound = (table.at(id).flags & unbound) == 0;
       table.erase(id);
       forwards.erase(flow[id].first);
-      reverses.erase(flow[id].second);
+      if (bound) reverses.erase(flow[id].second);
       present[i] = present.back();
       present.pop_back();
     } else if (what < 70) {
@@ -397,19 +424,38 @@ TEST_P(TableModel, agrees_with_ordered_maps_up_to_a_full_table) {
       const auto it = reverses.find(r);
       ASSERT_EQ(table.find(key(r), table.hash(key(r))),
                 it == reverses.end() ? kNoFlow : it->second);
+    } else if (what < 94 && !present.empty()) {
+      const FlowId id = present[below(static_cast<uint32_t>(present.size()))];
+      Record& record = table.at(id);
+      if ((record.flags & unbound) == 0) {
+        table.unbind(id);
+        reverses.erase(flow[id].second);
+        ++unbound_again;
+      } else if (const Reverse r = some_reverse(); reverses.count(r) == 0) {
+        fill(record, key(flow[id].first), std::get<0>(r), std::get<1>(r),
+             be16::from(std::get<2>(r)), std::get<3>(r));
+        ASSERT_TRUE(table.bind(id));
+        reverses[r] = id;
+        flow[id].second = r;
+      }
     } else if (!present.empty()) {
       const FlowId id = present[below(static_cast<uint32_t>(present.size()))];
       const ForwardKey f = key(flow[id].first);
       const ReverseKey r = key(flow[id].second);
       ASSERT_EQ(table.find(f, table.hash(f)), id);
-      ASSERT_EQ(table.find(r, table.hash(r)), id);
+      if ((table.at(id).flags & unbound) == 0) {
+        ASSERT_EQ(table.find(r, table.hash(r)), id);
+      }
     }
     ASSERT_EQ(table.used(), present.size());
   }
   for (const FlowId id : present) {
     ASSERT_EQ(table.find(key(flow[id].first), table.hash(key(flow[id].first))), id);
-    ASSERT_EQ(table.find(key(flow[id].second), table.hash(key(flow[id].second))), id);
+    const auto it = reverses.find(flow[id].second);
+    ASSERT_EQ(table.find(key(flow[id].second), table.hash(key(flow[id].second))),
+              it == reverses.end() ? kNoFlow : it->second);
   }
+  EXPECT_GT(unbound_again, 1000u);
   EXPECT_GT(refused_full, 100u) << "the test must have been at the limit";
   EXPECT_GT(filled, 3u);
 }
