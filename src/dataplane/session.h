@@ -75,6 +75,13 @@ struct Session {
   // Of the worker's pool.
   uint32_t next_free = kNoSession;
 
+  // Half a head was read and not kept: it is read anew when it comes again.
+  void not_kept(tcp::Side from) {
+    if (from == tcp::Side::client)
+      request = {};
+    else
+      response = http::ResponseFramer(http::Method::get);  // of which one is known when it begins
+  }
   const Asked& front() const { return asked[asked_first]; }
   // Nothing of a message is under way in either direction.
   bool idle() const {

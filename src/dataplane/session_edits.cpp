@@ -207,7 +207,8 @@ bool edit_response(Session& s, tcp::StreamMap& map, std::span<const uint8_t> byt
   if (!c.rules.response || c.tools == nullptr) return true;
   std::array<Hit, kMaxHits> hits;
   const http::ScanResult r = c.rules.response->scan(bytes, head.bounds, c.tools->scratch, hits);
-  if (r.status == http::ScanStatus::scratch_bad) return false;
+  if (r.status == http::ScanStatus::scratch_bad || r.status == http::ScanStatus::bounds_bad)
+    return false;
   const std::span<const Hit> all(hits.data(), r.hits);
   const bool same = s.rules == c.rules.id;
   const Asked& asked = s.front();

@@ -53,6 +53,7 @@ class Worker::Splicer : tcp::SpliceSink, tcp::SpliceEditor {
   void emit(tcp::Side to, const tcp::SegmentOut& segment) override;
   tcp::Shown show(tcp::SpliceFlow& flow, tcp::Side from, std::span<const uint8_t> bytes,
                   bool fin) override;
+  void not_kept(tcp::SpliceFlow& flow, tcp::Side from) override;
 
   // splicer_listen.cpp
   tcp::Hearing listen(const Worker::Work& w, const ServiceEntry& service, const tcp::SegmentIn& in);

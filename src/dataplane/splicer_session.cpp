@@ -62,6 +62,11 @@ tcp::Shown Worker::Splicer::show(tcp::SpliceFlow& f, tcp::Side from, std::span<c
                                    : show_responses(s, f.map[1], bytes, fin, c);
 }
 
+void Worker::Splicer::not_kept(tcp::SpliceFlow& f, tcp::Side from) {
+  if (f.editor == kNoSession) return;
+  sessions_.at(f.editor).not_kept(from);
+}
+
 // After the streams have been looked at: what one of them found may concern the other one.
 void Worker::Splicer::follow_up(flow::FlowId id) {
   Session* s = session_of(id);

@@ -1,5 +1,7 @@
 #include "limpet/http/parameter.h"
 
+#include <algorithm>
+
 #include "chars.h"
 #include "lines.h"
 
@@ -24,6 +26,7 @@ Range find_among(Bytes bytes, Range r, std::string_view name, Separates&& separa
 
 Range find_parameter(std::span<const uint8_t> bytes, Range target, std::string_view name,
                      Parameters where) {
+  target.end = std::min(target.end, static_cast<uint32_t>(bytes.size()));
   const uint32_t query = find_byte(bytes, target.begin, target.end, '?');
   if (where == Parameters::query) {
     if (query == target.end) return {};

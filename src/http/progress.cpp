@@ -53,7 +53,7 @@ uint32_t skip_while(Bytes bytes, uint32_t at, Is&& is) {
 uint32_t skip_value(Bytes bytes, uint32_t at) {
   const uint8_t* const data = bytes.data();
   const auto end = static_cast<uint32_t>(bytes.size());
-  for (;;) {
+  while (at < end) {
     // Eight at a time while none is below 14: the borrow of a lower byte only sends us to the loop
     // below sooner.
     while (end - at >= 8) {
@@ -65,8 +65,8 @@ uint32_t skip_value(Bytes bytes, uint32_t at) {
     const uint32_t stop = end - at >= 8 ? at + 8 : end;
     for (; at < stop; ++at)
       if (is_line_end(data[at]) || data[at] == 0) return at;
-    if (at == end) return end;
   }
+  return at;
 }
 
 class Scan {
@@ -110,7 +110,7 @@ Fed Scan::run() {
       at_ = skip_value(bytes_, at_);
     else if (state_ == State::target)
       at_ = skip_while(bytes_, at_, is_in_target);
-    if (at_ == end) break;
+    if (at_ >= end) break;
     state_ = step(bytes_[at_]);
     if (state_ != State::refused) ++at_;
   }

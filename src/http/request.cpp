@@ -18,18 +18,19 @@ Method method_of(std::string_view m) {
 
 // Of a request line that advance() has accepted.
 void read_request_line(Bytes b, RequestHead& r) {
+  const auto end = static_cast<uint32_t>(b.size());
   uint32_t at = r.bounds.start_line;
   const auto word = [&] {
-    while (is_blank(b[at])) ++at;
+    while (at < end && is_blank(b[at])) ++at;
     const uint32_t begin = at;
-    while (!is_space(b[at])) ++at;
+    while (at < end && !is_space(b[at])) ++at;
     return Range{begin, at};
   };
   r.method = word();
   r.target = word();
   r.version = word();
   r.kind = method_of(text_of(b, r.method));
-  r.minor = static_cast<uint8_t>(b[r.version.end - 1] - '0');
+  if (!r.version.empty()) r.minor = static_cast<uint8_t>(b[r.version.end - 1] - '0');
 }
 
 // A receiver that takes a folded line for a header of its own would find the body's end elsewhere.
@@ -37,9 +38,9 @@ bool folds_framing(Bytes head, const Line& l) {
   uint32_t at = l.name.end;
   while ((at = find_byte(head, at, l.line.end, '\n') + 1) < l.line.end) {
     uint32_t begin = at;
-    while (is_blank(head[begin])) ++begin;
+    while (begin < l.line.end && is_blank(head[begin])) ++begin;
     uint32_t end = begin;
-    while (is_token(head[end])) ++end;
+    while (end < l.line.end && is_token(head[end])) ++end;
     const std::string_view name = text_of(head, {begin, end});
     if (is_word(name, "content-length") || is_word(name, "transfer-encoding")) return true;
   }
@@ -142,6 +143,7 @@ Refusal Reader::conclude() {
 Fed RequestFramer::feed(std::span<const uint8_t> bytes_so_far, RequestHead& head) {
   const Fed fed = advance(progress_, bytes_so_far, Side::request);
   if (fed != Fed::complete) return fed;
+  if (progress_.bounds.end > bytes_so_far.size()) return Fed::need_more;  // not what it has seen
   RequestHead r;
   r.bounds = progress_.bounds;
   progress_.refusal = Reader(bytes_so_far.first(r.bounds.end), r).read();

@@ -1,5 +1,7 @@
 #include "limpet/http/response.h"
 
+#include <algorithm>
+
 #include "fields.h"
 #include "lines.h"
 
@@ -8,16 +10,18 @@ namespace {
 
 // Of a status line that advance() has accepted.
 void read_status_line(Bytes b, ResponseHead& r) {
+  const auto stop = static_cast<uint32_t>(b.size());
+  const auto is = [&](auto&& kind, uint32_t at) { return at < stop && kind(b[at]); };
   uint32_t at = r.bounds.start_line;
-  while (!is_blank(b[at])) ++at;
+  while (at < stop && !is_blank(b[at])) ++at;
   r.version = {r.bounds.start_line, at};
-  r.minor = b[at - 3] > '1' ? 1 : static_cast<uint8_t>(b[at - 1] - '0');
-  while (is_blank(b[at])) ++at;
-  for (; is_digit(b[at]); ++at) r.status = static_cast<uint16_t>(r.status * 10 + (b[at] - '0'));
-  const bool blank = is_blank(b[at]);
-  while (is_blank(b[at])) ++at;
+  if (r.version.size() >= 3) r.minor = b[at - 3] > '1' ? 1 : static_cast<uint8_t>(b[at - 1] - '0');
+  while (is(is_blank, at)) ++at;
+  for (; is(is_digit, at); ++at) r.status = static_cast<uint16_t>(r.status * 10 + (b[at] - '0'));
+  const bool blank = is(is_blank, at);
+  while (is(is_blank, at)) ++at;
   const uint32_t end = r.bounds.headers - (r.bounds.crlf ? 2 : 1);
-  if (blank) r.reason = {at, end};
+  if (blank) r.reason = {at, std::max(at, end)};
 }
 
 Refusal take(Bytes head, const Line& l, Fields& fields) {
@@ -44,6 +48,7 @@ Framing framing_of(const ResponseHead& r, Method request, const Fields& fields) 
 Fed ResponseFramer::feed(std::span<const uint8_t> bytes_so_far, ResponseHead& head) {
   const Fed fed = advance(progress_, bytes_so_far, Side::response);
   if (fed != Fed::complete) return fed;
+  if (progress_.bounds.end > bytes_so_far.size()) return Fed::need_more;  // not what it has seen
   ResponseHead r;
   r.bounds = progress_.bounds;
   const Bytes b = bytes_so_far.first(r.bounds.end);

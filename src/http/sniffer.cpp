@@ -9,7 +9,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cassert>
 
 #include "names.h"
 
@@ -110,8 +109,9 @@ Sniffer::~Sniffer() = default;
 
 ScanResult Sniffer::scan(std::span<const uint8_t> head, const HeadBounds& bounds,
                          SnifferScratch& scratch, std::span<Hit> out) const {
-  assert(bounds.headers > 0 && bounds.headers <= bounds.empty_line && bounds.end <= head.size());
   if (!impl_->database) return {};
+  if (bounds.headers == 0 || bounds.headers > bounds.empty_line || bounds.empty_line > head.size())
+    return {0, ScanStatus::bounds_bad};
   if (!scratch.scratch_) return {0, ScanStatus::scratch_bad};
   Anchors anchors;
   anchors.base = bounds.headers - 1;  // the LF in front of the first header line

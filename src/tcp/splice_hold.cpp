@@ -78,7 +78,11 @@ bool Splice::show(SpliceFlow& f, Side from, const SegmentIn& in, Instant now) {
   SpliceWork* w = work_of(f);
   const Seq frontier = map.frontier();
   const bool holding = w != nullptr && w->hold[index_of(from)].active();
-  const bool waiting = holding && w->hold[index_of(from)].end() > frontier;  // an incomplete head
+  // An incomplete head, or octets behind a gap that belong to the next one: what fills it is shown
+  // together with them, as they stay.
+  const bool waiting =
+      holding && (w->hold[index_of(from)].end() > frontier ||
+                  (w->hold[index_of(from)].end() == frontier && w->hold[index_of(from)].has_gap()));
   if (!waiting && in.seq <= frontier) {
     const auto skip = static_cast<size_t>(frontier - in.seq);
     const std::span<const uint8_t> bytes = in.payload.subspan(std::min(skip, in.payload.size()));
@@ -87,18 +91,15 @@ bool Splice::show(SpliceFlow& f, Side from, const SegmentIn& in, Instant now) {
     if (s.open) map.open();
     if (map.is_open() || s.final >= bytes.size()) return false;
     // What is left follows an older hold, or waits until that one has drained.
-    if (holding && w->hold[index_of(from)].end() != map.frontier()) return false;
-    if (holding) {
-      put(f, from, in);
-      wait(f, from, true, now);
-      return s.final == 0;
-    }
-    if (!start_hold(f, from, map.frontier(), static_cast<uint32_t>(bytes.size() - s.final)))
-      return false;
-    put(f, from, in);
+    const bool kept = holding ? w->hold[index_of(from)].end() == map.frontier()
+                              : start_hold(f, from, map.frontier(),
+                                           static_cast<uint32_t>(bytes.size() - s.final));
+    if (kept) put(f, from, in);
+    const Seq end = in.seq + static_cast<uint32_t>(in.payload.size());
+    if (!kept || work_of(f)->hold[index_of(from)].end() < end) editor_.not_kept(f, from);
     // The part that is final leaves from the segment itself.
-    wait(f, from, true, now);
-    return false;
+    if (kept) wait(f, from, true, now);
+    return kept && holding && s.final == 0;
   }
   // A gap: its sender is told as a receiver would, so that it does not wait for a time-out.
   if (!waiting) return acknowledge_to(f, from), false;

@@ -81,6 +81,7 @@ enum class ScanStatus : uint8_t {
   overflow,     // more hits than `out` has room for, or more than kMaxLines lines to read; the hits
                 // that fit are found, but not everything that `remove` should say
   scratch_bad,  // the scratch does not fit this sniffer; nothing was found
+  bounds_bad,   // the bounds are not of these bytes; nothing was found
 };
 
 struct ScanResult {

@@ -139,6 +139,9 @@ class SpliceEditor {
   // Appends edits for what it calls final. The same octets are shown again, with more behind them
   // or by again(), until they are final. A FIN passes once the stream is open.
   virtual Shown show(SpliceFlow& flow, Side from, std::span<const uint8_t> bytes, bool fin) = 0;
+  // What it was shown last and has not called final was not kept. It comes again, and may be
+  // anything then: nothing that was read in it counts.
+  virtual void not_kept(SpliceFlow&, Side /*from*/) {}
 };
 
 // Memory for holds, owned by the worker.
