@@ -176,6 +176,14 @@ std::string body_of(Random& r, bool in_chunks, size_t size) {
   return chunked(raw, r.pick<size_t>({100, 1000, 5000, 60000}), r.chance(20) ? "T: x\r\n" : "");
 }
 
+void note_request(Conversation& c, const HttpRequest& r) {
+  std::string& all = c.requests.octets;
+  all += r.head;
+  const size_t body = all.size();
+  all += r.body;
+  c.requests.messages.push_back({body, all.size(), true});
+}
+
 }  // namespace
 
 Conversation draw_conversation(Random& r, const std::string& client_address, const std::string& vip,
@@ -246,6 +254,11 @@ Conversation draw_conversation(Random& r, const std::string& client_address, con
   }
 
   c.preamble = c.up_wanted.size();
+  c.promises.preamble = c.up_wanted;
+  if (s.forwarded == "x-forwarded-for") c.promises.forwarded = client_address;
+  if (s.mode == Mode::insert && s.indirect) c.promises.cookies = {s.name()};
+  c.promises.no_h2c = true;
+  c.readable = s.mode != Mode::prefix;
   size_t up = 0, down = 0;
   bool upgraded = false, closed = false;
   for (size_t i = 0; i < count; ++i) {
@@ -289,6 +302,7 @@ Conversation draw_conversation(Random& r, const std::string& client_address, con
     request.cuts = draw_cuts(r, head.sent.size());
     request.pause = r.pick<Duration>({Duration(0), 1ms, 30ms});
     request.body = post ? body_of(r, in_chunks, size) : "";
+    note_request(c, request);
     request.pipelined = i > 0 && !request.wants_continue && !upgrade && r.chance(40) &&
                         !c.client.requests.back().wants_continue;
     if (r.chance(15)) request.think = r.pick<Duration>({1ms, 100ms});

@@ -10,6 +10,7 @@
 
 #include "http_app.h"
 #include "limpet/affinity/cookie_keys.h"
+#include "oracle/oracle.h"
 #include "random.h"
 
 namespace limpet::sim {
@@ -24,7 +25,11 @@ struct Conversation {
   HttpClientOptions client;
   std::vector<HttpAnswer> answers;
   std::string up_wanted, down_wanted;  // the streams as they must arrive
-  size_t preamble = 0;                 // octets of PROXY in front of the first request
+  // The requests as they are said, and what readers of them are promised.
+  oracle::Judged requests;
+  oracle::Promises promises;
+  bool readable = true;  // the oracle knows these edits (a prefix taken off is not one)
+  size_t preamble = 0;   // octets of PROXY in front of the first request
   size_t edits_up = 0, edits_down = 0;
   bool names_dead = false;  // the first cookie names the dead backend
   std::string describe;

@@ -6,6 +6,7 @@ void PatternApp::go_on(Endpoint& e, Instant now) {
   std::array<uint8_t, 4096> piece;
   size_t most = options_.total - written_;
   if (options_.chunk > 0) most = std::min(most, options_.chunk);
+  if (written_ < options_.singly) most = std::min<size_t>(most, 1);
   while (most > 0) {
     const size_t n = std::min(most, piece.size());
     fill_stream(options_.sends, written_, {piece.data(), n});

@@ -27,6 +27,7 @@ struct PatternOptions {
   size_t total = 65536;   // to send
   size_t awaits = 65536;  // to receive
   size_t chunk = 0;       // octets of one write, 0: as much as there is room for
+  size_t singly = 0;      // of the first octets each is a write
   Duration every{};       // between writes
   Duration start{};       // after the opening
   Close close = Close::when_written;

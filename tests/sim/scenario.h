@@ -22,6 +22,7 @@ struct Scenario {
   bool attacks = false;  // spoofed SYN and RST inside the window
   bool lossy = false;    // 10 to 20 % and everything else
   Duration limit = std::chrono::hours(2);
+  bool ends = true;  // by both sides, before the limit; else that is how long it goes on
 
   std::string describe() const;
 };

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "arguments.h"
+#include "hostile.h"
 #include "splice_box.h"
 
 namespace {
@@ -20,6 +21,7 @@ constexpr uint64_t kEnough = 5000;
 struct Totals {
   Counts counts;
   tcp::SpliceCounters splice;
+  HostileCounts hostile;
   uint64_t seeds = 0, failed = 0, lossy = 0, wrapped = 0, in_place = 0, edits = 0, syns_again = 0;
 };
 
@@ -50,6 +52,9 @@ bool table(const Totals& t) {
   row("edits", t.edits);
   row("syns_again", t.syns_again);
   row("rewritten_in_place", t.in_place);
+  row("hostile_expired", t.hostile.expired);
+  row("hostile_acks_kept", t.hostile.acks_kept);
+  row("hostile_single_octets", t.hostile.single_octets);
   if (t.lossy * 5 < t.seeds || t.wrapped * 20 < t.seeds) good = false;
   return good;
 }
@@ -88,25 +93,29 @@ int main(int argc, char** argv) {
       e->rto_max = 1s;
       e->retries = 200;
     }
+    const Hostile hostile = draw_hostile(n);
+    prepare(s, hostile);
     SpliceBox box(s, up, down);
+    HostileBox outer(box, hostile, n);
     Trace printer(stdout);
     if (trace) {
-      fmt::print("{}", s.describe());
-      for (const auto& [name, plan] : {std::pair("up", &up), std::pair("down", &down)})
+      fmt::print("{}  client: {}\n", s.describe(), name(hostile));
+      for (const auto& [which, plan] : {std::pair("up", &up), std::pair("down", &down)})
         for (const auto& h : plan->heads) {
-          fmt::print("  {} head {}..{}:", name, h.begin, h.end);
+          fmt::print("  {} head {}..{}:", which, h.begin, h.end);
           for (const auto& e : h.edits) fmt::print(" {}-{}+{}", e.at, e.removed, e.text.size());
           fmt::print("\n");
         }
     }
     std::fflush(stdout);
-    Outcome outcome = run(s, box, trace ? &printer : nullptr);
+    Outcome outcome = run(s, outer, trace ? &printer : nullptr);
     const tcp::SpliceCounters c = box.counters();
     if (const std::string leaks = box.leaks(); !leaks.empty()) outcome.failures.push_back(leaks);
     ++totals.seeds;
     totals.lossy += s.lossy ? 1 : 0;
     totals.wrapped += outcome.counts.seq_wraps > 0 ? 1 : 0;
     totals.counts += outcome.counts;
+    totals.hostile += outer.counts();
     totals.in_place += box.in_place;
     totals.edits += box.edits_made;
     totals.syns_again += box.syns_again;
@@ -119,7 +128,7 @@ int main(int argc, char** argv) {
     totals.splice.swallowed += c.swallowed;
     totals.splice.beyond_frontier += c.beyond_frontier;
     if (!outcome.failures.empty()) {
-      fmt::print("FAILED {}", s.describe());
+      fmt::print("FAILED {}  client: {}\n", s.describe(), name(hostile));
       for (const std::string& text : outcome.failures) fmt::print("  {}\n", text);
       fmt::print("  replay: {} --seed {} --trace\n", argv[0], n);
       if (++totals.failed >= 10) break;

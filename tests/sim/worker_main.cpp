@@ -13,6 +13,7 @@
 #include "../worker/eal.h"
 #include "arguments.h"
 #include "conversation.h"
+#include "hostile.h"
 #include "scenario.h"
 #include "tokens.h"
 #include "trace.h"
@@ -46,7 +47,9 @@ struct Totals {
   uint64_t seeds = 0, failed = 0, lossy = 0, wrapped = 0, edits_up = 0, edits_down = 0;
   uint64_t rows[std::size(kRows)] = {};
   uint64_t outside_window = 0;
+  uint64_t read = 0;  // requests, by the readers
   CookieCounts cookies;
+  HostileCounts hostile;
   Counts counts;
 };
 
@@ -68,6 +71,10 @@ bool table(const Totals& t) {
   for (size_t i = 0; i < std::size(kRows); ++i) row(kRows[i].name, t.rows[i]);
   row("outside_window", t.outside_window);
   for (const auto& [name, n] : t.cookies) row(name.c_str(), n);
+  row("hostile_expired", t.hostile.expired);
+  row("hostile_acks_kept", t.hostile.acks_kept);
+  row("hostile_single_octets", t.hostile.single_octets);
+  row("requests_read", t.read);
   row("edits_up", t.edits_up);
   row("edits_down", t.edits_down);
   if (t.lossy * 5 < t.seeds || t.wrapped * 20 < t.seeds) {
@@ -80,14 +87,37 @@ bool table(const Totals& t) {
 constexpr size_t kLeast = 65536;    // octets each way
 constexpr uint64_t kEnough = 5000;  // fewer seeds may miss what is rare
 
+// The first octets of every head are pieces of their own.
+void say_singly(Conversation& talk) {
+  for (HttpRequest& r : talk.client.requests) {
+    r.cuts.clear();
+    for (size_t at = 1; at < std::min<size_t>(r.head.size(), 100); ++at) r.cuts.push_back(at);
+    r.pause = {};
+  }
+}
+
+// What the readers say to what the backend has got.
+std::string read(const Conversation& talk, const HttpServerApp& server, bool all,
+                 uint64_t& requests) {
+  if (!talk.readable) return "";
+  const bool upgrades = !talk.client.upgraded.empty();
+  limpet::oracle::Got got{.octets = server.received(), .all = all};
+  if (upgrades) got.switches = talk.requests.messages.size() - 1;
+  requests += server.requests().size();
+  return limpet::oracle::complaint(talk.requests, got, talk.promises);
+}
+
 // What went wrong with one seed; empty: nothing.
 std::vector<std::string> run_seed(uint64_t n, bool trace, Totals& totals) {
   Scenario s = derive(n);
   Random r(n ^ 0x68747470);
   const auto port = static_cast<uint16_t>(40000 + n % 20000);
-  const Conversation talk = draw_conversation(r, client_address(s.v6).to_string(),
-                                              WorkerBox::vip(s.v6).to_string(), port, kLeast);
+  Conversation talk = draw_conversation(r, client_address(s.v6).to_string(),
+                                        WorkerBox::vip(s.v6).to_string(), port, kLeast);
   const bool dead_answers = r.chance(90);
+  const Hostile hostile = draw_hostile(n);
+  prepare(s, hostile);
+  if (hostile == Hostile::single_octets) say_singly(talk);
   // limpet probes windows and sends held octets again, with the newest timestamp that it knows: a
   // minute old when a backend that says nothing was tried first.
   s.client.check.data_probes = s.server.check.data_probes = true;
@@ -107,33 +137,41 @@ std::vector<std::string> run_seed(uint64_t n, bool trace, Totals& totals) {
   o.back_mtu = std::max<uint16_t>(1500, s.server.mtu);
   o.dead_answers = dead_answers;
   WorkerBox box(o);
+  HostileBox outer(box, hostile, n);
   Trace printer(stdout);
-  if (trace) fmt::print("{}  {}\n", s.describe(), talk.describe);
+  const std::string what =
+      fmt::format("{}  client: {}\n  {}", s.describe(), name(hostile), talk.describe);
+  if (trace) fmt::print("{}\n", what);
   std::fflush(stdout);
 
   HttpClientApp client(talk.client);
   HttpServerApp* server = nullptr;
-  const Meeting meeting{client,
-                        [&] {
-                          auto app = std::make_unique<HttpServerApp>(
-                              [&](const HttpMessage&, size_t i) {
-                                return i < talk.answers.size() ? talk.answers[i] : HttpAnswer{};
-                              },
-                              "HTTP/1.1 100 Continue\r\n\r\n", talk.preamble);
-                          server = app.get();
-                          return app;
-                        },
-                        WorkerBox::vip(s.v6),
-                        [&](const App* app) -> std::string {
-                          if (app == &client) {
-                            if (!client.complete())
-                              return fmt::format("{} of {} answers", client.responses().size(),
-                                                 talk.answers.size());
-                            return compare(client.received(), talk.down_wanted);
-                          }
-                          return compare(server->received(), talk.up_wanted);
-                        }};
-  const Outcome outcome = converse(s, box, meeting, trace ? &printer : nullptr);
+  const Meeting meeting{
+      client,
+      [&] {
+        auto app = std::make_unique<HttpServerApp>(
+            [&](const HttpMessage&, size_t i) {
+              return i < talk.answers.size() ? talk.answers[i] : HttpAnswer{};
+            },
+            "HTTP/1.1 100 Continue\r\n\r\n", talk.preamble);
+        server = app.get();
+        return app;
+      },
+      WorkerBox::vip(s.v6),
+      [&](const App* app) -> std::string {
+        if (app == &client) {
+          if (!s.ends) return "";
+          if (!client.complete())
+            return fmt::format("{} of {} answers", client.responses().size(), talk.answers.size());
+          return compare(client.received(), talk.down_wanted);
+        }
+        const std::string complaint = read(talk, *server, s.ends, totals.read);
+        if (!complaint.empty()) return complaint;
+        return compare(
+            server->received(),
+            s.ends ? talk.up_wanted : talk.up_wanted.substr(0, server->received().size()));
+      }};
+  const Outcome outcome = converse(s, outer, meeting, trace ? &printer : nullptr);
   std::vector<std::string> failures = outcome.failures;
   if (const std::string leaks = box.leaks(); !leaks.empty()) failures.push_back(leaks);
   box.rig().finish();
@@ -148,10 +186,11 @@ std::vector<std::string> run_seed(uint64_t n, bool trace, Totals& totals) {
   totals.edits_up += talk.edits_up;
   totals.edits_down += talk.edits_down;
   totals.counts += outcome.counts;
+  totals.hostile += outer.counts();
   const WorkerCounters& c = box.rig().stats().worker;
   for (size_t i = 0; i < std::size(kRows); ++i) totals.rows[i] += (c.*kRows[i].counter).get();
   totals.outside_window += box.rig().drops(limpet::Drop::outside_window);
-  if (!failures.empty()) failures.insert(failures.begin(), s.describe() + "  " + talk.describe);
+  if (!failures.empty()) failures.insert(failures.begin(), what);
   return failures;
 }
 
