@@ -3,6 +3,7 @@
 #include <rte_mbuf.h>
 
 #include <algorithm>
+#include <array>
 
 #include "limpet/affinity/choose.h"
 #include "limpet/wire/nat.h"
@@ -16,6 +17,9 @@ namespace {
 // Source addresses that are asked for a rested port, for one connection: where none has any, as at
 // a high rate, looking at dozens would cost more than all else of a new flow.
 constexpr size_t kRestedLooks = 8;
+// Backends without a free source port that are passed over for one connection, as in mode splice:
+// where the ports of a large pool have run out, looking at all would take milliseconds.
+constexpr size_t kMostWithoutPort = 64;
 
 tcp::Segment segment_of(std::span<const uint8_t> bytes, const wire::Frame& f) {
   return {f.tcp_flags, {wire::tcp_sequence(bytes, f)}, {wire::tcp_acknowledgment(bytes, f)}};
@@ -117,30 +121,46 @@ void Worker::new_flow(Work& w) {
                                Drop::ip_ttl_expired));
   }
   const PoolEntry& pool = snapshot_->pools[service.pool];
-  const affinity::Choice choice = affinity::choose(
-      service.policy, {f.source, f.source_port}, pool.maglev,
-      [&](uint16_t member) { return status_[pool.members[member]].accepts_new(); });
-  if (choice.member == balance::Maglev::kNone) {
-    stats_.services[w.service].no_backend.add();
-    return refuse(w, Drop::no_backend);
+  // Who fills the ports of one backend shuts that one, not the service.
+  std::array<uint16_t, kMostWithoutPort> without_port;
+  size_t passed = 0;
+  affinity::Choice choice;
+  uint16_t backend = kNoSlot;
+  flow::FlowId id = flow::kNoFlow;
+  while (id == flow::kNoFlow) {
+    const auto end = without_port.begin() + static_cast<ptrdiff_t>(passed);
+    choice = affinity::choose(service.policy, {f.source, f.source_port}, pool.maglev,
+                              [&](uint16_t member) {
+                                return status_[pool.members[member]].accepts_new() &&
+                                       std::find(without_port.begin(), end, member) == end;
+                              });
+    if (choice.member == balance::Maglev::kNone) {
+      if (passed != 0) return drop(w.m, Drop::source_ports_exhausted);
+      stats_.services[w.service].no_backend.add();
+      return refuse(w, Drop::no_backend);
+    }
+    backend = pool.members[choice.member];
+    Drop why = Drop::flow_table_full;
+    id = make_flow(w, backend, choice.reason, passed == 0, why);
+    if (id != flow::kNoFlow) break;
+    if (why != Drop::source_ports_exhausted || passed == without_port.size()) return drop(w.m, why);
+    without_port[passed++] = choice.member;
   }
-  const uint16_t backend = pool.members[choice.member];
-  Drop why = Drop::flow_table_full;
-  const flow::FlowId id = make_flow(w, backend, choice.reason, why);
-  if (id == flow::kNoFlow) return drop(w.m, why);
   BackendCounters& b = stats_.backends[backend];
   b.connections_total.add();
   b.connections_active.add();
-  if (choice.reason == affinity::Reason::source_redirected) b.redispatched.add();
+  if (passed != 0 || choice.reason == affinity::Reason::source_redirected) b.redispatched.add();
   stats_.services[w.service].connections_total.add();
   stats_.services[w.service].connections_active.add();
   stats_.services[w.service].reasons[static_cast<size_t>(choice.reason)].add();
   n_.flows_created.add();
+  know_client(w);
   to_backend(w, id);
 }
 
+// `make_room`: a flow of the backend that has ended or is half-open gives its source port.
 flow::FlowId Worker::make_flow(const Work& w, uint16_t backend, affinity::Reason reason,
-                               Drop& why) {
+                               bool make_room, Drop& why) {
   flow::FlowId id = table_.allocate();
   if (id == flow::kNoFlow && evict()) id = table_.allocate();
   if (id == flow::kNoFlow) {
@@ -164,7 +184,7 @@ flow::FlowId Worker::make_flow(const Work& w, uint16_t backend, affinity::Reason
   r.last_seen = r.created = tick_;
   r.client_hop = 0;
   r.hop_stamp = 0;
-  if (!take_source(backend, r) && !(evict(backend) && take_source(backend, r))) {
+  if (!take_source(backend, r) && !(make_room && evict(backend) && take_source(backend, r))) {
     table_.release(id);
     why = Drop::source_ports_exhausted;
     return flow::kNoFlow;

@@ -79,12 +79,11 @@ void Worker::neighbor_discovery(Work& w) {
 }
 
 void Worker::echo(Work& w) {
-  const IpAddress to = w.f.source;
   const size_t length = wire::answer_echo(w.bytes(), w.f);
   if (length == 0) return drop(w.m, Drop::icmp_unsupported);
   set_length(w.m, length);
   n_.consumed.add();  // the frame itself becomes the answer
-  originate(to, w.m);
+  answer(w, w.m);
 }
 
 void Worker::not_local(Work& w, Drop otherwise) {
@@ -98,7 +97,10 @@ void Worker::refuse(Work& w, Drop reason) {
   if (w.f.kind == wire::FrameKind::tcp) {
     if (const auto reset = wire::reset_for(w.bytes(), w.f)) {
       n_.resets_sent.add();
-      send_reset(*reset);
+      if (rte_mbuf* m = fresh()) {
+        set_length(m, wire::build_reset(room(m), {}, *reset));
+        answer(w, m);
+      }
     }
   } else {
     reason = send_icmp(w, wire::IcmpError::port_unreachable, w.f.destination, 0, reason);

@@ -44,7 +44,11 @@ const char* neighbor_state_name(NeighborState s) {
 }
 
 Neighbors::Neighbors(uint16_t capacity, uint32_t held)
-    : entries_(capacity), buckets_(power_of_two_above(2u * capacity), kNoNode), nodes_(held) {
+    : entries_(capacity),
+      buckets_(power_of_two_above(2u * capacity), kNoNode),
+      nodes_(held),
+      most_clients_(static_cast<uint16_t>(capacity - capacity / 4)),
+      most_held_for_clients_(held - held / 4) {
   for (uint32_t i = held; i-- > 0;) {
     nodes_[i].next = free_node_;
     free_node_ = i;
@@ -70,41 +74,78 @@ uint16_t Neighbors::find(uint16_t port, const IpAddress& address) const {
   return kNone;
 }
 
-uint16_t Neighbors::find_or_add(uint16_t port, const IpAddress& address, Tick now) {
-  const uint16_t known = find(port, address);
-  if (known != kNone) {
-    entries_[known].used = now;
-    return known;
+uint16_t Neighbors::find_or_add(uint16_t port, const IpAddress& address, Tick now, For whom) {
+  uint16_t index = find(port, address);
+  if (index == kNone) {
+    index = reclaim(now, whom);
+    if (index == kNone) {
+      ++refused_;
+      return kNone;
+    }
+    Neighbor& n = entries_[index];
+    n.address = address;
+    n.port = port;
+    n.state = NeighborState::incomplete;
+    n.since = n.next = now;
+    uint32_t& head = buckets_[bucket(port, address)];
+    n.hash_next = head;
+    head = index;
+    ++used_;
   }
-  const uint16_t index = reclaim(now);
-  if (index == kNone) return kNone;
   Neighbor& n = entries_[index];
-  n.address = address;
-  n.port = port;
-  n.state = NeighborState::incomplete;
-  n.since = n.used = n.next = now;
-  uint32_t& head = buckets_[bucket(port, address)];
-  n.hash_next = head;
-  head = index;
-  ++used_;
+  n.used = now;
+  if (whom == For::way && !n.way) {
+    n.way = true;
+    ++ways_;
+  }
   return index;
 }
 
-// A free entry, or among the next few the least recently used one that nobody waits for and that
-// was not needed lately. Few: whoever can send from many addresses on our link decides how often we
-// come here.
-uint16_t Neighbors::reclaim(Tick now) {
-  if (free_entry_ == kNoNode) {
-    uint16_t oldest = kNone;
+void Neighbors::guess(uint16_t port, const IpAddress& address, const MacAddress& mac, Tick now) {
+  const uint16_t known = find(port, address);
+  // Not of a backend or router that is silent: any client could take its place.
+  if (known != kNone && (entries_[known].state != NeighborState::failed || entries_[known].way))
+    return;
+  const uint16_t index = find_or_add(port, address, now, For::client);
+  if (index == kNone) return;
+  Neighbor& n = entries_[index];
+  n.mac = mac;
+  n.state = NeighborState::probe;
+  n.guessed = true;
+  n.since = now;
+  n.next = now + kRetransmitTicks;
+  n.attempts = 0;
+}
+
+bool Neighbors::may_replace(const Neighbor& n, Tick now, For whom) const {
+  if (n.waiting != 0) return false;
+  if (whom == For::client && n.way) return false;
+  // What a client left behind, or never was: whoever comes is as good.
+  if (!n.way && (n.guessed || whom == For::way)) return true;
+  return now - n.used >= kRetransmitTicks;
+}
+
+// Who goes rather: a guess, then any client, then the one that was not needed for longest.
+bool Neighbors::rather(const Neighbor& a, const Neighbor& b) const {
+  if (a.guessed != b.guessed) return a.guessed;
+  if (a.way != b.way) return b.way;
+  return tick_before(a.used, b.used);
+}
+
+// A free entry, or among the next few one that nobody waits for and that was not needed lately.
+// Few: whoever can send from many addresses on our link decides how often we come here.
+uint16_t Neighbors::reclaim(Tick now, For whom) {
+  const bool enough = whom == For::client && used_ - ways_ >= most_clients_;
+  if (free_entry_ == kNoNode || enough) {
+    uint16_t best = kNone;
     const auto few = static_cast<uint32_t>(std::min<size_t>(kReclaimWindow, entries_.size()));
     for (uint32_t i = 0; i < few; ++i, hand_ = hand_ + 1 == entries_.size() ? 0 : hand_ + 1) {
       const Neighbor& n = entries_[hand_];
-      if (n.waiting != 0 || now - n.used < kRetransmitTicks) continue;
-      if (oldest == kNone || tick_before(n.used, entries_[oldest].used))
-        oldest = static_cast<uint16_t>(hand_);
+      if (n.state == NeighborState::free || !may_replace(n, now, whom)) continue;
+      if (best == kNone || rather(n, entries_[best])) best = static_cast<uint16_t>(hand_);
     }
-    if (oldest == kNone) return kNone;
-    remove(oldest);
+    if (best == kNone) return kNone;
+    remove(best);
     ++replaced_;
   }
   const uint32_t index = free_entry_;
@@ -118,6 +159,7 @@ void Neighbors::remove(uint16_t index) {
   while (*link != index) link = &entries_[*link].hash_next;
   *link = n.hash_next;
   const uint16_t stamp = next_stamp(n.stamp);
+  if (n.way) --ways_;
   n = Neighbor{};
   n.stamp = stamp;
   n.hash_next = free_entry_;
@@ -129,6 +171,7 @@ bool Neighbors::hold(uint16_t index, rte_mbuf* frame, bool originated) {
   Neighbor& n = entries_[index];
   if (n.state != NeighborState::incomplete || n.waiting >= kMaxWaiting || free_node_ == kNoNode)
     return false;
+  if (!n.way && held_used_ >= most_held_for_clients_) return false;
   const uint32_t node = free_node_;
   free_node_ = nodes_[node].next;
   nodes_[node] = {frame, originated, kNoNode};
@@ -160,6 +203,7 @@ bool Neighbors::release(uint16_t index, Held& out) {
 bool Neighbors::learn(uint16_t index, const MacAddress& mac, Tick now) {
   Neighbor& n = entries_[index];
   n.mac = mac;
+  n.guessed = false;
   n.state = NeighborState::reachable;
   n.since = now;
   n.next = now + kReachableTicks;
@@ -201,8 +245,13 @@ Neighbors::Due Neighbors::due(uint16_t index, Tick now) {
       n.next = now + kRetransmitTicks;
       return Due::unicast;
     case NeighborState::probe:
+      if (n.guessed && n.used == n.since) {  // nobody needed it
+        remove(index);
+        return Due::nothing;
+      }
       if (n.attempts >= kAttempts) {  // gone, or moved without telling: ask everybody
         n.state = NeighborState::incomplete;
+        n.guessed = false;
         n.since = now;
         n.attempts = 1;
         n.next = now + kRetransmitTicks;

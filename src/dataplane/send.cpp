@@ -18,28 +18,29 @@ void set_macs(rte_mbuf* m, const MacAddress& to, const MacAddress& from) {
 
 }  // namespace
 
-// kNone with the reason when there is no way.
-uint16_t Worker::hop_to(const IpAddress& destination, Drop& why) {
+// kNone with the reason when there is no way. A gateway is never a client's place.
+uint16_t Worker::hop_to(const IpAddress& destination, Neighbors::For whom, Drop& why) {
   const Hop hop = snapshot_->route(destination);
   why = Drop::no_route;
   if (!hop.ok) return Neighbors::kNone;
   why = Drop::hairpin;
   if (snapshot_->locals.find(hop.address) != nullptr) return Neighbors::kNone;
   why = Drop::neighbor_table_full;
-  return neighbors_.find_or_add(hop.port, hop.address, tick_);
+  if (hop.address != destination) whom = Neighbors::For::way;
+  return neighbors_.find_or_add(hop.port, hop.address, tick_, whom);
 }
 
 uint16_t Worker::backend_hop(uint16_t backend, Drop& why) {
   BackendHop& cached = backend_hops_[backend];
   if (cached.stamp == neighbors_.stamp(cached.hop)) return cached.hop;
-  const uint16_t hop = hop_to(snapshot_->backends[backend].address, why);
+  const uint16_t hop = hop_to(snapshot_->backends[backend].address, Neighbors::For::way, why);
   if (hop != Neighbors::kNone) cached = {hop, neighbors_.stamp(hop)};
   return hop;
 }
 
 uint16_t Worker::client_hop(flow::Record& r, Drop& why) {
   if (r.hop_stamp == neighbors_.stamp(r.client_hop)) return r.client_hop;
-  const uint16_t hop = hop_to(r.client, why);
+  const uint16_t hop = hop_to(r.client, Neighbors::For::client, why);
   if (hop != Neighbors::kNone) {
     r.client_hop = hop;
     r.hop_stamp = neighbors_.stamp(hop);
@@ -106,10 +107,30 @@ rte_mbuf* Worker::fresh() {
 
 void Worker::originate(const IpAddress& destination, rte_mbuf* frame) {
   Drop why = Drop::no_route;
-  const uint16_t hop = hop_to(destination, why);
+  const uint16_t hop = hop_to(destination, Neighbors::For::client, why);
   if (hop != Neighbors::kNone) return send_by(hop, frame, true);
   n_.originated_lost.add();
   rte_pktmbuf_free(frame);
+}
+
+// Whether the frame came straight from its source: no router's.
+bool Worker::on_link(const Work& w) const {
+  const Hop hop = snapshot_->route(w.f.source);
+  return hop.ok && hop.port == w.port && hop.address == w.f.source && !w.f.source_mac.is_group() &&
+         !w.f.source_mac.is_zero() && snapshot_->locals.find(w.f.source) == nullptr;
+}
+
+// What needs no memory must not need any for its way either: an answer to a host on the link goes
+// back to where the frame came from, as invented addresses would fill the neighbor cache.
+void Worker::answer(const Work& w, rte_mbuf* frame) {
+  if (!on_link(w)) return originate(w.f.source, frame);
+  set_macs(frame, w.f.source_mac, snapshot_->ports[w.port].mac);
+  originate_by(w.port, frame);
+}
+
+// Who begins a flow will be answered, and says where he is.
+void Worker::know_client(const Work& w) {
+  if (on_link(w)) neighbors_.guess(w.port, w.f.source, w.f.source_mac, tick_);
 }
 
 // Its link addresses are right already.
@@ -145,7 +166,7 @@ Drop Worker::send_icmp(const Work& w, wire::IcmpError error, const IpAddress& fr
   }
   set_length(m, length);
   n_.icmp_sent.add();
-  originate(w.f.source, m);
+  answer(w, m);
   return reason;
 }
 
@@ -155,7 +176,7 @@ void Worker::learn(uint16_t port, const IpAddress& address, const MacAddress& ma
   if (index == Neighbors::kNone && create) {
     const Hop hop = snapshot_->route(address);
     if (hop.ok && hop.port == port && hop.address == address)
-      index = neighbors_.find_or_add(port, address, tick_);
+      index = neighbors_.find_or_add(port, address, tick_, Neighbors::For::client);
   }
   if (index != Neighbors::kNone) learned(index, mac);
   // Answers reach one worker only; the others may be waiting for the same one.

@@ -86,7 +86,7 @@ void Worker::Splicer::reply(Worker::Work& w, const tcp::SegmentOut& o) {
   set_length(w.m, length);
   w_.n_.consumed.add();
   w_.n_.splice_stateless_answers.add();
-  w_.originate(s.destination, w.m);
+  w_.answer(w, w.m);
 }
 
 void Worker::Splicer::stranger(Worker::Work& w) {
@@ -135,6 +135,7 @@ void Worker::Splicer::open(Worker::Work& w, const tcp::Hearing& heard, const tcp
   w_.stats_.services[w.service].connections_total.add();
   w_.stats_.services[w.service].connections_active.add();
   w_.n_.flows_created.add();
+  w_.know_client(w);
   collect(w, id, in);
 }
 

@@ -332,6 +332,7 @@ void Worker::housekeeping() {
   n_.flows_used.set(table_.used());
   n_.neighbors_used.set(neighbors_.used());
   n_.neighbors_replaced.set(neighbors_.replaced());
+  n_.neighbors_refused.set(neighbors_.refused());
 }
 
 void Worker::drop(rte_mbuf* frame, Drop reason) {

@@ -105,6 +105,41 @@ TEST(SourcePorts, HeldByHalfOpenFlowsMakeRoomAndNobodyIsKeptOut) {
             (std::map<Track, unsigned>{{Track::syn_sent, 2}, {Track::established, 2}}));
 }
 
+// Idle connections fill the ports of one backend: its other clients go to the others, and only when
+// no port of any is left a SYN is dropped.
+TEST(SourcePorts, OfABackendThatRunOutSendItsNewClientsToAnother) {
+  Rig rig({.config =
+               with(kTwoArms, "source_ports = [ 1024, 65535 ]", "source_ports = [ 2000, 2003 ]")});
+  std::map<IpAddress, unsigned> at;
+  std::vector<Session> all;
+  for (unsigned i = 0; i < 16; ++i) {
+    all.emplace_back(rig, client(7), static_cast<uint16_t>(40000 + i), kVip4, 80).establish();
+    ++at[all.back().backend];
+  }
+  EXPECT_EQ(at.size(), 4u) << "one client by its address, sixteen ports of four backends";
+  for (const auto& [backend, connections] : at) EXPECT_EQ(connections, 4u);
+  EXPECT_EQ(rig.drops(), 0u);
+  const uint16_t third = rig.backend_at(all[8].backend, 8080);
+  EXPECT_EQ(rig.stats().backends[third].redispatched.get(), 4u);
+  EXPECT_TRUE(nothing(rig.send(
+      kFront, Session(rig, client(9), 40000, kVip4, 80).from_client({.flags = kSyn, .seq = 1}))));
+  EXPECT_EQ(rig.drops(Drop::source_ports_exhausted), 1u) << "not no_backend: they are up";
+  EXPECT_EQ(rig.flows(), 16u);
+}
+
+TEST(SourcePorts, OfOneBackendAreTakenFromAnEndedFlowBeforeAnotherBackendIsChosen) {
+  Rig rig({.config =
+               with(kTwoArms, "source_ports = [ 1024, 65535 ]", "source_ports = [ 2000, 2003 ]")});
+  std::vector<Session> all;
+  for (unsigned i = 0; i < 4; ++i)
+    all.emplace_back(rig, client(7), static_cast<uint16_t>(40000 + i), kVip4, 80).establish();
+  finish(all[1]);
+  Session fifth(rig, client(7), 41000, kVip4, 80);
+  fifth.establish();
+  EXPECT_EQ(fifth.backend, all[1].backend);
+  EXPECT_EQ(fifth.source_port, all[1].source_port);
+}
+
 TEST(SourcePorts, OldestComesFirst) {
   Rig rig({.config = kFourPorts});
   std::vector<uint16_t> freed;

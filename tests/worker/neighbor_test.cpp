@@ -544,8 +544,9 @@ TEST(Capacity, FullCacheReplacesWhatIsNotUsed) {
   s.establish();
   for (uint8_t i = 1; i < 60; ++i) {
     // Each on-link client is a neighbor; the gateway and the backend stay in use.
-    Session other(rig, IpAddress::v4(10, 1, 0, static_cast<uint8_t>(i + 10)), 40000, kVip4, 80);
-    other.establish();
+    const IpAddress from = IpAddress::v4(10, 1, 0, static_cast<uint8_t>(i + 10));
+    rig.send(kFront, arp_request(from, ip("10.1.0.254")));
+    Session(rig, from, 40000, kVip4, 80).establish();
     s.client_says("data", {.flags = kAck, .seq = 1001, .ack = 5001});
     s.backend_says("data", {.flags = kAck, .seq = 5001, .ack = 1001});
     rig.pass(600ms);
@@ -557,19 +558,77 @@ TEST(Capacity, FullCacheReplacesWhatIsNotUsed) {
       << "fifty-nine clients, the gateway and the backend";
 }
 
-TEST(Capacity, FullCacheOfBusyNeighborsIsANamedDrop) {
+// Somebody on the client's link invents addresses there.
+IpAddress invented(unsigned n) {
+  return IpAddress::v6(std::array<uint8_t, 16>{0xfd, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1,
+                                               static_cast<uint8_t>(n >> 8),
+                                               static_cast<uint8_t>(n)}
+                           .data());
+}
+
+TEST(Capacity, AnswersToInventedSourcesTakeNoPlaceAndGoWhereTheyCameFrom) {
   Rig rig({.neighbors = 8});
   rig.nobody_answers = true;
-  for (uint8_t i = 0; i < 20; ++i)
-    rig.send(kFront, echo_frame(rig.to_us(IpAddress::v4(10, 1, 0, static_cast<uint8_t>(i + 10))),
-                                {.from = IpAddress::v4(10, 1, 0, static_cast<uint8_t>(i + 10)),
-                                 .to = kVip4},
-                                true, 1, 1, {}));
-  EXPECT_EQ(rig.sum(&WorkerCounters::originated_lost), 12u);
-  EXPECT_EQ(rig.send(kFront, syn_of(rig, ip("198.51.100.7"), 1, kVip4)).size(), 0u);
+  for (unsigned i = 0; i < 200; ++i) {
+    const IpAddress from = invented(i);
+    // Echo, a port without service, a segment of no flow: all that is answered without a flow.
+    const std::vector<Bytes> asks{
+        echo_frame(rig.to_us(from), {.from = from, .to = kVip6}, true, 1, 1, {}),
+        tcp_frame(rig.to_us(from), {.from = from, .to = kVip6}, 1, 81, {.flags = kSyn, .seq = 1}),
+        tcp_frame(rig.to_us(from), {.from = from, .to = kVip6}, 1, 80,
+                  {.flags = kAck, .seq = 1, .ack = 1}),
+        udp_frame(rig.to_us(from), {.from = from, .to = kVip6}, 1, 9, pattern(3))};
+    for (const Bytes& ask : asks) {
+      const auto out = rig.send(kFront, ask);
+      ASSERT_EQ(out.size(), 1u) << i;
+      EXPECT_EQ(look(out[0].frame).to_mac, mac_of(from));
+    }
+  }
+  EXPECT_EQ(rig.sum(&WorkerCounters::neighbors_used), 0u);
+  EXPECT_EQ(rig.sum(&WorkerCounters::originated_lost), 0u);
+}
+
+TEST(Capacity, InventedClientsDisplaceNoWayToABackendOrARouterAndDelayNobody) {
+  Rig rig({.neighbors = 16});
+  Session far(rig, ip("2001:db8::7"), 40000, kVip6, 80);
+  far.establish();
+  std::vector<Session> honest;
+  for (unsigned i = 0; i < 300; ++i) {
+    const IpAddress from = invented(i);
+    rig.silent.insert(from);
+    Session flood(rig, from, 40000, kVip6, 80);
+    flood.open();
+    rig.send(kBack, flood.from_backend({.flags = kSyn | kAck, .seq = 5000, .ack = 1001}));
+    if (i % 20 != 0) continue;
+    // Everybody new is answered at once: none of his frames waits for a neighbor.
+    honest.emplace_back(rig, ip("fd00:1::5:" + std::to_string(i)), 40000, kVip6, 80).establish();
+    far.client_says("far client", {.flags = kAck, .seq = 1001, .ack = 5001});
+    far.backend_says("backend", {.flags = kAck, .seq = 5001, .ack = 1001});
+    EXPECT_EQ(neighbor(rig, far.backend).state, NeighborState::reachable);
+  }
+  EXPECT_EQ(rig.drops(), 0u) << rig.drop_list();
+  EXPECT_EQ(rig.sum(&WorkerCounters::originated_lost), 0u);
+  EXPECT_EQ(rig.worker().neighbors().held_in_all(), 0u);
+  EXPECT_LE(rig.sum(&WorkerCounters::neighbors_used), 16u);
+}
+
+TEST(Capacity, AFullCacheIsANamedDropAndIsCounted) {
+  Rig rig({.config = with(kTwoArms, "idle = \"60s\"", "idle = \"1h\""), .neighbors = 8});
+  std::vector<Session> all;
+  for (uint8_t i = 0; i < 7; ++i)
+    all.emplace_back(rig, IpAddress::v4(10, 1, 0, static_cast<uint8_t>(i + 10)), 40000, kVip4, 80)
+        .establish();
+  rig.pass(6min);
+  ASSERT_EQ(rig.sum(&WorkerCounters::neighbors_used), 0u) << "all are forgotten";
+  // Then none of them answers, and a frame waits for each: six are three quarters of the places.
+  rig.nobody_answers = true;
+  for (Session& s : all) rig.send(kBack, s.from_backend({.flags = kAck, .seq = 5001, .ack = 1001}));
   EXPECT_EQ(rig.drops(Drop::neighbor_table_full), 1u);
-  EXPECT_EQ(rig.drops(), 1u) << rig.drop_list();
-  EXPECT_EQ(rig.sum(&WorkerCounters::neighbors_replaced), 0u);
+  EXPECT_EQ(rig.sum(&WorkerCounters::neighbors_refused), 1u);
+  EXPECT_EQ(rig.sum(&WorkerCounters::held_packets), 6u);
+  // The way to a backend has a place of its own.
+  rig.nobody_answers = false;
+  all[0].client_says("to the backend", {.flags = kAck, .seq = 1001, .ack = 5001});
 }
 
 }  // namespace

@@ -85,11 +85,12 @@ TEST(Queries, LargeTableIsWalkedInPiecesWhileTrafficGoesOn) {
 
 TEST(Queries, NeighborsWithWhatWaitsForThem) {
   Rig rig;
+  rig.send(kFront, arp_request(ip("10.1.0.2"), ip("10.1.0.254")));
   Session(rig, ip("10.1.0.2"), 40000, kVip4, 80).establish();
-  rig.silent.insert(ip("10.1.0.9"));
+  rig.silent.insert(ip("10.1.0.1"));  // the router
   for (int i = 0; i < 3; ++i)
-    rig.send(kFront, echo_frame(rig.to_us(ip("10.1.0.9")), {.from = ip("10.1.0.9"), .to = kVip4},
-                                true, 1, 1, {}));
+    rig.send(kFront, echo_frame(rig.to_us(ip("203.0.113.9")),
+                                {.from = ip("203.0.113.9"), .to = kVip4}, true, 1, 1, {}));
   rig.pass(500ms);
   Query& q = ask(rig, QueryKind::neighbors, 16);
   Query& tight = ask(rig, QueryKind::neighbors, 2);
@@ -99,7 +100,7 @@ TEST(Queries, NeighborsWithWhatWaitsForThem) {
   unsigned waiting = 0;
   for (uint32_t i = 0; i < q.filled; ++i) {
     const dataplane::NeighborView& n = q.neighbors[i];
-    const bool incomplete = n.address == ip("10.1.0.9");
+    const bool incomplete = n.address == ip("10.1.0.1");
     EXPECT_EQ(n.state, static_cast<uint8_t>(incomplete ? dataplane::NeighborState::incomplete
                                                        : dataplane::NeighborState::reachable));
     EXPECT_EQ(n.port, rig.port_towards(n.address));

@@ -113,6 +113,7 @@ struct alignas(64) WorkerCounters {
   Counter neighbors_used;            // gauge: next hops in the cache
   Counter neighbors_total;           // constant
   Counter neighbors_replaced;        // next hops forgotten, as others needed their places
+  Counter neighbors_refused;         // next hops for which there was no place
   // Of the splice (tcp/splice.h), copied there once a second.
   Counter splice_splits, splice_sack_translated, splice_sack_dropped, splice_clamped_acks;
   Counter splice_owned_bytes, splice_resent_bytes, splice_swallowed, splice_beyond_frontier;

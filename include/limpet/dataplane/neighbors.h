@@ -26,6 +26,8 @@ struct Neighbor {
   NeighborState state = NeighborState::free;
   uint8_t attempts = 0;  // requests sent in this state
   uint8_t failures = 0;  // rounds failed in a row: back-off
+  bool way = false;      // backends or routes lead there: no client displaces it
+  bool guessed = false;  // the MAC that a frame came from, nobody has confirmed it yet
   uint16_t waiting = 0;  // packets held
   uint16_t stamp = 1;    // see Neighbors::stamp()
   uint32_t held_head = 0xffffffff;
@@ -53,18 +55,28 @@ class Neighbors {
     uint32_t next = kNoNode;
   };
 
+  // Whom an entry is for. Whoever can invent addresses on our link makes as many clients as he
+  // likes; so those have three quarters of the places, and of what may wait, and never take those
+  // of next hops of backends and routes.
+  enum class For : uint8_t { client, way };
+
   // `capacity` neighbors (at most 65534), `held` waiting packets in all.
   Neighbors(uint16_t capacity, uint32_t held);
 
   // Index of the entry; makes one (incomplete, request due at once) when absent. kNone when the
   // cache is full and the few entries that are looked at are in use.
-  uint16_t find_or_add(uint16_t port, const IpAddress& address, Tick now);
+  uint16_t find_or_add(uint16_t port, const IpAddress& address, Tick now, For whom = For::way);
+  // A client's frame came from `mac`: used until it is confirmed (after kRetransmit) when nothing
+  // better is known, so that whoever has just asked is answered without a question (RFC 4861,
+  // 7.3.3: as STALE). Such entries are the first to be replaced.
+  void guess(uint16_t port, const IpAddress& address, const MacAddress& mac, Tick now);
   uint16_t find(uint16_t port, const IpAddress& address) const;
   Neighbor& at(uint16_t index) { return entries_[index]; }
   const Neighbor& at(uint16_t index) const { return entries_[index]; }
   uint16_t capacity() const { return static_cast<uint16_t>(entries_.size()); }
   uint16_t used() const { return used_; }
   uint64_t replaced() const { return replaced_; }  // entries that made room for others
+  uint64_t refused() const { return refused_; }    // asked for, and no place was found
 
   // Changes when the index gets another meaning; who keeps an index keeps its stamp and compares.
   // Never 0. One per entry: what happens to other entries does not matter, and a stamp comes again
@@ -97,7 +109,9 @@ class Neighbors {
   Due due(uint16_t index, Tick now);
   uint32_t bucket(uint16_t port, const IpAddress& address) const;
   void remove(uint16_t index);
-  uint16_t reclaim(Tick now);
+  uint16_t reclaim(Tick now, For whom);
+  bool may_replace(const Neighbor& n, Tick now, For whom) const;
+  bool rather(const Neighbor& a, const Neighbor& b) const;
   static uint16_t next_stamp(uint16_t stamp) {
     return stamp == 0xffff ? uint16_t{1} : static_cast<uint16_t>(stamp + 1);
   }
@@ -110,7 +124,10 @@ class Neighbors {
   uint32_t free_entry_ = 0xffffffff;
   uint32_t hand_ = 0;  // where reclaim() looks next
   uint16_t used_ = 0;
-  uint64_t replaced_ = 0;
+  uint16_t ways_ = 0;  // of those
+  uint16_t most_clients_;
+  uint32_t most_held_for_clients_;
+  uint64_t replaced_ = 0, refused_ = 0;
   uint16_t cursor_ = 0;
 };
 

@@ -112,7 +112,8 @@ class Worker {
   void from_client(Work& w);
   void from_backend(Work& w);
   void new_flow(Work& w);
-  flow::FlowId make_flow(const Work& w, uint16_t backend, affinity::Reason reason, Drop& why);
+  flow::FlowId make_flow(const Work& w, uint16_t backend, affinity::Reason reason, bool make_room,
+                         Drop& why);
   bool take_source(uint16_t backend, flow::Record& r);
   bool take_source(uint16_t backend, bool rested, flow::Record& r);
   void give_source(const flow::Record& r);
@@ -154,16 +155,19 @@ class Worker {
   // send.cpp: the way out
   void learn(uint16_t port, const IpAddress& address, const MacAddress& mac, bool create);
   void learned(uint16_t neighbor, const MacAddress& mac);
-  uint16_t hop_to(const IpAddress& destination, Drop& why);
+  uint16_t hop_to(const IpAddress& destination, Neighbors::For whom, Drop& why);
   uint16_t backend_hop(uint16_t backend, Drop& why);
   uint16_t client_hop(flow::Record& r, Drop& why);
   void send_by(uint16_t hop, rte_mbuf* frame, bool originated);
   void put(uint16_t port, rte_mbuf* frame);
   void flush_port(uint16_t port);
   void originate(const IpAddress& destination, rte_mbuf* frame);
+  bool on_link(const Work& w) const;
+  void answer(const Work& w, rte_mbuf* frame);
   void originate_by(uint16_t port, rte_mbuf* frame);
   void send_reset(const wire::Reset& reset);
   void send_reset(rte_mbuf* into, const wire::Reset& reset);
+  void know_client(const Work& w);
   Drop send_icmp(const Work& w, wire::IcmpError error, const IpAddress& from, uint32_t mtu,
                  Drop reason);
   void ask(uint16_t neighbor, bool unicast);

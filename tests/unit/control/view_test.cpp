@@ -255,12 +255,14 @@ TEST_F(ViewTest, workers_say_what_splicing_takes) {
   c.neighbors_used.set(31);
   c.neighbors_total.set(32);
   c.neighbors_replaced.set(33);
+  c.neighbors_refused.set(34);
   stats_[1].services[0].connections_active.add(5);
   stats_[1].services[1].connections_active.add(3);
   json w = (*worker_rows(view(), "1"))[0];
   EXPECT_EQ(w["sessions"], (json{{"used", 1}, {"bytes_each", 2}}));
   EXPECT_EQ(w["edits"], (json{{"live", 3}, {"bytes_used", 4}, {"bytes_total", 5}}));
-  EXPECT_EQ(w["neighbors"], (json{{"used", 31}, {"capacity", 32}, {"replaced", 33}}));
+  EXPECT_EQ(w["neighbors"],
+            (json{{"used", 31}, {"capacity", 32}, {"replaced", 33}, {"refused", 34}}));
   EXPECT_EQ(w["bindings"], (json{{"used", 6}, {"bytes_used", 7}, {"bytes_total", 8}}));
   EXPECT_EQ(w["splice_bad_responses"], 9);
   EXPECT_EQ(w["splice_edits_lost"], 10);

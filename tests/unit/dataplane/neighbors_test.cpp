@@ -214,6 +214,89 @@ TEST(FullCache, ReplacesTheLeastRecentlyUsedThatNobodyWaitsFor) {
   EXPECT_EQ(n.find_or_add(0, host(30), now), Neighbors::kNone) << "all were used this second";
 }
 
+using For = Neighbors::For;
+
+TEST(Clients, HaveThreeQuartersOfThePlacesAndNeverThoseOfWays) {
+  Neighbors n(8, 10);
+  const uint16_t way = n.find_or_add(0, host(1), 0, For::way);
+  unsigned places = 0;
+  for (unsigned i = 0; i < 20; ++i)
+    if (n.find_or_add(0, host(100 + i), 0, For::client) != Neighbors::kNone) ++places;
+  EXPECT_EQ(places, 6u);
+  EXPECT_EQ(n.refused(), 14u);
+  // Later they replace each other, however long the way was not used.
+  const Tick later = 100 * kSecond;
+  for (unsigned i = 0; i < 20; ++i)
+    n.find_or_add(0, host(200 + i), later + i * kSecond, For::client);
+  EXPECT_EQ(n.find(0, host(1)), way);
+  EXPECT_EQ(n.used(), 7u);
+  // Ways take clients' places, used or not.
+  for (unsigned i = 2; i < 9; ++i)
+    EXPECT_NE(n.find_or_add(0, host(i), later + 20 * kSecond, For::way), Neighbors::kNone) << i;
+  EXPECT_EQ(n.find(0, host(1)), way);
+  EXPECT_EQ(n.find_or_add(0, host(300), later + 60 * kSecond, For::client), Neighbors::kNone);
+}
+
+TEST(Clients, PlaceBecomesAWayWhenABackendIsThere) {
+  Neighbors n(4, 10);
+  const uint16_t a = n.find_or_add(0, host(1), 0, For::client);
+  n.find_or_add(0, host(1), 0, For::way);
+  for (unsigned i = 0; i < 20; ++i) n.find_or_add(0, host(100 + i), i * kSecond, For::client);
+  EXPECT_EQ(n.find(0, host(1)), a);
+}
+
+TEST(Clients, LeaveAQuarterOfWhatMayWait) {
+  Neighbors n(8, 8);
+  const uint16_t client = n.find_or_add(0, host(1), 0, For::client);
+  const uint16_t way = n.find_or_add(0, host(2), 0, For::way);
+  unsigned held = 0;
+  for (unsigned i = 1; i <= 8; ++i) held += n.hold(client, frame(i), false) ? 1 : 0;
+  EXPECT_EQ(held, 6u);
+  EXPECT_TRUE(n.hold(way, frame(9), false));
+  EXPECT_TRUE(n.hold(way, frame(10), false));
+}
+
+TEST(Guess, IsUsedAtOnceConfirmedWhenUsedAndTheFirstToGo) {
+  Neighbors n(8, 10);
+  const MacAddress other{{2, 0, 0, 0, 0, 2}};
+  n.guess(0, host(1), kMac, 100);
+  const uint16_t a = n.find(0, host(1));
+  ASSERT_NE(a, Neighbors::kNone);
+  EXPECT_TRUE(n.usable(a));
+  EXPECT_EQ(n.at(a).mac, kMac);
+  n.guess(0, host(1), other, 101);
+  EXPECT_EQ(n.at(a).mac, kMac) << "what is known stays";
+  n.at(a).used = 105;
+  EXPECT_EQ(round(n, 100 + kSecond), (Round{0, 1, 0})) << "asked, as it was used";
+  n.learn(a, other, 100 + kSecond);
+  EXPECT_EQ(n.at(a).mac, other);
+  // Guesses replace guesses, not what answered, even within the same second.
+  for (unsigned i = 0; i < 30; ++i) n.guess(0, host(10 + i), kMac, 200 + kSecond);
+  EXPECT_EQ(n.find(0, host(1)), a);
+  EXPECT_NE(n.find(0, host(39)), Neighbors::kNone) << "the newest is there";
+}
+
+TEST(Guess, ThatNobodyNeededIsForgottenUnasked) {
+  Neighbors n(8, 10);
+  n.guess(0, host(1), kMac, 100);
+  EXPECT_EQ(round(n, 100 + kSecond), (Round{}));
+  EXPECT_EQ(n.find(0, host(1)), Neighbors::kNone);
+}
+
+TEST(Guess, NeverTakesTheAddressOfASilentBackend) {
+  Neighbors n(8, 10);
+  const uint16_t a = n.find_or_add(0, host(1), 0, For::way);
+  for (Tick t = 0; t <= 3 * kSecond; t += kSecond) round(n, t);
+  ASSERT_EQ(n.at(a).state, NeighborState::failed);
+  n.guess(0, host(1), kMac, 3 * kSecond);
+  EXPECT_FALSE(n.usable(a));
+  const uint16_t b = n.find_or_add(0, host(2), 10 * kSecond, For::client);
+  for (Tick t = 10 * kSecond; t <= 13 * kSecond; t += kSecond) round(n, t);
+  ASSERT_EQ(n.at(b).state, NeighborState::failed);
+  n.guess(0, host(2), kMac, 13 * kSecond);
+  EXPECT_TRUE(n.usable(b)) << "a client that comes back";
+}
+
 TEST(Stamps, ChangeWithTheMeaningOfTheirEntryAlone) {
   Neighbors n(2, 10);
   const uint16_t a = n.find_or_add(0, host(1), 0), b = n.find_or_add(0, host(2), 0);
