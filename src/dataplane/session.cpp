@@ -16,9 +16,22 @@ using tcp::Shown;
 constexpr uint64_t kBlind = 1u << 29;
 
 // Skips what belongs to the body. True when it has ended within `bytes`, or with octets that need
-// not be shown, which are part of `done` then.
-bool skip(http::BodySkipper& body, std::span<const uint8_t> bytes, uint32_t& done) {
-  done += static_cast<uint32_t>(body.skip(bytes.subspan(done)));
+// not be shown, which are part of `done` then. Its data are told to `bodies`.
+bool skip(http::BodySkipper& body, std::span<const uint8_t> bytes, uint32_t& done,
+          tcp::Bodies* bodies = nullptr) {
+  if (bodies == nullptr) {
+    done += static_cast<uint32_t>(body.skip(bytes.subspan(done)));
+  } else {
+    while (done != bytes.size() && !body.finished() && !body.failed()) {
+      const auto n = static_cast<uint32_t>(std::min<uint64_t>(body.blind(), bytes.size() - done));
+      if (n != 0) {
+        bodies->add(done, done + n);
+        body.skip_blind(n);
+        done += n;
+      }
+      done += static_cast<uint32_t>(body.skip_framing(bytes.subspan(done)));
+    }
+  }
   if (body.finished() || body.failed() || done != bytes.size()) return body.finished();
   if (const uint64_t n = std::min(body.blind(), kBlind); n != 0) {
     body.skip_blind(n);
@@ -54,15 +67,13 @@ void answered(Session& s) {
   s.waits = false;
 }
 
-}  // namespace
-
-Shown show_requests(Session& s, tcp::StreamMap& map, std::span<const uint8_t> bytes, bool fin,
-                    const SessionContext& c) {
+Shown follow_requests(Session& s, tcp::StreamMap& map, std::span<const uint8_t> bytes, bool fin,
+                      const SessionContext& c, tcp::Bodies& bodies) {
   uint32_t done = 0;
   while (!s.broken) {
     switch (s.up) {
       case Session::Up::body:
-        if (!skip(s.request_body, bytes, done)) {
+        if (!skip(s.request_body, bytes, done, &bodies)) {
           // What follows cannot be found: nothing that looks like a request may pass unseen.
           s.broken = s.request_body.failed();
           return {done, fin && !s.broken};
@@ -123,6 +134,16 @@ Shown show_requests(Session& s, tcp::StreamMap& map, std::span<const uint8_t> by
     }
   }
   return {done, false};
+}
+
+}  // namespace
+
+Shown show_requests(Session& s, tcp::StreamMap& map, std::span<const uint8_t> bytes, bool fin,
+                    const SessionContext& c) {
+  tcp::Bodies bodies;
+  Shown shown = follow_requests(s, map, bytes, fin, c, bodies);
+  shown.bodies = bodies;
+  return shown;
 }
 
 Shown show_responses(Session& s, tcp::StreamMap& map, std::span<const uint8_t> bytes, bool fin,

@@ -32,10 +32,11 @@ HashKey key_from(const std::array<uint64_t, 8>& secret) {
 Worker::Splicer::Splicer(Worker& worker, const WorkerSetup& setup, Instant now)
     : w_(worker),
       edits_(setup.edit_bytes),
+      copies_(setup.copy_bytes),
       flows_(setup.flows),
       pool_(std::clamp<uint32_t>(setup.held_packets, 64, kMaxBindings),
             size_t{setup.held_packets} * 4096, flows_.data(), now),
-      splice_(edits_, pool_, *this, *this),
+      splice_(edits_, copies_, pool_, *this, *this),
       cookies_(key_from(setup.secret)),
       sessions_(setup.flows),
       strangers_(kStrangers) {}

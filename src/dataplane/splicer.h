@@ -108,6 +108,7 @@ class Worker::Splicer : tcp::SpliceSink, tcp::SpliceEditor {
 
   Worker& w_;
   tcp::EditPool edits_;
+  tcp::CopyPool copies_;
   Mapped<tcp::SpliceFlow> flows_;  // by flow id
   HoldPool pool_;
   tcp::Splice splice_;

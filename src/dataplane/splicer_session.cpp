@@ -136,11 +136,16 @@ void Worker::Splicer::publish() {
   n.splice_resent_bytes.set(c.resent_bytes);
   n.splice_swallowed.set(c.swallowed);
   n.splice_beyond_frontier.set(c.beyond_frontier);
+  n.splice_copied_bytes.set(c.copied_bytes);
+  n.splice_uncopied.set(c.uncopied);
+  n.splice_unlike.set(c.unlike);
   n.sessions_used.set(sessions_.used());
   n.session_bytes.set(sizeof(Session));
   n.edits_live.set(edits_.live());
   n.edit_bytes_used.set(edits_.bytes_used());
   n.edit_bytes_total.set(edits_.bytes_total());
+  n.copy_bytes_used.set(copies_.bytes_used());
+  n.copy_bytes_total.set(copies_.bytes_total());
   n.bindings_used.set(pool_.works_used());
   n.hold_bytes_used.set(pool_.bytes_used());
   n.hold_bytes_total.set(pool_.bytes_total());

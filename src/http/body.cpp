@@ -69,6 +69,14 @@ size_t BodySkipper::skip(std::span<const uint8_t> bytes) {
       at += static_cast<size_t>(n);
       continue;
     }
+    at += skip_framing(bytes.subspan(at));
+  }
+  return at;
+}
+
+size_t BodySkipper::skip_framing(std::span<const uint8_t> bytes) {
+  size_t at = 0;
+  while (at < bytes.size() && !failed() && state_ != State::finished && blind() == 0) {
     const State next = step(bytes[at]);
     if (failed()) break;
     state_ = next;

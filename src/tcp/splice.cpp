@@ -90,8 +90,9 @@ Handled Splice::relay(SpliceFlow& f, Side from, const SegmentIn& in, Instant now
 
   const bool news = in.ack > back.ack();
   back.acknowledge(edits_, in.ack);
+  if (to == Side::client) retire(f);
   const Seq right = in.ack + (uint32_t{in.window} << f.scale[index_of(from)]);
-  const Seq edge = back.window_edge(edits_, in.ack, right);
+  const Seq edge = with_copies(f, to, back.window_edge(edits_, in.ack, right));
   const bool opened = edge > f.edge[index_of(to)];
   if (right > f.right[index_of(to)]) f.right[index_of(to)] = right;
   if (const SpliceWork* w = work_of(f); w != nullptr && w->hold[index_of(to)].active())
@@ -186,7 +187,8 @@ Handled Splice::data(SpliceFlow& f, Side from, const SegmentIn& in, Handled h, b
   // is a retransmission of them.
   Seq stop = end;
   bool with_fin = fin;
-  const Seq held_from = holding ? w->next[index_of(from)] : out.frontier();
+  const Seq judged = out.frontier();  // and before the octets of this segment are
+  const Seq held_from = holding ? w->next[index_of(from)] : judged;
   const bool beyond = !out.is_open() && (fin ? end + 1 : end) > out.frontier();
   bool in_hold = holding && !beyond && in.seq >= held_from &&
                  in.seq < w->hold[index_of(from)].end();  // waits for the window
@@ -206,6 +208,12 @@ Handled Splice::data(SpliceFlow& f, Side from, const SegmentIn& in, Handled h, b
   if (!out.covers(with_fin ? stop + 1 : stop)) {
     with_fin = false;
     if (!out.covers(stop)) stop = out.frontier();
+  }
+  if (from == Side::client) {
+    // The end of a stream is judged too: nothing follows the FIN that was taken, and none comes in
+    // front of what has followed.
+    if (f.ended && stop > out.frontier()) stop = out.frontier();
+    if (with_fin && !may_end(f, end)) with_fin = false;
   }
   // What we have acknowledged is ours to deliver, and from the hold: whatever its sender says about
   // it again may be the garbage of a keep-alive probe (RFC 1122, 4.2.3.6).
@@ -229,8 +237,11 @@ Handled Splice::data(SpliceFlow& f, Side from, const SegmentIn& in, Handled h, b
     return h;
   }
   StreamMap::Cut cut(out, edits_, begin, stop, with_fin);
-  const bool whole = begin == in.seq && stop == end && with_fin == fin && !rebuild;
-  const std::span<const uint8_t> payload = in.payload.subspan(static_cast<size_t>(begin - in.seq));
+  const std::span<const uint8_t> said =
+      from == Side::client ? as_judged(f, in.seq, in.payload, begin, stop, judged) : in.payload;
+  const bool whole = begin == in.seq && stop == end && with_fin == fin && !rebuild &&
+                     said.data() == in.payload.data();
+  const std::span<const uint8_t> payload = said.subspan(static_cast<size_t>(begin - in.seq));
   if (cut.old()) {
     // Something that the receiver has: a retransmission whose ACK was lost, or a probe. It is asked
     // for its ACK, but not with octets that no longer mean what they meant. The one octet of a
@@ -361,6 +372,7 @@ void Splice::connected(SpliceFlow& f, Seq first, uint32_t window, std::optional<
 }
 
 bool Splice::answer(SpliceFlow& f, std::span<const uint8_t> bytes, Instant now) {
+  copies_.release(f.copies);
   StreamMap& down = f.map[index_of(Side::backend)];
   SpliceWork& w = *work_of(f);
   down = StreamMap(Seq{}, down.ack());
@@ -442,6 +454,7 @@ std::optional<Splice::TooBig> Splice::too_big(SpliceFlow& f, Side to, Seq seq, u
 
 void Splice::end(SpliceFlow& f) {
   for (StreamMap& m : f.map) m.release(edits_);
+  copies_.release(f.copies);
   if (f.work == kNoWork) return;
   for (Hold& h : memory_.work(f.work).hold)
     if (h.active()) memory_.give({h.memory(), h.capacity()});

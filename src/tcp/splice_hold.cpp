@@ -50,6 +50,15 @@ bool Splice::put(SpliceFlow& f, Side from, const SegmentIn& in) {
   return h.put(in.seq, in.payload, (in.flags & wire::tcp_flag::fin) != 0);
 }
 
+// The editor has looked at `length` octets from the frontier on. Behind a FIN nothing comes.
+void Splice::advance(SpliceFlow& f, Side from, Seq frontier, uint32_t length, bool fin,
+                     const Shown& s) {
+  StreamMap& map = f.map[index_of(from)];
+  f.ended = f.ended || (s.open && fin && from == Side::client);
+  map.advance(frontier + (s.open && fin ? std::min(s.final, length) : s.final));
+  if (s.open) map.open();
+}
+
 // Shows the editor what is contiguous behind the frontier. True when the frontier has moved, or the
 // stream is open now.
 bool Splice::show_held(SpliceFlow& f, Side from) {
@@ -57,8 +66,7 @@ bool Splice::show_held(SpliceFlow& f, Side from) {
   const Seq frontier = map.frontier();
   const Hold& h = work_of(f)->hold[index_of(from)];
   const Shown s = editor_.show(f, from, h.bytes(frontier), h.has_fin());
-  map.advance(frontier + s.final);
-  if (s.open) map.open();
+  advance(f, from, frontier, static_cast<uint32_t>(h.bytes(frontier).size()), h.has_fin(), s);
   return map.is_open() || s.final != 0;
 }
 
@@ -85,10 +93,23 @@ bool Splice::show(SpliceFlow& f, Side from, const SegmentIn& in, Instant now) {
                   (w->hold[index_of(from)].end() == frontier && w->hold[index_of(from)].has_gap()));
   if (!waiting && in.seq <= frontier) {
     const auto skip = static_cast<size_t>(frontier - in.seq);
-    const std::span<const uint8_t> bytes = in.payload.subspan(std::min(skip, in.payload.size()));
+    std::span<const uint8_t> bytes = in.payload.subspan(std::min(skip, in.payload.size()));
+    if (from == Side::client) {
+      const auto size = static_cast<uint32_t>(bytes.size());
+      if (const uint32_t copied = copies_.reserve(f.copies, size); copied != size) {
+        // The rest comes again when there is room for copies of it.
+        ++counters_.uncopied;
+        SegmentIn first = in;
+        first.payload = in.payload.first(skip + copied);
+        first.flags &= static_cast<uint8_t>(~wire::tcp_flag::fin);
+        copies_.settle();
+        acknowledge_to(f, from);
+        return copied != 0 && show(f, from, first, now);
+      }
+    }
     const Shown s = editor_.show(f, from, bytes, fin);
-    map.advance(frontier + s.final);
-    if (s.open) map.open();
+    advance(f, from, frontier, static_cast<uint32_t>(bytes.size()), fin, s);
+    if (from == Side::client) keep(f, frontier, bytes, s);
     if (map.is_open() || s.final >= bytes.size()) return false;
     // What is left follows an older hold, or waits until that one has drained.
     const bool kept = holding ? w->hold[index_of(from)].end() == map.frontier()

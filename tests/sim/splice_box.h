@@ -69,6 +69,7 @@ class SpliceBox : public Middlebox, tcp::SpliceSink, tcp::SpliceEditor, tcp::Hol
 
   Scenario scenario_;
   tcp::EditPool edits_{1 << 20};
+  tcp::CopyPool copies_;
   tcp::Splice splice_;
   tcp::SynCookies cookies_;
   tcp::Promise promise_;

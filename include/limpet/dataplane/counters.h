@@ -117,11 +117,14 @@ struct alignas(64) WorkerCounters {
   // Of the splice (tcp/splice.h), copied there once a second.
   Counter splice_splits, splice_sack_translated, splice_sack_dropped, splice_clamped_acks;
   Counter splice_owned_bytes, splice_resent_bytes, splice_swallowed, splice_beyond_frontier;
+  Counter splice_copied_bytes, splice_uncopied, splice_unlike;
   Counter sessions_used;       // gauge: connections with an HTTP message under way
   Counter session_bytes;       // of one, constant
   Counter edits_live;          // gauge: not acknowledged yet, of all connections
   Counter edit_bytes_used;     // gauge: of live edits
   Counter edit_bytes_total;    // constant
+  Counter copy_bytes_used;     // gauge: of judged octets of requests that are not acknowledged yet
+  Counter copy_bytes_total;    // constant
   Counter bindings_used;       // gauge: heads and backends that are waited for
   Counter hold_bytes_used;     // gauge: of octets that are withheld
   Counter hold_bytes_total;    // constant

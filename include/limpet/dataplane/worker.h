@@ -55,6 +55,7 @@ struct WorkerSetup {
   uint32_t held_packets = 4096;
   uint16_t neighbors = 4096;
   size_t edit_bytes = size_t{16} << 20;  // of edits in spliced streams, until they are acknowledged
+  size_t copy_bytes = size_t{16} << 20;  // of judged octets of requests, likewise
   std::array<uint64_t, 8> secret{};      // of the flow table's hash; random in production
   uint64_t random_seed = 1;              // eviction samples
   uint64_t (*unix_time)() = nullptr;     // seconds, for dates in cookies; not called per packet

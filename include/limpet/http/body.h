@@ -61,6 +61,9 @@ class BodySkipper {
   // header lines that may end in a bare LF.
   size_t skip(std::span<const uint8_t> bytes);
 
+  // The same up to the next byte of data: chunk lines, line ends and trailers only.
+  size_t skip_framing(std::span<const uint8_t> bytes);
+
   bool finished() const;  // never for until_close and tunnel: the FIN ends those
   bool failed() const { return fault_ != BodyFault::none; }
   BodyFault fault() const { return fault_; }

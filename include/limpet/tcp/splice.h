@@ -15,17 +15,22 @@
 // - The right edge of a window once told never moves back; a window that is open is never told as
 //   closed. What a receiver's own window does not take is not sent to it, whatever its sender was
 //   told before that window was known.
+// - Octets of the client that the editor has judged leave as they were judged until the backend has
+//   acknowledged them: from the hold, or from a copy made beside their first transmission
+//   (copies.h). Where there is no room for a copy the frontier stops, and what follows waits.
 // - Nobody is told of a sequence number, timestamp or SACK block that its peer did not mean.
 #pragma once
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <type_traits>
 
 #include "limpet/base/drop.h"
 #include "limpet/base/time.h"
+#include "limpet/tcp/copies.h"
 #include "limpet/tcp/edit_pool.h"
 #include "limpet/tcp/hold.h"
 #include "limpet/tcp/seq.h"
@@ -91,12 +96,14 @@ struct SpliceFlow {
   uint8_t scale[2] = {0, 0};      // [side] shift of the windows that it sends
   uint8_t told[2] = {0, 0};       // [side] shift of the windows that it is told
   bool timestamps[2] = {false, false};  // [side] it uses them
-  bool sack = false;                    // the client permits SACK blocks; later: both do
-  bool scaled = false;                  // the client's windows are scaled
+  bool sack : 1 = false;                // the client permits SACK blocks; later: both do
+  bool scaled : 1 = false;              // the client's windows are scaled
+  bool ended : 1 = false;               // the client's FIN was taken: at the frontier
   uint32_t work = kNoWork;              // index of its SpliceWork, while it has one
   uint32_t editor = kNoWork;            // the editor's own; nobody else looks at it
+  CopyList copies = kNoCopies;          // of what the client sent and the editor judged
 };
-static_assert(sizeof(SpliceFlow) <= 116 && std::is_trivially_copyable_v<SpliceFlow>);
+static_assert(sizeof(SpliceFlow) <= 120 && std::is_trivially_copyable_v<SpliceFlow>);
 
 // What a connection needs only while octets of it are held; [side] as above.
 struct SpliceWork {
@@ -124,12 +131,31 @@ class SpliceSink {
   virtual void emit(Side to, const SegmentOut& segment) = 0;
 };
 
+// Runs of octets that nobody judges: what is in bodies. Offsets from the first octet shown, in
+// order. All others that become final are judged.
+class Bodies {
+ public:
+  struct Run {
+    uint32_t begin = 0, end = 0;
+  };
+  // Short ones, and those for which there is no place, count as judged.
+  void add(uint32_t begin, uint32_t end) {
+    if (end - begin >= CopyPool::kLeastGap && count_ < runs_.size()) runs_[count_++] = {begin, end};
+  }
+  std::span<const Run> runs() const { return {runs_.data(), count_}; }
+
+ private:
+  std::array<Run, 16> runs_;
+  uint32_t count_ = 0;
+};
+
 // What an editor makes of the octets it was shown.
 struct Shown {
   // Octets from the front that need no further edit: perhaps more than were shown, when it is known
   // that the next ones are none of its business (a body of known length). Below 2^30 beyond them.
   uint32_t final = 0;
   bool open = false;  // and no edit will ever follow: the stream is no longer shown
+  Bodies bodies{};    // of the client's stream
 };
 
 class SpliceEditor {
@@ -167,6 +193,9 @@ struct SpliceCounters {
   uint64_t resent_bytes = 0;     // of those, sent again
   uint64_t swallowed = 0;        // segments of removed octets only
   uint64_t beyond_frontier = 0;  // segments not taken, to come again
+  uint64_t copied_bytes = 0;     // judged octets of which a copy was made
+  uint64_t uncopied = 0;         // segments that waited, as there was no room for copies
+  uint64_t unlike = 0;           // repetitions that said something else than what was judged
 };
 
 enum class Fate : uint8_t {
@@ -188,9 +217,17 @@ class Splice {
   static constexpr uint32_t kOldestAck = 4096;     // octets behind the newest, when overtaken
   static constexpr uint32_t kPartialHold = 16384;  // of a head in the middle of a connection
   static constexpr uint32_t kDiscarded = 65535;    // window for what an answered client still says
+  static constexpr uint32_t kLeastRoom = 4096;  // told beyond the frontier, however full copies are
+  static constexpr size_t kMaxPayload = 65536;
 
-  Splice(EditPool& edits, HoldMemory& memory, SpliceSink& sink, SpliceEditor& editor)
-      : edits_(edits), memory_(memory), sink_(sink), editor_(editor) {}
+  Splice(EditPool& edits, CopyPool& copies, HoldMemory& memory, SpliceSink& sink,
+         SpliceEditor& editor)
+      : edits_(edits),
+        copies_(copies),
+        memory_(memory),
+        sink_(sink),
+        editor_(editor),
+        as_judged_(new uint8_t[kMaxPayload]) {}
 
   // A segment of an established splice. Its checksum is right and its flags make sense.
   Handled relay(SpliceFlow& flow, Side from, const SegmentIn& in, Instant now);
@@ -283,8 +320,16 @@ class Splice {
   uint32_t room(const SpliceFlow& f, Side from, Seq at) const;
   Seq send_held(SpliceFlow& f, Side from, Seq begin, Seq end, bool fin);
   uint32_t payload_limit(const SpliceFlow& f, Side to, bool timestamps, unsigned sack_blocks) const;
+  // splice_copy.cpp: octets that were judged
+  std::span<const uint8_t> as_judged(const SpliceFlow& f, Seq seq, std::span<const uint8_t> payload,
+                                     Seq begin, Seq end, Seq shown);
+  void keep(SpliceFlow& f, Seq at, std::span<const uint8_t> bytes, const Shown& s);
+  bool may_end(const SpliceFlow& f, Seq end);
+  void retire(SpliceFlow& f);
+  Seq with_copies(const SpliceFlow& f, Side side, Seq edge) const;
   // splice_hold.cpp: octets that wait
   bool show(SpliceFlow& f, Side from, const SegmentIn& in, Instant now);
+  void advance(SpliceFlow& f, Side from, Seq frontier, uint32_t length, bool fin, const Shown& s);
   bool show_held(SpliceFlow& f, Side from);
   bool start_hold(SpliceFlow& f, Side from, Seq base, uint32_t need);
   bool put(SpliceFlow& f, Side from, const SegmentIn& in);
@@ -296,10 +341,12 @@ class Splice {
   void release(SpliceFlow& f, Side from);
 
   EditPool& edits_;
+  CopyPool& copies_;
   HoldMemory& memory_;
   SpliceSink& sink_;
   SpliceEditor& editor_;
   SpliceCounters counters_;
+  std::unique_ptr<uint8_t[]> as_judged_;  // a payload that was not what was judged, put right
 };
 
 }  // namespace limpet::tcp

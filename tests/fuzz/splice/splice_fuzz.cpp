@@ -67,7 +67,8 @@ class Ends : SpliceSink, SpliceEditor, HoldMemory {
 
   Input& in_;
   EditPool edits_{4096};
-  Splice splice_{edits_, *this, *this, *this};
+  CopyPool copies_{1 << 16};
+  Splice splice_{edits_, copies_, *this, *this, *this};
   SynCookies cookies_{HashKey{1, 2, 3}};
   Promise promise_;
   SpliceFlow flow_;

@@ -269,8 +269,18 @@ TEST_F(ViewTest, workers_say_what_splicing_takes) {
   EXPECT_EQ(w["session_notes_lost"], 11);
   c.splice_splits.set(20);
   c.splice_beyond_frontier.set(27);
+  c.copy_bytes_used.set(28);
+  c.copy_bytes_total.set(29);
+  c.splice_copied_bytes.set(30);
+  c.splice_uncopied.set(31);
+  c.splice_unlike.set(32);
   EXPECT_EQ((*worker_rows(view(), "1"))[0]["splice_splits"], 20);
   EXPECT_EQ((*worker_rows(view(), "1"))[0]["splice_beyond_frontier"], 27);
+  EXPECT_EQ((*worker_rows(view(), "1"))[0]["copies"],
+            (json{{"bytes_used", 28}, {"bytes_total", 29}}));
+  EXPECT_EQ((*worker_rows(view(), "1"))[0]["splice_copied_bytes"], 30);
+  EXPECT_EQ((*worker_rows(view(), "1"))[0]["splice_uncopied"], 31);
+  EXPECT_EQ((*worker_rows(view(), "1"))[0]["splice_unlike"], 32);
   EXPECT_EQ(w["spliced"]["used"], 0) << "both services are in mode nat";
   EXPECT_EQ(w["spliced"]["capacity"], 1000);
   EXPECT_GE(w["spliced"]["bytes_each"], 56) << "two stream maps";

@@ -67,7 +67,8 @@ class HandshakeTest : public testing::Test, SpliceSink, SpliceEditor, HoldMemory
   Connecting hear_backend(const SegmentIn& in) { return on_connecting(splice, flow, in, now); }
 
   EditPool edits{4096};
-  Splice splice{edits, *this, *this, *this};
+  CopyPool copies{1 << 20};
+  Splice splice{edits, copies, *this, *this, *this};
   SpliceFlow flow;
   SynCookies cookies{HashKey{1, 2, 3}};
   Promise promise;

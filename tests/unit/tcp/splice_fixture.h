@@ -6,6 +6,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -34,7 +35,8 @@ struct Emitted {
   std::optional<wire::TcpOptions::Timestamps> timestamps;
 };
 
-// The editor's heads are lines: final once they are complete.
+// The editor's heads are lines: final once they are complete. Runs of 'b' in them are bodies. A FIN
+// behind a complete line opens the stream.
 class SpliceTest : public testing::Test, SpliceSink, SpliceEditor, HoldMemory {
  protected:
   SpliceTest() {
@@ -49,6 +51,7 @@ class SpliceTest : public testing::Test, SpliceSink, SpliceEditor, HoldMemory {
   void TearDown() override {
     splice.end(flow);
     EXPECT_EQ(edits.live(), 0u);
+    EXPECT_EQ(copies.bytes_used(), 0u);
     EXPECT_TRUE(memory_.empty()) << "what was held goes back";
     EXPECT_FALSE(working_);
   }
@@ -60,7 +63,7 @@ class SpliceTest : public testing::Test, SpliceSink, SpliceEditor, HoldMemory {
     EXPECT_EQ(e.data.size(), s.length);
     out.push_back(std::move(e));
   }
-  Shown show(SpliceFlow& f, Side from, std::span<const uint8_t> octets, bool) override {
+  Shown show(SpliceFlow& f, Side from, std::span<const uint8_t> octets, bool octets_end) override {
     const size_t s = index_of(from);
     const std::string_view text(reinterpret_cast<const char*>(octets.data()), octets.size());
     uint32_t final = 0;
@@ -72,8 +75,15 @@ class SpliceTest : public testing::Test, SpliceSink, SpliceEditor, HoldMemory {
       final = static_cast<uint32_t>(end) + 1;
       if (opens) return {static_cast<uint32_t>(text.size()), true};
     }
-    return {final, false};
+    Shown r{final, octets_end && final == text.size()};
+    for (size_t at = 0; (at = text.find('b', at)) < final;) {
+      const size_t end = std::min(text.find_first_not_of('b', at), text.size());
+      r.bodies.add(static_cast<uint32_t>(at), static_cast<uint32_t>(end));
+      at = end;
+    }
+    return r;
   }
+  void not_kept(SpliceFlow&, Side) override { ++forgotten; }
   std::span<uint8_t> take(uint32_t size) override {
     if (no_memory) return {};
     memory_.push_back(std::make_unique<uint8_t[]>(size));
@@ -133,13 +143,15 @@ class SpliceTest : public testing::Test, SpliceSink, SpliceEditor, HoldMemory {
   }
 
   EditPool edits{1 << 16};
-  Splice splice{edits, *this, *this, *this};
+  CopyPool copies{1 << 20};
+  Splice splice{edits, copies, *this, *this, *this};
   SpliceFlow flow;
   Instant now{1000000000};
   std::vector<Emitted> out;
   std::string inserted[2];  // in front of the end of every line
   bool opens = false;       // the first line is the last that is looked at
   bool no_memory = false;
+  unsigned forgotten = 0;  // looks at octets that were not kept
 
  private:
   std::vector<std::unique_ptr<uint8_t[]>> memory_;
