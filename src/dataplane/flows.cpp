@@ -42,6 +42,7 @@ void Worker::from_client(Work& w) {
   }
   flow::Record& r = table_.at(id);
   if ((r.flags & flow::spliced) != 0) return splicer_->from_client(w, id);
+  if (expired(w)) return;
   const bool tcp = r.protocol == IPPROTO_TCP;
 
   if (r.state != tcp::Track::dead && !status_[r.backend].accepts_existing()) {
@@ -87,6 +88,7 @@ void Worker::from_backend(Work& w) {
   }
   flow::Record& r = table_.at(id);
   if ((r.flags & flow::spliced) != 0) return splicer_->from_backend(w, id);
+  if (expired(w)) return;
   if (r.state == tcp::Track::dead || !status_[r.backend].accepts_existing())
     return f.kind == wire::FrameKind::tcp ? refuse(w, Drop::backend_down)
                                           : drop(w.m, Drop::backend_down);
@@ -116,10 +118,7 @@ void Worker::new_flow(Work& w) {
   const ServiceEntry& service = snapshot_->services[w.service];
   if (!service.configured) return refuse(w, Drop::no_service);
   if (f.kind == wire::FrameKind::tcp && !opens(f)) return refuse(w, Drop::no_flow);
-  if (f.ttl <= 1) {
-    return drop(w.m, send_icmp(w, wire::IcmpError::hop_limit_exceeded, f.destination, 0,
-                               Drop::ip_ttl_expired));
-  }
+  if (expired(w)) return;
   const PoolEntry& pool = snapshot_->pools[service.pool];
   // Who fills the ports of one backend shuts that one, not the service.
   std::array<uint16_t, kMostWithoutPort> without_port;
@@ -273,14 +272,18 @@ void Worker::to_client(Work& w, flow::FlowId id) {
   send_by(hop, w.m, false);
 }
 
-// False when the frame has ended: its hops ran out, or the port it leaves by has a smaller MTU and
-// the sender was told so (RFC 1191, RFC 8201).
+// True when the frame has ended, as its hops ran out here. Asked before anything is made of it:
+// what its receiver never sees must not move what we know of the connection.
+bool Worker::expired(Work& w) {
+  if (w.f.ttl > 1) return false;
+  drop(w.m,
+       send_icmp(w, wire::IcmpError::hop_limit_exceeded, w.f.destination, 0, Drop::ip_ttl_expired));
+  return true;
+}
+
+// False when the frame has ended: the port it leaves by has a smaller MTU and the sender was told
+// so (RFC 1191, RFC 8201).
 bool Worker::fits(Work& w, uint16_t hop) {
-  if (w.f.ttl <= 1) {
-    drop(w.m, send_icmp(w, wire::IcmpError::hop_limit_exceeded, w.f.destination, 0,
-                        Drop::ip_ttl_expired));
-    return false;
-  }
   const uint16_t mtu = snapshot_->ports[neighbors_.at(hop).port].mtu;
   if (w.f.end - w.f.l3 <= mtu) return true;
   drop(w.m,

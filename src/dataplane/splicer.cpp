@@ -52,6 +52,7 @@ tcp::SegmentIn Worker::Splicer::segment_in(const Worker::Work& w) {
   in.window = wire::tcp_window(bytes, w.f);
   const wire::TcpOptions o = wire::tcp_options(bytes, w.f);
   in.timestamps = o.timestamps;
+  in.discarded = o.discarded;
   if ((in.flags & wire::tcp_flag::syn) != 0) {
     in.mss = o.mss;
     in.window_scale = o.window_scale;
@@ -66,6 +67,7 @@ tcp::SegmentIn Worker::Splicer::segment_in(const Worker::Work& w) {
 void Worker::Splicer::from_client(Worker::Work& w, flow::FlowId id) {
   flow::Record& r = w_.table_.at(id);
   const tcp::SegmentIn in = segment_in(w);
+  if (in.discarded) return w_.drop(w.m, Drop::tcp_options_bad);
   current_ = id;
   const bool syn = (in.flags & (wire::tcp_flag::syn | wire::tcp_flag::ack | wire::tcp_flag::rst)) ==
                    wire::tcp_flag::syn;
@@ -98,6 +100,7 @@ void Worker::Splicer::from_backend(Worker::Work& w, flow::FlowId id) {
   if (r.state == tcp::Track::dead || !w_.status_[r.backend].accepts_existing())
     return w_.refuse(w, Drop::backend_down);
   const tcp::SegmentIn in = segment_in(w);
+  if (in.discarded) return w_.drop(w.m, Drop::tcp_options_bad);
   if (r.state == tcp::Track::connecting) return connecting(w, id, in);
   relay(w, id, Side::backend, in);
 }
@@ -105,6 +108,7 @@ void Worker::Splicer::from_backend(Worker::Work& w, flow::FlowId id) {
 void Worker::Splicer::relay(Worker::Work& w, flow::FlowId id, Side from, const tcp::SegmentIn& in) {
   flow::Record& r = w_.table_.at(id);
   tcp::SpliceFlow& f = flows_[id];
+  if (w_.expired(w)) return;
   const tcp::Handled h = splice_.relay(f, from, in, w_.now_);
   if (h.fate != tcp::Fate::dropped) {
     // A reset is judged by the number that its receiver will see.

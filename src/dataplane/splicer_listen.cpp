@@ -18,6 +18,7 @@ void Worker::Splicer::no_flow(Worker::Work& w) {
   const ServiceEntry& service = w_.snapshot_->services[w.service];
   if (!service.configured || service.splice == nullptr) return w_.refuse(w, Drop::no_service);
   const tcp::SegmentIn in = segment_in(w);
+  if (in.discarded) return w_.drop(w.m, Drop::tcp_options_bad);
   hear(w, listen(w, service, in), in);
 }
 

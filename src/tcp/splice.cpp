@@ -21,6 +21,25 @@ void Splice::note_timestamp(SpliceFlow& f, Side from, const SegmentIn& in) const
   if (!in.timestamps || !f.timestamps[s]) return;
   if (static_cast<int32_t>(in.timestamps->value - f.ts_value[s]) > 0)
     f.ts_value[s] = in.timestamps->value;
+  // Only what begins where its receiver has acknowledged to: of one flight that is the first
+  // segment, and whatever of it comes out of order is not older.
+  uint32_t& recent = f.ts_recent[s];
+  if (in.seq <= f.map[s].una() &&
+      (recent == 0 || static_cast<int32_t>(in.timestamps->value - recent) > 0))
+    recent = in.timestamps->value;
+}
+
+// Whether the receiver would discard it for its age (PAWS: RFC 7323, 5.3, R1). Its octets leave as
+// they were judged anyway; this is for what the segment would do to us. In doubt it passes: we hear
+// of the receiver's ACKs late, so our TS.Recent is never newer than its own, and Linux's exceptions
+// are ours: one tick, no option, a zero (of a stack whose clock begins with its second segment),
+// and an ACK that says nothing new. Nothing is idle for 24 days here (timeouts are at most 7).
+bool Splice::too_old(const SpliceFlow& f, Side from, const SegmentIn& in) {
+  const size_t s = index_of(from);
+  if (!in.timestamps || !f.timestamps[s] || f.ts_recent[s] == 0) return false;
+  if (static_cast<int32_t>(f.ts_recent[s] - in.timestamps->value) <= kTicksBack) return false;
+  const bool bare = in.payload.empty() && (in.flags & tcp_flag::fin) == 0;
+  return !bare || in.ack > f.map[index_of(other(from))].ack();
 }
 
 // Of the blocks that a receiver reports in mapped numbers, what the sender may be told: whole
@@ -84,6 +103,12 @@ Handled Splice::relay(SpliceFlow& f, Side from, const SegmentIn& in, Instant now
     acknowledge_to(f, from);
     h.fate = Fate::dropped;
     h.reason = Drop::ack_unsent;
+    return h;
+  }
+  if (too_old(f, from, in)) {
+    if (!in.payload.empty() || (in.flags & tcp_flag::fin) != 0) acknowledge_to(f, from);
+    h.fate = Fate::dropped;
+    h.reason = Drop::old_timestamp;
     return h;
   }
   note_timestamp(f, from, in);

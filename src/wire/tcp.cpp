@@ -47,14 +47,22 @@ TcpOptions tcp_options(std::span<const uint8_t> bytes, const Frame& f) {
         if (size == 0) r.sack_permitted = true;
         break;
       case tcp_option::kTimestamps:
-        if (size == 8 && !r.timestamps)
+        if (size != 8) break;
+        if (r.timestamps)
+          r.discarded = true;
+        else
           r.timestamps = {load<be32>(p).host(), load<be32>(p + 4).host()};
+        break;
+      case tcp_option::kMd5:
+      case tcp_option::kAuthentication:
+        r.discarded = true;
         break;
       default:
         break;
     }
   }
   r.malformed = reader.malformed();
+  r.discarded = r.discarded || r.malformed;
   return r;
 }
 

@@ -162,5 +162,41 @@ TEST_F(SpliceCopies, go_with_the_backend_s_acknowledgment) {
   EXPECT_EQ(count(&dataplane::WorkerCounters::copy_bytes_used), 0u);
 }
 
+// What an endpoint discards must not move what we know.
+TEST_F(SpliceCopies, a_segment_whose_hops_end_here_moves_nothing) {
+  serve_one();
+  Bytes frame = client({.flags = kAck | kFin,
+                        .seq = kLater,
+                        .ack = isn + 28,
+                        .data = bytes_of("GET /good HTTP/1.1\r\nHost: a\r\n\r\n")});
+  frame[14 + 8] = 1;
+  fix_checksums(frame);
+  to_backend(rig.send(kFront, frame));
+  EXPECT_EQ(rig.drops(Drop::ip_ttl_expired), 1u);
+  EXPECT_EQ(rig.only_flow().state, Track::established);
+  EXPECT_EQ(later(), "");
+  to_backend(say(kLater, "GET /next HTTP/1.1\r\nHost: a\r\n\r\n"));
+  EXPECT_EQ(later(), "GET /next HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 10.1.0.2\r\n\r\n");
+}
+
+TEST_F(SpliceCopies, a_segment_that_hosts_discard_for_its_options_moves_nothing) {
+  const Bytes md5 = {19, 18, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 1, 1};
+  const Bytes impossible = {77, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+  serve_one();
+  uint64_t n = 0;
+  for (const Bytes& options : {md5, impossible, Bytes{29, 4, 1, 1}}) {
+    to_backend(rig.send(kFront, client({.flags = kAck,
+                                        .seq = kLater,
+                                        .ack = isn + 1,
+                                        .data = bytes_of("GET /evil HTTP/1.1\r\n\r\n"),
+                                        .options = options})));
+    EXPECT_EQ(rig.drops(Drop::tcp_options_bad), ++n);
+  }
+  EXPECT_EQ(later(), "");
+  rig.send(kBack, from_backend({.flags = kAck | kFin, .seq = 7028, .ack = 1058, .options = md5}));
+  EXPECT_EQ(rig.drops(Drop::tcp_options_bad), n + 1);
+  EXPECT_EQ(rig.only_flow().state, Track::established);
+}
+
 }  // namespace
 }  // namespace limpet::worker_test

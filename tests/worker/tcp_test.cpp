@@ -27,6 +27,16 @@ INSTANTIATE_TEST_SUITE_P(Families, Tcp4And6,
                                          World{"v6_behind_the_gateway", ip("2001:db8::7"), kVip6}),
                          [](const auto& w) { return std::string(w.param.name); });
 
+TEST_P(Tcp4And6, WhatEndsHereForItsHopsMovesNothing) {
+  s.establish();
+  const Tcp fin{.flags = kFin | kAck, .seq = 1001, .ack = 5001};
+  rig.send(s.front(), s.from_client(fin, {.ttl = 1}));
+  EXPECT_EQ(state(), Track::established);
+  rig.send(s.back(), s.from_backend({.flags = kRst | kAck, .seq = 5001, .ack = 1001}, {.ttl = 1}));
+  EXPECT_EQ(state(), Track::established);
+  EXPECT_EQ(rig.drops(Drop::ip_ttl_expired), 2u);
+}
+
 TEST_P(Tcp4And6, LivesFromSynToTheLastAck) {
   s.open();
   EXPECT_EQ(state(), Track::syn_sent);

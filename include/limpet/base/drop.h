@@ -32,6 +32,7 @@ namespace limpet {
   /* transport */ \
   X(tcp_header_bad,        "TCP header truncated or data offset out of range") \
   X(tcp_flags_bad,         "TCP flag combination that no stack sends (SYN+FIN, SYN+RST, none)") \
+  X(tcp_options_bad,       "spliced: TCP options for which a host discards the segment (impossible length, signature, timestamps twice)") \
   X(tcp_checksum_bad,      "TCP checksum") \
   X(udp_length_bad,        "UDP length truncated or beyond the datagram") \
   X(udp_checksum_bad,      "UDP checksum (or zero over IPv6)") \
@@ -48,6 +49,7 @@ namespace limpet {
   X(flow_table_full,       "flow table full, nothing to evict") \
   X(source_ports_exhausted,"no free source port towards this backend") \
   X(outside_window,        "numbers that no segment of this connection can have (RFC 9293, 3.4; RFC 5961)") \
+  X(old_timestamp,         "spliced: a timestamp older than the connection's (RFC 7323, 5: PAWS)") \
   X(ack_unsent,            "acknowledges what was never sent (RFC 9293, 3.10.7.4)") \
   X(beyond_frontier,       "octets behind a gap in a stream that is being edited: they will come again") \
   X(beyond_window,         "octets that the receiver's window does not take: they will come again") \

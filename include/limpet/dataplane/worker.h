@@ -120,6 +120,7 @@ class Worker {
   void give_source(const flow::Record& r);
   void to_backend(Work& w, flow::FlowId id);
   void to_client(Work& w, flow::FlowId id);
+  bool expired(Work& w);
   bool fits(Work& w, uint16_t hop);
   void answer_stale(Work& w, flow::FlowId id);
 

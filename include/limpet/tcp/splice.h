@@ -57,6 +57,7 @@ struct SegmentIn {
   std::optional<wire::TcpOptions::Timestamps> timestamps;
   wire::SackBlocks sack;
   std::span<const uint8_t> payload;
+  bool discarded = false;  // for its options (wire/tcp.h); not for the splice
   // Read from SYNs only.
   std::optional<uint16_t> mss;
   std::optional<uint8_t> window_scale;
@@ -92,6 +93,8 @@ struct SpliceFlow {
   Seq first;         // the client's first octet
   uint32_t ts_offset = 0;         // client's view of the backend's TSval = backend's + this
   uint32_t ts_value[2] = {0, 0};  // [side] newest TSval that it sent, as it sent it
+  // [side] TS.Recent of its stream's receiver (RFC 7323, 4.3), as far as it is known; 0: not at all
+  uint32_t ts_recent[2] = {0, 0};
   uint16_t most[2] = {536, 536};  // [side] most bytes of options and payload in a segment to it
   uint8_t scale[2] = {0, 0};      // [side] shift of the windows that it sends
   uint8_t told[2] = {0, 0};       // [side] shift of the windows that it is told
@@ -103,7 +106,7 @@ struct SpliceFlow {
   uint32_t editor = kNoWork;            // the editor's own; nobody else looks at it
   CopyList copies = kNoCopies;          // of what the client sent and the editor judged
 };
-static_assert(sizeof(SpliceFlow) <= 120 && std::is_trivially_copyable_v<SpliceFlow>);
+static_assert(sizeof(SpliceFlow) <= 128 && std::is_trivially_copyable_v<SpliceFlow>);
 
 // What a connection needs only while octets of it are held; [side] as above.
 struct SpliceWork {
@@ -214,6 +217,7 @@ class Splice {
   static constexpr Duration kPatience = std::chrono::milliseconds(20);
   static constexpr Duration kResend = std::chrono::milliseconds(200);
   static constexpr unsigned kMaxBackoff = 8;
+  static constexpr int32_t kTicksBack = 1;         // that a timestamp may be, as for Linux
   static constexpr uint32_t kOldestAck = 4096;     // octets behind the newest, when overtaken
   static constexpr uint32_t kPartialHold = 16384;  // of a head in the middle of a connection
   static constexpr uint32_t kDiscarded = 65535;    // window for what an answered client still says
@@ -308,6 +312,7 @@ class Splice {
     return 0xffffu << f.scale[index_of(from)];
   }
   void note_timestamp(SpliceFlow& f, Side from, const SegmentIn& in) const;
+  static bool too_old(const SpliceFlow& f, Side from, const SegmentIn& in);
   wire::SackBlocks translate(const StreamMap& map, Seq told, const wire::SackBlocks& in,
                              bool permitted);
   // splice_send.cpp: segments of our own

@@ -43,6 +43,7 @@ inline std::span<const uint8_t> tcp_data(std::span<const uint8_t> bytes, const F
 namespace tcp_option {
 constexpr uint8_t kEnd = 0, kNop = 1, kMss = 2, kWindowScale = 3, kSackPermitted = 4, kSack = 5;
 constexpr uint8_t kTimestamps = 8;
+constexpr uint8_t kMd5 = 19, kAuthentication = 29;  // RFC 2385, RFC 5925
 }  // namespace tcp_option
 
 struct TcpOption {
@@ -80,6 +81,10 @@ struct TcpOptions {
   };
   std::optional<Timestamps> timestamps;
   bool malformed = false;
+  // A host discards the segment for its options, or one host does and another one does not: a
+  // length that is impossible and a signature that nobody has asked for (Linux since 6.7, both
+  // measured on 6.18; signatures always), and timestamps twice, of which Linux believes the last.
+  bool discarded = false;
 };
 TcpOptions tcp_options(std::span<const uint8_t> bytes, const Frame& f);
 

@@ -65,6 +65,17 @@ TEST(TcpOptions, take_the_first_of_two) {
   EXPECT_EQ(with_options("0204 0064 0204 05b4 00").mss, 100);
 }
 
+TEST(TcpOptions, say_for_which_a_host_discards_the_segment) {
+  EXPECT_FALSE(with_options("0204 05b4 0101 080a 00000001 00000002 00").discarded);
+  EXPECT_FALSE(with_options("4d04 0000 00").discarded) << "one that nobody knows";
+  EXPECT_TRUE(with_options("1312 00000000 00000000 00000000 00000000 01").discarded) << "MD5";
+  EXPECT_TRUE(with_options("1d04 0101 00").discarded) << "TCP-AO";
+  EXPECT_TRUE(with_options("0101 4d00 00").discarded) << "a length of nothing";
+  EXPECT_TRUE(with_options("4d28 0101 00").discarded) << "a length beyond the header";
+  EXPECT_TRUE(with_options("080a 00000001 00000002 080a 00000001 00000002").discarded)
+      << "Linux believes the last of two timestamps";
+}
+
 TEST(TcpOptions, ignore_those_of_the_wrong_length) {
   const TcpOptions o = with_options("0203 05 0302 0403 01 0803 01 0204 05b4 00 00 00 00");
   EXPECT_EQ(o.mss, 1460);
