@@ -79,6 +79,8 @@ void Worker::Splicer::from_client(Worker::Work& w, flow::FlowId id) {
   }
   if ((r.flags & flow::contested) != 0 && other_incarnation(w, id, in)) return;
   if (r.state == tcp::Track::dead) return w_.refuse(w, Drop::backend_down);
+  // A client has no SYN-ACK to send, and what it brings is no part of a request.
+  if ((in.flags & wire::tcp_flag::syn) != 0) return w_.drop(w.m, Drop::outside_window);
   switch (r.state) {
     case tcp::Track::head:
     case tcp::Track::connecting:

@@ -54,7 +54,10 @@ Drop parse_tcp(const uint8_t* bytes, Frame& f, bool verified, Pseudo pseudo) {
   if (header < tcp_header::kSize || header > length) return Drop::tcp_header_bad;
   if (!verified && !verifies(pseudo(length) + sum_of(p, length))) return Drop::tcp_checksum_bad;
   const uint8_t flags = p[tcp_header::kFlags] & 0x3f;
-  if (flags == 0 || ((flags & tcp_flag::syn) && (flags & (tcp_flag::fin | tcp_flag::rst))))
+  // A SYN-ACK may bring all that there is to say, and the end of it (RFC 9293, 3.10.7.3, fourth).
+  const unsigned with_syn = flags & (tcp_flag::fin | tcp_flag::rst | tcp_flag::ack);
+  if (flags == 0 || ((flags & tcp_flag::syn) != 0 && with_syn != 0 && with_syn != tcp_flag::ack &&
+                     with_syn != (tcp_flag::fin | tcp_flag::ack)))
     return Drop::tcp_flags_bad;
   f.tcp_flags = flags;
   f.source_port = load<be16>(p + tcp_header::kSource);

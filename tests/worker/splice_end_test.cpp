@@ -110,6 +110,20 @@ TEST_F(SpliceEnd, an_upload_to_nobody_never_meets_a_closed_window) {
   }
 }
 
+// It may bring octets and an end of its own now: those of a SYN are no part of the request.
+TEST_F(SpliceTest, SynAckOfAClientBringsNothingToItsRequest) {
+  greet();
+  EXPECT_TRUE(nothing(rig.send(
+      kFront, client({.flags = kAck, .seq = 1001, .ack = isn + 1, .data = bytes_of("GET / ")}))));
+  for (const uint8_t flags : std::initializer_list<uint8_t>{kSyn | kAck, kSyn | kAck | kFin})
+    EXPECT_TRUE(nothing(rig.send(
+        kFront,
+        client(
+            {.flags = flags, .seq = 1007, .ack = isn + 1, .data = bytes_of("HTTP/1.1\r\n\r\n")}))));
+  EXPECT_EQ(rig.drops(Drop::outside_window), 2u) << rig.drop_list();
+  EXPECT_EQ(rig.only_flow().state, tcp::Track::head);
+}
+
 // One octet now and then acknowledges nothing and keeps nothing alive.
 TEST_F(SpliceEnd, an_answered_client_has_one_time_only) {
   greet();

@@ -31,7 +31,7 @@ namespace limpet {
   X(protocol_unsupported,  "IP protocol we neither balance nor answer") \
   /* transport */ \
   X(tcp_header_bad,        "TCP header truncated or data offset out of range") \
-  X(tcp_flags_bad,         "TCP flag combination that no stack sends (SYN+FIN, SYN+RST, none)") \
+  X(tcp_flags_bad,         "TCP flag combination that no stack sends (SYN+FIN without ACK, SYN+RST, none)") \
   X(tcp_options_bad,       "spliced: TCP options for which a host discards the segment (impossible length, signature, timestamps twice)") \
   X(tcp_checksum_bad,      "TCP checksum") \
   X(udp_length_bad,        "UDP length truncated or beyond the datagram") \

@@ -456,7 +456,7 @@ TEST(ParseFrame, refuses_with_the_right_reason) {
       {"no TCP flags", test::kTcp4Data, {{47, {0x00}}}, true, Drop::tcp_flags_bad},
       {"only congestion flags", test::kTcp4Data, {{47, {0xc0}}}, true, Drop::tcp_flags_bad},
       {"SYN and FIN", test::kTcp4Data, {{47, {0x03}}}, true, Drop::tcp_flags_bad},
-      {"SYN, FIN and ACK", test::kTcp6Data, {{67, {0x13}}}, true, Drop::tcp_flags_bad},
+      {"SYN, FIN, RST and ACK", test::kTcp6Data, {{67, {0x17}}}, true, Drop::tcp_flags_bad},
       {"SYN and RST", test::kTcp4Data, {{47, {0x06}}}, true, Drop::tcp_flags_bad},
       {"changed TCP data", test::kTcp4Data, {{72, {2}}}, false, Drop::tcp_checksum_bad},
       {"changed TCP data over IPv6", test::kTcp6Data, {{79, {2}}}, false, Drop::tcp_checksum_bad},
@@ -503,3 +503,9 @@ TEST(ParseFrame, refuses_icmp_shorter_than_its_header) {
 
 }  // namespace
 }  // namespace limpet::wire
+TEST(ParseFrame, a_syn_ack_may_bring_data_and_fin) {
+  const Frame f = parse(repaired(edited(test::kTcp6Data, {{67, {0x13}}})));
+  EXPECT_EQ(f.kind, FrameKind::tcp);
+  EXPECT_EQ(f.tcp_flags, tcp_flag::syn | tcp_flag::fin | tcp_flag::ack);
+}
+
