@@ -50,7 +50,7 @@ double tick_seconds(Tick from, Tick to) {
   return tick_before(to, from) ? 0.0 : seconds(tick_duration(to - from));
 }
 
-json flow_json(const View& v, unsigned worker, const flow::Record& r, dataplane::FlowEdits edits,
+json flow_json(const View& v, unsigned worker, const flow::Listed& r, dataplane::FlowEdits edits,
                Tick now) {
   const dataplane::ServiceEntry& s = v.slots.services[r.service].entry;
   // Before a backend is chosen there is nobody behind these names.
@@ -81,7 +81,7 @@ json flow_json(const View& v, unsigned worker, const flow::Record& r, dataplane:
 }
 
 // Slots as they are now, which may be later than the answer.
-bool still_known(const View& v, const flow::Record& r) {
+bool still_known(const View& v, const flow::Listed& r) {
   if (r.service >= v.slots.services.size() || !v.slots.services[r.service].entry.used) return false;
   if ((r.flags & flow::unbound) != 0) return true;  // it names no other slot yet
   return r.backend < v.slots.backends.size() && v.slots.backends[r.backend].used &&

@@ -92,6 +92,8 @@ json worker_json(const View& v, const WorkerInfo& w) {
       {"flows_reset", c.flows_reset.get()},
       {"port_early_reuse", c.port_early_reuse.get()},
       {"stale_answered", c.stale_answered.get()},
+      {"outside_window", c.outside_window.get()},
+      {"flows_begun_anew", c.flows_begun_anew.get()},
       {"splice_stateless_answers", c.splice_stateless_answers.get()},
       {"splice_bad_heads", c.splice_bad_heads.get()},
       {"splice_slow_heads", c.splice_slow_heads.get()},

@@ -22,7 +22,14 @@ constexpr size_t kRestedLooks = 8;
 constexpr size_t kMostWithoutPort = 64;
 
 tcp::Segment segment_of(std::span<const uint8_t> bytes, const wire::Frame& f) {
-  return {f.tcp_flags, {wire::tcp_sequence(bytes, f)}, {wire::tcp_acknowledgment(bytes, f)}};
+  tcp::Segment s{.flags = f.tcp_flags,
+                 .window = wire::tcp_window(bytes, f),
+                 .seq = {wire::tcp_sequence(bytes, f)},
+                 .ack = {wire::tcp_acknowledgment(bytes, f)},
+                 .length = wire::tcp_data_length(f)};
+  if ((f.tcp_flags & wire::tcp_flag::syn) != 0) [[unlikely]]
+    s.scale = wire::tcp_options(bytes, f).window_scale.value_or(tcp::kNoScale);
+  return s;
 }
 
 bool opens(const wire::Frame& f) {
@@ -62,17 +69,21 @@ void Worker::from_client(Work& w) {
     }
     return refuse(w, Drop::backend_down);
   }
-  const tcp::Step step =
-      tcp::advance(r.state, tcp::Side::client, segment_of(w.bytes(), f), r.edges);
+  const tcp::Segment segment = segment_of(w.bytes(), f);
+  const tcp::Step step = tcp::advance(r.state, tcp::Side::client, segment, r.edges, r.scales);
   if (step.reopened) {
     end_flow(id);
     return new_flow(w);
   }
-  r.last_seen = tick_;
-  if (step.next != r.state)
-    enter(id, step.next);
-  else
-    suspect(id, step);
+  if (step.outside) [[unlikely]] {
+    n_.outside_window.add();
+  } else if (step.knocks) [[unlikely]] {
+    knocks_[id % knocks_.size()] = {id, segment};
+    r.flags |= flow::contested;
+  } else {
+    r.last_seen = tick_;
+    if (step.next != r.state) enter(id, step.next);
+  }
   to_backend(w, id);
 }
 
@@ -93,24 +104,41 @@ void Worker::from_backend(Work& w) {
     return f.kind == wire::FrameKind::tcp ? refuse(w, Drop::backend_down)
                                           : drop(w.m, Drop::backend_down);
   if (r.protocol == IPPROTO_TCP) {
-    const tcp::Track before = r.state;
-    const tcp::Step step =
-        tcp::advance(before, tcp::Side::backend, segment_of(w.bytes(), f), r.edges);
+    const tcp::Segment segment = segment_of(w.bytes(), f);
+    tcp::Step step = tcp::advance(r.state, tcp::Side::backend, segment, r.edges, r.scales);
     if (step.stale_ack) return answer_stale(w, id);
-    if (step.next != before) {
-      if (before == tcp::Track::syn_sent) {
+    if (step.outside) [[unlikely]] {
+      if ((r.flags & flow::contested) == 0 || !anew(id, segment)) {
+        n_.outside_window.add();
+        return to_client(w, id);
+      }
+      step = tcp::advance(r.state, tcp::Side::backend, segment, r.edges, r.scales);
+    }
+    if (step.next != r.state) {
+      if (r.state == tcp::Track::syn_sent) {
         drop_syn(id);
         if (step.next == tcp::Track::closed) stats_.backends[r.backend].connect_failures.add();
       }
       enter(id, step.next);
-    } else {
-      suspect(id, step);
     }
   } else {
     r.flags |= flow::answered;
   }
   r.last_seen = tick_;
   to_client(w, id);
+}
+
+// The backend answers a SYN that came while its flow lived: it has forgotten that connection, as
+// the client has. Had it not, it would have asked whether that is so (RFC 5961, 4.2), and the
+// client's reset would have ended the flow. The flow goes on with the numbers of the new one.
+bool Worker::anew(flow::FlowId id, const tcp::Segment& answer) {
+  const Knock& knock = knocks_[id % knocks_.size()];
+  flow::Record& r = table_.at(id);
+  if (knock.flow != id || !tcp::begins_anew(knock.syn, answer, r.edges, r.scales)) return false;
+  r.flags &= static_cast<uint8_t>(~flow::contested);
+  r.state = tcp::Track::syn_sent;
+  n_.flows_begun_anew.add();
+  return true;
 }
 
 void Worker::new_flow(Work& w) {
@@ -175,12 +203,12 @@ flow::FlowId Worker::make_flow(const Work& w, uint16_t backend, affinity::Reason
   r.backend_generation = snapshot_->backends[backend].generation;
   r.state = f.kind == wire::FrameKind::tcp ? tcp::Track::syn_sent : tcp::Track::datagram;
   r.flags = 0;
-  r.reason = static_cast<uint8_t>(reason);
   r.edges = {};
   // The SYN says which number the backend will expect: its RST is judged by that.
-  if (f.kind == wire::FrameKind::tcp)
-    tcp::advance(r.state, tcp::Side::client, segment_of(w.bytes(), f), r.edges);
-  r.last_seen = r.created = tick_;
+  if (f.kind == wire::FrameKind::tcp) tcp::begin(segment_of(w.bytes(), f), r.edges, r.scales);
+  r.last_seen = tick_;
+  table_.aside(id).created = tick_;
+  table_.aside(id).reason = static_cast<uint8_t>(reason);
   r.client_hop = 0;
   r.hop_stamp = 0;
   if (!take_source(backend, r) && !(make_room && evict(backend) && take_source(backend, r))) {

@@ -27,7 +27,6 @@ Tick Worker::timeout_of(const flow::Record& r) const {
     case tcp::Track::syn_received:
       return t.connect;
     case tcp::Track::established:
-      return (r.flags & flow::reset_seen) == 0 ? t.idle : std::min(t.idle, t.half_closed);
     case tcp::Track::datagram:
       return t.idle;
     case tcp::Track::head:
@@ -52,20 +51,7 @@ void Worker::enter(flow::FlowId id, tcp::Track state) {
   flow::Record& r = table_.at(id);
   if (r.state == tcp::Track::syn_sent && (r.flags & flow::syn_held) != 0) drop_syn(id);
   r.state = state;
-  r.flags &= static_cast<uint8_t>(~flow::reset_seen);
   wheel_.arm(id, tick_ + timeout_of(r));
-}
-
-// A reset passed that may have been right although we cannot know: when nothing else follows, the
-// flow need not wait for its full idle time.
-void Worker::suspect(flow::FlowId id, const tcp::Step& step) {
-  flow::Record& r = table_.at(id);
-  if (step.unproven_reset) {
-    r.flags |= flow::reset_seen;
-    wheel_.arm(id, tick_ + timeout_of(r));
-  } else if ((r.flags & flow::reset_seen) != 0) {
-    r.flags &= static_cast<uint8_t>(~flow::reset_seen);
-  }
 }
 
 // Packets stamp last_seen only, so a record that comes due may have been busy meanwhile.
@@ -172,13 +158,13 @@ bool Worker::reset_both(flow::FlowId id) {
                          .destination = r.client,
                          .source_port = service.port,
                          .destination_port = r.client_port,
-                         .sequence = r.edges.client_ack.value,
+                         .sequence = r.edges.ack[tcp::index_of(tcp::Side::client)].value,
                          .acknowledgment = std::nullopt});
   send_reset(frames[1], {.source = snapshot_->sources[r.source].address,
                          .destination = backend.address,
                          .source_port = r.source_port,
                          .destination_port = backend.port,
-                         .sequence = r.edges.backend_ack.value,
+                         .sequence = r.edges.ack[tcp::index_of(tcp::Side::backend)].value,
                          .acknowledgment = std::nullopt});
   n_.flows_reset.add();
   table_.at(id).last_seen = tick_;

@@ -43,7 +43,9 @@ void Worker::answer_queries(unsigned budget) {
       if (q.filled < q.edits.size())
         q.edits[q.filled] =
             (r.flags & flow::spliced) != 0 ? splicer_->live_edits(q.cursor) : FlowEdits{};
-      q.flows[q.filled++] = r;
+      static_cast<flow::Record&>(q.flows[q.filled]) = r;
+      q.flows[q.filled].created = table_.aside(q.cursor).created;
+      q.flows[q.filled++].reason = table_.aside(q.cursor).reason;
     }
     finished = q.truncated || q.cursor == table_.capacity();
   } else {

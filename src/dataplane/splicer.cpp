@@ -113,15 +113,14 @@ void Worker::Splicer::relay(Worker::Work& w, flow::FlowId id, Side from, const t
   if (w_.expired(w)) return;
   const tcp::Handled h = splice_.relay(f, from, in, w_.now_);
   if (h.fate != tcp::Fate::dropped) {
-    // A reset is judged by the number that its receiver will see.
-    r.edges = {splice_.exact(f, Side::client), splice_.exact(f, Side::backend)};
-    const tcp::Step step =
-        tcp::advance(r.state, from, {in.flags, Seq{h.numbers.seq}, in.ack}, r.edges);
+    // A reset is judged by the number that its receiver will see. Octets that it has but has not
+    // acknowledged make the end of all that it was sent as exact as its last ACK.
+    const Seq seq{h.numbers.seq};
+    const bool exact =
+        seq == splice_.exact(f, tcp::other(from)) || seq == f.map[tcp::index_of(from)].emitted();
+    const tcp::Track next = tcp::next_state(r.state, from, in.flags, exact);
     r.last_seen = w_.tick_;
-    if (step.next != r.state && step.next != tcp::Track::syn_sent)
-      w_.enter(id, step.next);
-    else
-      w_.suspect(id, step);
+    if (next != r.state && next != tcp::Track::syn_sent) w_.enter(id, next);
   }
   pass(w, id, from, h);
   follow_up(id);
@@ -287,7 +286,8 @@ bool Worker::Splicer::backend_gone(flow::FlowId id) {
       return true;
   }
   const tcp::SpliceFlow& f = flows_[id];
-  r.edges = {splice_.exact(f, Side::client), splice_.exact(f, Side::backend)};
+  for (const Side side : {Side::client, Side::backend})
+    r.edges.ack[tcp::index_of(side)] = splice_.exact(f, side);
   if (!w_.reset_both(id)) return false;
   ended(id);
   return true;

@@ -52,8 +52,9 @@ void Worker::Splicer::refuse_head(flow::FlowId id) {
 // A connection that no backend gets, and why.
 void Worker::Splicer::not_served(flow::FlowId id, affinity::Reason reason) {
   flow::Record& r = w_.table_.at(id);
-  r.reason = static_cast<uint8_t>(reason);
-  w_.stats_.services[r.service].reasons[r.reason].add();
+  const auto why = static_cast<uint8_t>(reason);
+  w_.table_.aside(id).reason = why;
+  w_.stats_.services[r.service].reasons[why].add();
   note_session(id);
 }
 
@@ -77,7 +78,7 @@ void Worker::Splicer::choose(flow::FlowId id) {
       pool_.note_tried(flows_[id].work, backend);
       b.entry = choice.entry;
       b.raced = choice.raced;
-      r.reason = static_cast<uint8_t>(choice.reason);
+      w_.table_.aside(id).reason = static_cast<uint8_t>(choice.reason);
       if (!connect(id, backend, without_port == 0)) continue;
       // As in mode nat: another backend was the client's first choice.
       if (b.tried_count > 1 || choice.reason == affinity::Reason::source_redirected)
@@ -221,7 +222,7 @@ void Worker::Splicer::connecting(Worker::Work& w, flow::FlowId id, const tcp::Se
       // The hold may have drained at once, and the binding with it.
       if (flows_[id].work != tcp::kNoWork) b.syn_at = {};
       w_.enter(id, fin ? tcp::Track::fin_client : tcp::Track::established);
-      w_.stats_.services[r.service].reasons[r.reason].add();
+      w_.stats_.services[r.service].reasons[w_.table_.aside(id).reason].add();
       if (chose != affinity::Choice::kNoEntry) {
         PersistenceCounters& n = w_.stats_.persistence[r.service][chose];
         n.decided.add();

@@ -115,9 +115,10 @@ void Worker::Splicer::open(Worker::Work& w, const tcp::Hearing& heard, const tcp
   r.backend = 0;
   r.state = tcp::Track::head;
   r.flags = flow::unbound | flow::spliced;
-  r.reason = static_cast<uint8_t>(affinity::Reason::no_backend);
-  r.edges = {in.ack, in.seq};
-  r.last_seen = r.created = w_.tick_;
+  r.edges = {};
+  r.last_seen = w_.tick_;
+  w_.table_.aside(id).created = w_.tick_;
+  w_.table_.aside(id).reason = static_cast<uint8_t>(affinity::Reason::no_backend);
   r.client_hop = 0;
   r.hop_stamp = 0;
   current_ = id;

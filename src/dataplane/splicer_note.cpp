@@ -34,7 +34,7 @@ void Worker::Splicer::note_session(flow::FlowId id) {
   note.client = r.client;
   note.client_port = r.client_port;
   note.service = r.service;
-  note.reason = r.reason;
+  note.reason = w_.table_.aside(id).reason;
   const bool bound = (r.flags & flow::unbound) == 0;
   if (bound) {
     note.backend = r.backend;

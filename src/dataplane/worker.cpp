@@ -20,6 +20,7 @@ namespace limpet::dataplane {
 namespace {
 
 constexpr size_t kHeldSyns = 4096;
+constexpr size_t kKnocks = 1024;
 constexpr unsigned kNeighborBudget = 64;  // neighbor updates per iteration
 constexpr unsigned kNeighborVisits = 16;  // cache entries whose timers are looked at per iteration
 constexpr unsigned kExpiryBudget = 256;   // due flows per iteration
@@ -58,6 +59,7 @@ Worker::Worker(const WorkerSetup& setup, Instant now)
       source_turn_(kMaxBackends),
       tx_(kMaxPorts),
       syns_(kHeldSyns),
+      knocks_(kKnocks),
       dead_(kMaxBackends) {
   n_.neighbors_total.set(setup.neighbors);
   queries_.reserve(64);

@@ -84,6 +84,7 @@ Table::Table(uint32_t capacity, const std::array<uint64_t, 8>& secret,
   static_assert(std::is_trivially_destructible_v<Record>);
   assert(capacity >= kMinCapacity && capacity <= kMaxCapacity);
   records_ = map_memory<Record>(capacity);
+  asides_ = map_memory<Aside>(capacity);
   buckets_ = map_memory<Bucket>(bucket_count_);
 }
 
@@ -157,13 +158,14 @@ FlowId Table::find(const ReverseKey& key, uint64_t hash) const {
 FlowId Table::allocate() {
   FlowId id = free_;
   if (id != kNoFlow) {
-    free_ = records_[id].wheel_next;
+    free_ = asides_[id].wheel_next;
   } else if (fresh_ < capacity_) {
     id = fresh_++;
   } else {
     return kNoFlow;
   }
   records_[id] = Record{};
+  asides_[id] = Aside{};
   records_[id].protocol = kBeingBuilt;
   ++used_;
   return id;
@@ -172,9 +174,9 @@ FlowId Table::allocate() {
 void Table::release(FlowId id) {
   Record& r = records_[id];
   assert(r.protocol != 0);
-  assert(r.wheel_slot == kNotArmed);
+  assert(asides_[id].wheel_slot == kNotArmed);
   r.protocol = 0;
-  r.wheel_next = free_;
+  asides_[id].wheel_next = free_;
   free_ = id;
   --used_;
 }
@@ -286,7 +288,7 @@ void Table::remove(uint64_t hash, uint32_t value) {
 
 uint32_t Table::bytes_each() const {
   const uint64_t index = static_cast<uint64_t>(bucket_count_) * sizeof(Bucket);
-  return static_cast<uint32_t>(sizeof(Record) + (index + capacity_ - 1) / capacity_);
+  return static_cast<uint32_t>(sizeof(Record) + sizeof(Aside) + (index + capacity_ - 1) / capacity_);
 }
 
 FlowId Table::victim(uint64_t random, Tick now, unsigned samples, uint16_t backend) const {

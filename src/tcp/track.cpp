@@ -9,6 +9,8 @@
 namespace limpet::tcp {
 namespace {
 
+using wire::tcp_flag;
+
 // What a segment means to the table. A segment without ACK that is neither SYN nor RST is dropped
 // by every synchronised receiver (RFC 9293, 3.10.7.4, fifth), so it says nothing; SYN with FIN or
 // RST neither.
@@ -62,60 +64,187 @@ constexpr Track kNext[kStates][2][kKinds] = {
 };
 // clang-format on
 
-// A SYN may carry data (RFC 7413), and the RST that refuses it acknowledges that too.
-constexpr int32_t kMostDataInSyn = 65535;
+// Segments of one flight overtake each other by less than this; scaled windows may be far larger.
+constexpr uint32_t kNear = 0xffff;
 
-bool is_exact(Track state, Side from, const Segment& rst, const Edges& edges) {
-  if (from == Side::client) return rst.seq == edges.backend_ack;
-  if (state != Track::syn_sent) return rst.seq == edges.client_ack;
-  const int32_t beyond_syn = rst.ack - edges.backend_ack;
-  return (rst.flags & wire::tcp_flag::ack) != 0 && beyond_syn >= 0 && beyond_syn <= kMostDataInSyn;
+// `value` lies in [first, last], which are at most 2^32 - 1 apart.
+constexpr bool within(Seq value, Seq first, Seq last) {
+  return value.value - first.value <= last.value - first.value;
 }
 
-Kind classify(Track state, Side from, const Segment& s, const Edges& edges) {
-  const bool has_ack = (s.flags & wire::tcp_flag::ack) != 0;
-  const bool has_fin = (s.flags & wire::tcp_flag::fin) != 0;
-  const bool has_rst = (s.flags & wire::tcp_flag::rst) != 0;
-  if ((s.flags & wire::tcp_flag::syn) != 0) {
-    if (has_fin || has_rst) return nothing;
+Kind classify(uint8_t flags, bool exact) {
+  const bool has_ack = (flags & tcp_flag::ack) != 0;
+  if ((flags & tcp_flag::syn) != 0) {
+    if ((flags & (tcp_flag::fin | tcp_flag::rst)) != 0) return nothing;
     return has_ack ? syn_ack : syn;
   }
-  if (has_rst) return is_exact(state, from, s, edges) ? exact_rst : nothing;
+  if ((flags & tcp_flag::rst) != 0) return exact ? exact_rst : nothing;
   if (!has_ack) return nothing;
-  return has_fin ? fin : ack;
+  return (flags & tcp_flag::fin) != 0 ? fin : ack;
 }
 
-void note_numbers(Track state, Track next, Side from, Kind kind, const Segment& s, Edges& edges) {
-  const bool handshake = state == Track::syn_sent || state == Track::syn_received;
-  if (kind == syn && from == Side::client && next == Track::syn_sent) {
-    edges.backend_ack = s.seq + 1;
-  } else if (kind == syn_ack && from == Side::backend && handshake) {
-    edges.client_ack = s.seq + 1;
-    edges.backend_ack = s.ack;
-  } else if ((kind == ack || kind == fin) && state != Track::syn_sent) {
-    Seq& edge = from == Side::client ? edges.client_ack : edges.backend_ack;
-    if (s.ack > edge) edge = s.ack;
+// How far behind what `side` expects a segment may lie: a window that it may have told, as ACKs of
+// all of that may be lost on their way to the sender.
+uint32_t behind(Scales scales, Side side) {
+  return 0xffffu << scales.of(side);
+}
+
+// A window may be full: a probe is the octet behind it, and a FIN may follow that.
+bool inside(Side from, const Segment& s, const Edges& e, Scales scales) {
+  const size_t me = index_of(from), you = index_of(other(from));
+  return within(s.seq, e.ack[you] - behind(scales, other(from)), e.right[you] + 1) &&
+         within(s.ack, e.ack[me] - behind(scales, from), e.end[you]);
+}
+
+// The SYN-ACK repeated, as the ACK of it was lost.
+bool repeats(const Segment& syn_ack, const Edges& e, Scales scales) {
+  const size_t c = index_of(Side::client), b = index_of(Side::backend);
+  return within(syn_ack.seq + 1, e.ack[c] - behind(scales, Side::client), e.ack[c]) &&
+         within(syn_ack.ack, e.ack[b] - behind(scales, Side::backend), e.ack[b]);
+}
+
+// ACKs what the SYN says, no more: its number, or that and its data (RFC 7413).
+bool answers_syn(Seq number, const Edges& e) {
+  return within(number, e.ack[index_of(Side::backend)], e.end[index_of(Side::client)]);
+}
+
+bool is_exact(Track state, Side from, const Segment& s, const Edges& e) {
+  if (state == Track::syn_sent && from == Side::backend)
+    return (s.flags & tcp_flag::ack) != 0 && answers_syn(s.ack, e);
+  return s.seq == e.ack[index_of(other(from))] || s.seq == e.end[index_of(from)];
+}
+
+void raise(Seq& edge, Seq to) {
+  if (to > edge) edge = to;
+}
+
+Step on_syn(Track state, Side from, const Segment& s, Edges& e, Scales& scales) {
+  Step step{.next = state};
+  // Simultaneous open needs no balancer.
+  if (from == Side::backend || (s.flags & tcp_flag::fin) != 0) {
+    step.outside = true;
+  } else if (state == Track::time_wait || state == Track::closed) {
+    begin(s, e, scales);
+    step.next = Track::syn_sent;
+    step.reopened = true;
+  } else if (state == Track::syn_sent && s.seq + 1 == e.ack[index_of(Side::backend)]) {
+    // Again; perhaps without options, as some try when nobody answers. The SYN-ACK will tell.
+    if (s.scale != kNoScale) scales.set(Side::client, s.scale);
+    raise(e.end[index_of(Side::client)], s.seq + 1 + s.length);
+  } else {
+    step.knocks = true;
   }
+  return step;
+}
+
+Step on_syn_ack(Track state, Side from, const Segment& s, Edges& e, Scales& scales) {
+  Step step{.next = state};
+  const size_t c = index_of(Side::client), b = index_of(Side::backend);
+  if (from == Side::client) {
+    step.outside = true;
+  } else if (state != Track::syn_sent && state != Track::syn_received) {
+    step.outside = !repeats(s, e, scales);
+  } else if (!answers_syn(s.ack, e)) {
+    step.outside = true;
+  } else {
+    const auto told = static_cast<uint32_t>(e.right[c] - e.ack[c]);  // by the SYN, unscaled
+    const bool has_fin = (s.flags & tcp_flag::fin) != 0;
+    e.ack[c] = s.seq + 1;
+    e.right[c] = e.ack[c] + told;
+    e.end[b] = s.seq + 1 + s.length + (has_fin ? 1 : 0);
+    e.ack[b] = s.ack;
+    e.right[b] = s.ack + s.window;
+    scales.set(Side::backend, s.scale);
+    step.next = has_fin ? Track::fin_backend : Track::syn_received;
+    if (has_fin) scales.agree();
+  }
+  return step;
+}
+
+Step on_reset(Track state, Side from, const Segment& s, const Edges& e) {
+  Step step{.next = state};
+  if (is_exact(state, from, s, e))
+    step.next = next_state(state, from, s.flags, true);
+  else
+    step.outside = true;
+  return step;
 }
 
 }  // namespace
 
-Step advance(Track state, Side from, const Segment& segment, Edges& edges) {
-  Step step;
-  if (state >= Track::datagram) {  // these have their own ways to change
-    step.next = state;
+void begin(const Segment& s, Edges& e, Scales& scales) {
+  const size_t c = index_of(Side::client), b = index_of(Side::backend);
+  e = {};
+  e.ack[b] = s.seq + 1;
+  e.right[b] = e.ack[b];
+  e.end[c] = s.seq + 1 + s.length;
+  e.right[c] = e.ack[c] + s.window;
+  scales = {};
+  scales.set(Side::client, s.scale);
+}
+
+Step advance(Track state, Side from, const Segment& s, Edges& e, Scales& scales) {
+  Step step{.next = state};
+  if (state >= Track::datagram) return step;  // these have their own ways to change
+  const unsigned control = s.flags & (tcp_flag::syn | tcp_flag::rst | tcp_flag::ack);
+  if (control != tcp_flag::ack) [[unlikely]] {
+    if ((control & tcp_flag::rst) != 0) return on_reset(state, from, s, e);
+    if (control == tcp_flag::syn) return on_syn(state, from, s, e, scales);
+    if ((control & tcp_flag::syn) != 0) return on_syn_ack(state, from, s, e, scales);
+    step.outside = true;  // without ACK nobody would take it (RFC 9293, 3.10.7.4, fifth)
     return step;
   }
-  const Kind kind = classify(state, from, segment, edges);
-  step.next = kNext[static_cast<size_t>(state)][static_cast<size_t>(from)][kind];
-  step.reopened = state != Track::syn_sent && step.next == Track::syn_sent;
-  step.stale_ack =
-      state == Track::syn_sent && from == Side::backend && (kind == ack || kind == fin);
-  step.unproven_reset =
-      kind == nothing && state != Track::closed &&
-      (segment.flags & (wire::tcp_flag::rst | wire::tcp_flag::syn)) == wire::tcp_flag::rst;
-  note_numbers(state, step.next, from, kind, segment, edges);
+  if (state <= Track::syn_received) [[unlikely]] {
+    if (state == Track::syn_sent) {
+      step.stale_ack = from == Side::backend;
+      step.outside = from == Side::client;
+      return step;
+    }
+    scales.agree();
+  }
+  const size_t me = index_of(from), you = index_of(other(from));
+  if (!inside(from, s, e, scales) ||
+      (state == Track::syn_received && from == Side::client && s.ack < e.ack[me])) [[unlikely]] {
+    step.outside = true;
+    return step;
+  }
+  // A bare ACK changes the state in the handshake only.
+  if (state == Track::syn_received) [[unlikely]]
+    step.next = next_state(state, from, tcp_flag::ack, false);
+  Seq end = s.seq + s.length;
+  if ((s.flags & tcp_flag::fin) != 0) [[unlikely]] {
+    end = end + 1;
+    const bool fresh =
+        end > e.ack[you] && s.seq + kNear >= e.ack[you] && s.ack + kNear >= e.ack[me];
+    if (fresh) step.next = next_state(state, from, s.flags, false);
+  }
+  raise(e.ack[me], s.ack);
+  raise(e.right[me], s.ack + (uint32_t{s.window} << scales.of(from)));
+  raise(e.end[me], end);
   return step;
+}
+
+bool begins_anew(const Segment& syn, const Segment& answer, Edges& edges, Scales& scales) {
+  const unsigned control = answer.flags & (tcp_flag::syn | tcp_flag::rst | tcp_flag::ack);
+  if (control != (tcp_flag::syn | tcp_flag::ack) && control != (tcp_flag::rst | tcp_flag::ack))
+    return false;
+  Edges e;
+  Scales s;
+  begin(syn, e, s);
+  if (!answers_syn(answer.ack, e)) return false;
+  edges = e;
+  scales = s;
+  return true;
+}
+
+bool in_flight(const Edges& e, Scales scales, Side from, Seq seq) {
+  const Side to = other(from);
+  return within(seq, e.ack[index_of(to)] - behind(scales, to), e.end[index_of(from)]);
+}
+
+Track next_state(Track state, Side from, uint8_t flags, bool exact) {
+  if (state >= Track::datagram) return state;
+  return kNext[static_cast<size_t>(state)][static_cast<size_t>(from)][classify(flags, exact)];
 }
 
 const char* track_name(Track t) {

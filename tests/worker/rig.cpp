@@ -380,11 +380,12 @@ uint32_t Rig::flows() const {
   return n;
 }
 
-flow::Record Rig::only_flow() const {
+flow::Listed Rig::only_flow() const {
   EXPECT_EQ(flows(), 1u);
   for (const auto& w : workers_)
     for (flow::FlowId id = 0; id < w->flows().capacity(); ++id)
-      if (w->flows().live(id)) return w->flows().at(id);
+      if (w->flows().live(id))
+        return {w->flows().at(id), w->flows().aside(id).created, w->flows().aside(id).reason};
   return {};
 }
 

@@ -130,7 +130,7 @@ class Rig {
   std::string drop_list() const;  // "no_service 1, not_ours 2"
   uint32_t flows() const;
   // The only flow there is.
-  flow::Record only_flow() const;
+  flow::Listed only_flow() const;
   const flow::Toeplitz& toeplitz() const { return toeplitz_; }
   dataplane::Shared& shared() { return *shared_; }
   rte_mempool* pool() { return pool_; }

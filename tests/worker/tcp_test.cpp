@@ -147,28 +147,6 @@ TEST_P(Tcp4And6, ExactResetOfEitherEndClosesAndFreesSoon) {
   EXPECT_EQ(state(), Track::closed);
 }
 
-TEST_P(Tcp4And6, ResetThatCannotBeProvenShortensTheWait) {
-  s.establish();
-  s.client_says("reset beyond what the backend acknowledged",
-                {.flags = kRst, .seq = 1500, .window = 0});
-  EXPECT_EQ(state(), Track::established);
-  rig.pass(19s);
-  EXPECT_EQ(rig.flows(), 1u) << "half_closed is twenty seconds here";
-  rig.pass(2s);
-  EXPECT_EQ(rig.flows(), 0u);
-}
-
-TEST_P(Tcp4And6, ResetThatIsFollowedByDataMeantNothing) {
-  s.establish();
-  s.client_says("reset out of order", {.flags = kRst, .seq = 1500, .window = 0});
-  rig.pass(5s);
-  s.client_says("data", {.flags = kAck, .seq = 1001, .ack = 5001, .data = pattern(3)});
-  rig.pass(50s);
-  EXPECT_EQ(rig.flows(), 1u);
-  rig.pass(12s);
-  EXPECT_EQ(rig.flows(), 0u) << "idle is sixty seconds here";
-}
-
 TEST_P(Tcp4And6, BackendThatRefusesIsCountedAndTheClientHears) {
   s.open();
   s.backend_says("refusal", {.flags = kRst | kAck, .seq = 0, .ack = 1001, .window = 0});

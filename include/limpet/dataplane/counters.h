@@ -101,7 +101,10 @@ struct alignas(64) WorkerCounters {
   Counter flows_reset;    // TCP flows of a dead backend whose client was told
   Counter port_early_reuse;
   Counter stale_answered;  // a backend answered our SYN from TIME_WAIT; reset there and sent again
-  Counter resets_sent;     // in answer to segments of no flow or service
+  // Segments in mode nat that no receiver takes: passed on, and nothing here has moved.
+  Counter outside_window;
+  Counter flows_begun_anew;  // client and backend opened a new connection on a living flow's tuple
+  Counter resets_sent;       // in answer to segments of no flow or service
   Counter splice_stateless_answers;  // SYN-ACKs by cookie, and what else answers without a flow
   Counter splice_bad_heads;          // no request, or too long a one: answered by limpet
   Counter splice_slow_heads;         // not complete within limits.head_time

@@ -53,7 +53,7 @@ struct FlowEdits {
 struct Query {
   QueryKind kind = QueryKind::flows;
   uint16_t service = kNoSlot;       // flows: of this service only
-  std::vector<flow::Record> flows;  // sized to the limit by control
+  std::vector<flow::Listed> flows;  // sized to the limit by control
   std::vector<FlowEdits> edits;     // likewise, by flow
   std::vector<NeighborView> neighbors;
   uint32_t filled = 0;

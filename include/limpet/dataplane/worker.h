@@ -123,6 +123,7 @@ class Worker {
   bool expired(Work& w);
   bool fits(Work& w, uint16_t hop);
   void answer_stale(Work& w, flow::FlowId id);
+  bool anew(flow::FlowId id, const tcp::Segment& answer);
 
   // lifetime.cpp: how flows end
   void enter(flow::FlowId id, tcp::Track state);
@@ -137,7 +138,6 @@ class Worker {
   void drop_syn(flow::FlowId id);
   bool backend_gone(flow::FlowId id);
   bool reset_both(flow::FlowId id);
-  void suspect(flow::FlowId id, const tcp::Step& step);
   void flush_dead(unsigned budget);
 
   // messages.cpp: what control asks
@@ -222,6 +222,12 @@ class Worker {
     uint8_t resends = 0;
   };
   std::vector<HeldSyn> syns_;  // direct-mapped by flow id; a newer SYN displaces an older one
+
+  struct Knock {
+    flow::FlowId flow = flow::kNoFlow;
+    tcp::Segment syn;
+  };
+  std::vector<Knock> knocks_;  // SYNs on living flows; direct-mapped, the newest displaces
 
   std::vector<uint8_t> dead_;  // by backend slot: flows must be reset
   uint32_t flush_left_ = 0;    // records still to be looked at

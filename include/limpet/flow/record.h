@@ -1,6 +1,7 @@
 // The flow record: everything a worker needs to rewrite a packet of a known flow, in one cache
-// line. Slots are indices that stay valid over configuration changes (dataplane/snapshot.h): a slot
-// is not reused while a flow refers to it.
+// line, and beside it what no packet of an established flow reads. Slots are indices that stay
+// valid over configuration changes (dataplane/snapshot.h): a slot is not reused while a flow refers
+// to it.
 #pragma once
 
 #include <cstddef>
@@ -16,7 +17,7 @@ namespace limpet::flow {
 using FlowId = uint32_t;
 constexpr FlowId kNoFlow = 0xffffffffu;
 constexpr uint8_t kBeingBuilt = 255;  // protocol of a record that is allocated but not filled
-constexpr uint32_t kNotArmed = 0xffffffffu;  // wheel_slot of a record without a timer
+constexpr uint16_t kNotArmed = 0xffffu;  // Aside::wheel_slot of a record without a timer
 
 struct alignas(64) Record {
   IpAddress client;
@@ -29,30 +30,42 @@ struct alignas(64) Record {
   tcp::Track state = tcp::Track::syn_sent;
   uint8_t protocol = 0;  // IP protocol, 6 or 17; 0: free record; kBeingBuilt
   uint8_t flags = 0;     // Flag bits
-  uint8_t reason = 0;    // affinity reason of the choice
+  tcp::Scales scales;
   tcp::Edges edges;
   Tick last_seen = 0;
-  Tick created = 0;
-  FlowId wheel_next = kNoFlow;  // timer wheel list; free list when protocol is 0
-  FlowId wheel_prev = kNoFlow;
   uint16_t client_hop = 0;  // neighbour cache index, valid while hop_stamp is its entry's
   uint16_t hop_stamp = 0;   // 0: never valid
-  uint32_t wheel_slot = kNotArmed;
 };
 
 static_assert(sizeof(Record) == 64 && alignof(Record) == 64);
 static_assert(std::is_trivially_copyable_v<Record>);
 
+// Of the flow with the same id: its timer, and what only people ask for.
+struct Aside {
+  Tick created = 0;
+  FlowId wheel_next = kNoFlow;  // timer wheel list; free list when the record's protocol is 0
+  FlowId wheel_prev = kNoFlow;
+  uint16_t wheel_slot = kNotArmed;
+  uint8_t reason = 0;  // affinity reason of the choice
+  uint8_t pad = 0;
+};
+static_assert(sizeof(Aside) == 16 && std::is_trivially_copyable_v<Aside>);
+
+// A flow as it is shown.
+struct Listed : Record {
+  Tick created = 0;
+  uint8_t reason = 0;
+};
+
 enum Flag : uint8_t {
   early_reuse = 0x01,  // source port was taken again within 60 s of its last use
   syn_held = 0x02,     // a copy of the SYN is kept until the backend answers
-  reset_seen = 0x04,   // a reset passed that we cannot prove exact, and nothing since
   answered = 0x08,     // datagrams: the backend has sent one
   assured = 0x10,      // datagrams: and the client another one after that, so it is really there
   unbound = 0x20,      // no backend is chosen: backend, source and source_port mean nothing, and
                        // the flow has its forward key only
   spliced = 0x40,      // mode splice: its numbers are in the worker's SpliceFlow of the same id
-  contested = 0x80,    // mode splice: a SYN has come for its tuple; perhaps the client began anew
+  contested = 0x80,    // a SYN has come for its tuple; perhaps the client began anew
 };
 
 }  // namespace limpet::flow

@@ -73,7 +73,7 @@ class Table {
   FlowId find(const ForwardKey& key, uint64_t hash) const;  // kNoFlow when absent
   FlowId find(const ReverseKey& key, uint64_t hash) const;
 
-  // Takes a free record (kNoFlow when none): a default Record but for protocol = kBeingBuilt.
+  // Takes a free record (kNoFlow when none): a default Record (but for protocol = kBeingBuilt) and Aside.
   FlowId allocate();
   // Enters both directions of a record that the caller has filled. False when the index has no room
   // even after displacement (the record is then still the caller's: fill again or release it). At
@@ -93,11 +93,14 @@ class Table {
 
   Record& at(FlowId id) { return records_[id]; }
   const Record& at(FlowId id) const { return records_[id]; }
+  Aside& aside(FlowId id) { return asides_[id]; }
+  const Aside& aside(FlowId id) const { return asides_[id]; }
   bool live(FlowId id) const { return records_[id].protocol != 0; }
 
   uint32_t used() const { return used_; }
   uint32_t capacity() const { return capacity_; }
-  uint32_t bytes_each() const;  // record plus its share of the index, for limpetctl show workers
+  // Record, aside and their share of the index, for limpetctl show workers.
+  uint32_t bytes_each() const;
 
   // A victim for eviction among `samples` pseudo-random records: the one idle longest among those
   // that have ended (time_wait, closed, dead), else among half-open ones (syn_sent, syn_received,
@@ -143,6 +146,7 @@ class Table {
   uint32_t bucket_count_ = 0;
   FlowId free_ = kNoFlow;  // records that came back, last first: still warm in the cache
   std::unique_ptr<Record[], Unmap> records_;
+  std::unique_ptr<Aside[], Unmap> asides_;
   std::unique_ptr<Bucket[], Unmap> buckets_;
 };
 

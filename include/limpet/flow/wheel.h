@@ -42,6 +42,7 @@ class Wheel {
   // due() that arms in the past cannot keep advance() busy.
   static constexpr uint32_t kOverdue = kSlots;
   static constexpr uint32_t kLists = kSlots + 2;
+  static_assert(kLists < kNotArmed);
   static constexpr uint32_t kSlotNumbers = 1u << (32 - kSlotShift);  // they wrap as ticks do
 
   static constexpr uint32_t slot_of(Tick t) { return t >> kSlotShift; }
@@ -67,7 +68,10 @@ unsigned Wheel::empty(uint32_t list, unsigned budget, Due&& due) {
     const FlowId id = heads_[list];
     if (id == kNoFlow) break;
     unlink(id);
-    if (heads_[list] != kNoFlow) __builtin_prefetch(&table_.at(heads_[list]));
+    if (heads_[list] != kNoFlow) {
+      __builtin_prefetch(&table_.at(heads_[list]));
+      __builtin_prefetch(&table_.aside(heads_[list]));
+    }
     due(id);
     ++calls;
   }

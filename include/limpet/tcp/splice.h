@@ -41,13 +41,6 @@
 
 namespace limpet::tcp {
 
-constexpr Side other(Side s) {
-  return s == Side::client ? Side::backend : Side::client;
-}
-constexpr size_t index_of(Side s) {
-  return static_cast<size_t>(s);
-}
-
 // A received segment, numbers in host order.
 struct SegmentIn {
   Seq seq;

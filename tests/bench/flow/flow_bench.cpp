@@ -115,11 +115,12 @@ BENCHMARK(wheel_idle);
 
 void track_data_segment(benchmark::State& state) {
   tcp::Edges edges;
-  tcp::Segment segment{0x18, tcp::Seq{1}, tcp::Seq{1}};
+  tcp::Scales scales;
+  tcp::begin({.flags = 0x02, .window = 64240, .seq = tcp::Seq{0}}, edges, scales);
+  tcp::Segment segment{.flags = 0x18, .window = 64240, .seq = tcp::Seq{1}, .ack = tcp::Seq{1}};
   tcp::Track t = tcp::Track::established;
   for ([[maybe_unused]] auto _ : state) {
-    segment.ack = segment.ack + 1460;
-    t = tcp::advance(t, tcp::Side::backend, segment, edges).next;
+    t = tcp::advance(t, tcp::Side::backend, segment, edges, scales).next;
     benchmark::DoNotOptimize(t);
   }
 }

@@ -91,7 +91,7 @@ class FakeWorker {
     q.truncated = have > room;
     for (uint32_t i = 0; i < q.filled; ++i) {
       if (q.kind == dataplane::QueryKind::flows) {
-        flow::Record& r = q.flows[i];
+        flow::Listed& r = q.flows[i];
         r = {};
         r.protocol = 6;
         r.backend_generation = 1;

@@ -19,7 +19,7 @@ class ListingTest : public ViewTest {
       q->flows.resize(each[w]);
       q->filled = static_cast<uint32_t>(each[w]);
       for (size_t i = 0; i < each[w]; ++i) {
-        flow::Record& r = q->flows[i];
+        flow::Listed& r = q->flows[i];
         r.protocol = 6;
         r.backend_generation = 1;
         r.client = ip("198.51.100.7");

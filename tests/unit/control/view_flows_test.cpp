@@ -20,7 +20,7 @@ TEST_F(FlowsViewTest, flows_have_the_promised_fields) {
   q.flows.resize(2);
   q.filled = 1;
   q.now = to_tick(kNow);
-  flow::Record& r = q.flows[0];
+  flow::Listed& r = q.flows[0];
   r.client = ip("198.51.100.7");
   r.client_port = be16::from(4711);
   r.source_port = be16::from(1024);
@@ -67,7 +67,7 @@ TEST_F(FlowsViewTest, flows_whose_slots_changed_meanwhile_are_left_out) {
   dataplane::Query q;
   q.flows.resize(4);
   q.filled = 4;
-  for (flow::Record& r : q.flows) {
+  for (flow::Listed& r : q.flows) {
     r.protocol = 6;
     r.backend_generation = 1;
   }
@@ -82,7 +82,7 @@ TEST_F(FlowsViewTest, a_flow_that_has_no_backend_yet_is_shown_without_one) {
   q.flows.resize(3);
   q.filled = 3;
   q.now = to_tick(kNow);
-  for (flow::Record& r : q.flows) {
+  for (flow::Listed& r : q.flows) {
     r.client = ip("198.51.100.7");
     r.protocol = 6;
     r.flags = flow::spliced | flow::unbound;

@@ -235,6 +235,8 @@ TEST_F(ViewTest, workers_have_the_promised_fields) {
   expect_fields(w["rings"], {"in_dropped", "out_dropped"});
   expect_fields(w["mbufs"], {"pool", "in_use"});
   EXPECT_EQ(w["id"], 1);
+                    "outside_window",
+                    "flows_begun_anew",
   EXPECT_EQ(w["lcore"], 2);
   EXPECT_EQ(w["rx"], 10);
   EXPECT_EQ(w["held"]["packets"], 2);
