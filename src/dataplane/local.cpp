@@ -1,4 +1,8 @@
 // Frames for ourselves: ARP and ND, echo, errors about our flows, and what nobody wants.
+#include <netinet/in.h>
+
+#include <algorithm>
+
 #include "limpet/wire/arp.h"
 #include "limpet/wire/nd.h"
 #include "limpet/wire/quote.h"
@@ -116,6 +120,8 @@ void Worker::icmp_error(Work& w) {
   const Local* from = snapshot_->locals.find(quote->source);
   if (from == nullptr) return drop(w.m, Drop::icmp_unrelated);
   if (w.f.ttl <= 1) return drop(w.m, Drop::ip_ttl_expired);
+  if (quote->v6 && w.f.icmp_type == wire::icmp6_type::kPacketTooBig && quote->mtu < tcp::kLeastMtu6)
+    return drop(w.m, Drop::icmp_mtu_too_small);
 
   uint16_t service = kNoSlot;
   if (from->vip != kNoSlot)
@@ -137,13 +143,21 @@ void Worker::icmp_error(Work& w) {
   const BackendEntry& b = snapshot_->backends[r.backend];
   const IpAddress& source = snapshot_->sources[r.source].address;
   std::optional<uint32_t> sequence, mtu;
-  if ((r.flags & flow::spliced) != 0) {
+  // A host reduces the size of its segments on the word of anybody who knows a number in flight.
+  if (quote->mtu != 0 && !quote->v6) mtu = std::max(quote->mtu, tcp::kLeastMtu4);
+  const tcp::Side to = about_client_side ? tcp::Side::client : tcp::Side::backend;
+  if ((r.flags & flow::spliced) == 0) {
+    if (r.protocol == IPPROTO_TCP &&
+        !tcp::in_flight(r.edges, r.scales, tcp::other(to), tcp::Seq{quote->tcp_sequence}))
+      return drop(w.m, Drop::icmp_outside_window);
+  } else {
     if ((r.flags & flow::unbound) != 0) return drop(w.m, Drop::icmp_unrelated);
-    const tcp::Side to = about_client_side ? tcp::Side::client : tcp::Side::backend;
+    if (!splicer_->in_flight(id, to, quote->tcp_sequence))
+      return drop(w.m, Drop::icmp_outside_window);
     sequence = splicer_->translated(id, to, quote->tcp_sequence);
     if (quote->mtu != 0) {
       const auto told = splicer_->too_big(id, to, quote->tcp_sequence, quote->mtu, quote->v6);
-      if (!told) return drop(w.m, Drop::icmp_unrelated);
+      if (!told) return drop(w.m, Drop::icmp_outside_window);
       sequence = told->seq.value;
       mtu = told->mtu;
     }

@@ -42,6 +42,9 @@ class Worker::Splicer : tcp::SpliceSink, tcp::SpliceEditor {
   // The quoted number of a packet too big, and the MTU to tell; nothing when it is not believed.
   std::optional<tcp::Splice::TooBig> too_big(flow::FlowId id, tcp::Side to, uint32_t seq,
                                              uint32_t mtu, bool v6);
+  bool in_flight(flow::FlowId id, tcp::Side to, uint32_t seq) const {
+    return tcp::Splice::in_flight(flows_[id], to, tcp::Seq{seq});
+  }
   uint32_t translated(flow::FlowId id, tcp::Side to, uint32_t seq) const;
   // splicer_note.cpp: what control is told
   FlowEdits live_edits(flow::FlowId id) const;

@@ -459,7 +459,6 @@ bool Splice::believed(SpliceFlow& f, const SegmentIn& in) {
 
 std::optional<Splice::TooBig> Splice::too_big(SpliceFlow& f, Side to, Seq seq, uint32_t mtu,
                                               uint32_t headers) {
-  constexpr uint32_t kLeast = 64;
   const StreamMap& map = f.map[index_of(other(to))];
   // Old octets are in flight again when their sender does not know that they have arrived. (Found
   // by simulation: nobody told it that the path had become too small for them, and it never heard.)
@@ -470,11 +469,20 @@ std::optional<Splice::TooBig> Splice::too_big(SpliceFlow& f, Side to, Seq seq, u
     quoted = old->first;
   }
   if (seq > map.emitted()) return std::nullopt;
-  const uint32_t most = std::max(mtu, headers + kLeast) - headers;
+  const uint32_t least = headers == 40 ? kLeastMtu4 : kLeastMtu6;
+  mtu = std::max(mtu, least);
+  const uint32_t most = mtu - headers;
   if (most < f.most[index_of(to)]) f.most[index_of(to)] = static_cast<uint16_t>(most);
   // What is still to be inserted travels beside what the sender fills its segments with.
   const uint32_t inserted = map.largest_insertion(edits_);
-  return TooBig{quoted, mtu > headers + kLeast + inserted ? mtu - inserted : mtu};
+  // Below the least nobody would believe it, and we cut.
+  return TooBig{quoted, mtu > least + inserted ? mtu - inserted : least};
+}
+
+bool Splice::in_flight(const SpliceFlow& f, Side to, Seq seq) {
+  const size_t from = index_of(other(to));
+  const Seq oldest = f.map[from].ack() - (0xffffu << f.told[from]);
+  return seq.value - oldest.value <= f.map[from].emitted().value - oldest.value;
 }
 
 void Splice::end(SpliceFlow& f) {

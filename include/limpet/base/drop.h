@@ -39,6 +39,8 @@ namespace limpet {
   X(port_zero,             "TCP or UDP port 0") \
   X(icmp_bad,              "malformed ICMP or ICMPv6, or a checksum error in it") \
   X(icmp_unrelated,        "ICMP error about no flow of ours") \
+  X(icmp_outside_window,   "ICMP error that quotes a number which no packet in flight has (RFC 5927, 4.1)") \
+  X(icmp_mtu_too_small,    "packet too big that names an MTU below the least of IPv6 (RFC 8201, 4)") \
   X(icmp_unsupported,      "ICMP type that we neither answer nor translate") \
   X(nd_bad,                "malformed neighbour discovery (RFC 4861, 6.1 and 7.1)") \
   /* balancing */ \

@@ -77,6 +77,9 @@ struct SegmentOut {
 };
 
 constexpr uint32_t kNoWork = 0xffffffffu;
+// Path MTUs below these are not believed: RFC 8201, 4; over IPv4 what Linux believes.
+constexpr uint32_t kLeastMtu6 = 1280;
+constexpr uint32_t kLeastMtu4 = 552;
 
 // Per connection, beside the flow record; [side] as index means what the comment says.
 struct SpliceFlow {
@@ -262,6 +265,8 @@ class Splice {
     uint32_t mtu = 0;
   };
   std::optional<TooBig> too_big(SpliceFlow& flow, Side to, Seq seq, uint32_t mtu, uint32_t headers);
+  // Whether a packet to `to` may have this number, for other errors (RFC 5927, 4.1).
+  static bool in_flight(const SpliceFlow& flow, Side to, Seq seq);
 
   // The editor may make more of what it was shown before, without new octets of that stream.
   void again(SpliceFlow& flow, Side from, Instant now);

@@ -249,5 +249,29 @@ TEST_F(SpliceTest, a_router_s_error_is_told_in_the_numbers_of_the_sender) {
   EXPECT_EQ(flow.most[1], 1240) << "what is not in flight is not believed";
 }
 
+TEST_F(SpliceTest, no_router_makes_segments_smaller_than_the_least) {
+  edit(kClient, 1001, 0, std::string(100, '+'));
+  open(kClient);
+  client(1001, std::string(1000, 'a'));
+  const auto told = splice.too_big(flow, kBackend, Seq{1501}, 600, 40);
+  ASSERT_TRUE(told);
+  EXPECT_EQ(told->mtu, 552u) << "nobody would believe 500: the insertion is cut off instead";
+  EXPECT_EQ(flow.most[1], 560);
+  ASSERT_TRUE(splice.too_big(flow, kBackend, Seq{1501}, 68, 40));
+  EXPECT_EQ(flow.most[1], 512);
+  flow.most[1] = 1440;
+  ASSERT_TRUE(splice.too_big(flow, kBackend, Seq{1501}, 68, 60));
+  EXPECT_EQ(flow.most[1], 1220) << "over IPv6";
+}
+
+TEST_F(SpliceTest, errors_are_about_octets_that_may_be_on_their_way) {
+  open(kClient);
+  client(1001, std::string(1000, 'a'));
+  EXPECT_TRUE(Splice::in_flight(flow, kBackend, Seq{1001}));
+  EXPECT_TRUE(Splice::in_flight(flow, kBackend, Seq{2001}));
+  EXPECT_FALSE(Splice::in_flight(flow, kBackend, Seq{2002}));
+  EXPECT_FALSE(Splice::in_flight(flow, kBackend, Seq{0x70000000}));
+}
+
 }  // namespace
 }  // namespace limpet::tcp
