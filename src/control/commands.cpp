@@ -90,10 +90,10 @@ void Controller::Impl::show(Server::ClientId client, const Request& request) {
   Result<Rows> rows = Rows{};
   switch (request.what) {
     case What::services:
-      rows = service_rows(v, request.name, request.all);
+      rows = service_rows(v, request.name, request.all, true);
       break;
     case What::backends:
-      rows = backend_rows(v, request.name, request.all);
+      rows = backend_rows(v, request.name, request.all, true);
       break;
     case What::workers:
       rows = worker_rows(v, request.name);

@@ -145,7 +145,7 @@ double seconds(Duration d) {
   return std::round(static_cast<double>(d.count()) / 1e6) / 1e3;
 }
 
-Result<Rows> service_rows(const View& v, std::string_view name, bool removed) {
+Result<Rows> service_rows(const View& v, std::string_view name, bool removed, bool busy) {
   Rows rows;
   bool found = false;
   // In the order of the file, then what was removed from it.
@@ -155,17 +155,19 @@ Result<Rows> service_rows(const View& v, std::string_view name, bool removed) {
     const uint16_t slot = v.slots.find_service(service.name);
     if (slot != kNoSlot) rows.push_back(service_json(v, slot));
   }
-  for (size_t i = 0; removed && i < v.slots.services.size(); ++i) {
+  for (size_t i = 0; i < v.slots.services.size(); ++i) {
     const dataplane::ServiceEntry& s = v.slots.services[i].entry;
     if (!s.used || s.configured || (!name.empty() && name != s.name)) continue;
+    const auto slot = static_cast<uint16_t>(i);
+    if (!removed && !(busy && v.notes.service_totals(slot).connections_active != 0)) continue;
     found = true;
-    rows.push_back(service_json(v, static_cast<uint16_t>(i)));
+    rows.push_back(service_json(v, slot));
   }
   if (!found && !name.empty()) return Error{fmt::format("no service \"{}\"", name)};
   return rows;
 }
 
-Result<Rows> backend_rows(const View& v, std::string_view name, bool removed) {
+Result<Rows> backend_rows(const View& v, std::string_view name, bool removed, bool busy) {
   Rows rows;
   const size_t slash = name.find('/');
   const std::string_view pool_name = name.substr(0, slash);
@@ -181,10 +183,12 @@ Result<Rows> backend_rows(const View& v, std::string_view name, bool removed) {
       const PoolPlace place{p, m};
       rows.push_back(backend_json(v, slot, &place));
     }
-  for (size_t i = 0; removed && i < v.slots.backends.size(); ++i) {
+  for (size_t i = 0; i < v.slots.backends.size(); ++i) {
     const BackendSlot& b = v.slots.backends[i];
-    if (b.used && !b.configured && selected(b.pool, b.name))
-      rows.push_back(backend_json(v, static_cast<uint16_t>(i), nullptr));
+    const auto slot = static_cast<uint16_t>(i);
+    if (b.used && !b.configured && selected(b.pool, b.name) &&
+        (removed || (busy && v.notes.backend_totals(slot).connections_active != 0)))
+      rows.push_back(backend_json(v, slot, nullptr));
   }
   if (rows.empty() && !name.empty())
     return Error{fmt::format("no pool or backend \"{}\"; expected POOL or POOL/NAME", name)};

@@ -58,6 +58,10 @@ void Worker::from_client(Work& w) {
     if (!table_.live(id)) return new_flow(w);
   }
   if (!tcp) {
+    if (stranded(r)) [[unlikely]] {
+      end_flow(id);
+      return new_flow(w);
+    }
     if ((r.flags & flow::answered) != 0) r.flags |= flow::assured;
     r.last_seen = tick_;
     return to_backend(w, id);

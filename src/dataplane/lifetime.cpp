@@ -172,6 +172,23 @@ bool Worker::reset_both(flow::FlowId id) {
   return true;
 }
 
+// A datagram flow whose backend or service a reload has removed: the next datagram is balanced
+// anew.
+bool Worker::stranded(const flow::Record& r) const {
+  return r.state == tcp::Track::datagram &&
+         (!snapshot_->backends[r.backend].configured || !snapshot_->services[r.service].configured);
+}
+
+bool Worker::flows_of_removed() const {
+  for (size_t i = 0; i < snapshot_->backends.size(); ++i)
+    if (!snapshot_->backends[i].configured && stats_.backends[i].connections_active.get() != 0)
+      return true;
+  for (size_t i = 0; i < snapshot_->services.size(); ++i)
+    if (!snapshot_->services[i].configured && stats_.services[i].connections_active.get() != 0)
+      return true;
+  return false;
+}
+
 // Looks at `budget` records at most and ends few flows at a time: resets that find the transmit
 // queue full would be lost, and a client that is silent would never hear.
 void Worker::flush_dead(unsigned budget) {
@@ -179,7 +196,7 @@ void Worker::flush_dead(unsigned budget) {
   for (unsigned i = 0; i < budget && flush_left_ != 0 && gone < kGonePerIteration; ++i) {
     const flow::FlowId id = flush_cursor_;
     if (table_.live(id) && (table_.at(id).flags & flow::unbound) == 0 &&
-        dead_[table_.at(id).backend] != 0) {
+        (dead_[table_.at(id).backend] != 0 || stranded(table_.at(id)))) {
       if (!backend_gone(id)) return;  // no buffers: from here on next time
       ++gone;
     }

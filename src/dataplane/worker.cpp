@@ -104,6 +104,8 @@ void Worker::adopt(const Snapshot* snapshot) {
     status_[slot] = {};
     dead_[slot] = 0;
   }
+  // Datagrams have no end that could be waited for: their flows leave what was removed at once.
+  if (flows_of_removed()) flush_left_ = table_.capacity();
   n_.snapshot.set(serial_);
   if (id_ == 0) announce_new();
 }

@@ -72,6 +72,69 @@ TEST_P(Udp4And6, ChecksumThatComesOutAsZeroIsWrittenAsAllOnes) {
   FAIL() << "no such datagram";
 }
 
+std::string without_e0() {
+  return with(kTwoArms, "{ name = \"e0\"; address = \"10.2.0.10\"; port = 7; },\n", "");
+}
+
+// Datagrams have no end that could be waited for (a reload of a pool without health checks).
+TEST(Udp, BusyFlowLeavesARemovedBackendAtOnce) {
+  for (const bool silent : {false, true}) {
+    Rig rig;
+    std::vector<Session> all;
+    for (unsigned i = 0; i < 20; ++i)
+      all.emplace_back(rig, IpAddress::v4(198, 51, 100, static_cast<uint8_t>(i)), 5353, kVip4, 7,
+                       kUdp)
+          .open();
+    const uint16_t gone = rig.backend("echo", "e0"), stays = rig.backend("echo", "e1");
+    const uint64_t moved = rig.stats().backends[gone].connections_active.get();
+    ASSERT_GT(moved, 0u);
+    ASSERT_LT(moved, 20u);
+    rig.reload(without_e0());
+    if (silent) {  // of the client: what only the backend sends does not keep the flow either
+      rig.run();
+      EXPECT_EQ(rig.stats().backends[gone].connections_active.get(), 0u);
+      EXPECT_EQ(rig.flows(), 20 - moved);
+      continue;
+    }
+    for (Session& s : all) {
+      const bool was = s.slot() == gone;
+      s.open();
+      EXPECT_EQ(s.slot(), stays) << (was ? "moved" : "stayed");
+      s.backend_says("answer", {.data = pattern(5)});
+    }
+    EXPECT_EQ(rig.flows(), 20u);
+    EXPECT_EQ(rig.stats().backends[gone].connections_active.get(), 0u);
+    EXPECT_EQ(rig.stats().backends[stays].connections_total.get(), 20u);
+    EXPECT_EQ(rig.drops(), 0u) << rig.drop_list();
+  }
+}
+
+TEST(Udp, FlowOfARemovedServiceEnds) {
+  Rig rig;
+  Session s(rig, ip("10.1.0.2"), 5353, kVip4, 7, kUdp);
+  s.open();
+  rig.reload(with(kTwoArms, "{ name = \"echo\"; vip = \"10.1.0.100\"; port = 7;",
+                  "{ name = \"other\"; vip = \"10.1.0.100\"; port = 9;"));
+  rig.run();
+  EXPECT_EQ(rig.flows(), 0u);
+  const auto out = rig.send(s.front(), s.from_client({.data = pattern(3)}));
+  ASSERT_EQ(out.size(), 1u);
+  EXPECT_EQ(look(out[0].frame).icmp_type, 3) << "port unreachable";
+}
+
+TEST(Udp, FlowOfADrainingBackendStaysUntilItsDrainEnds) {
+  Rig rig;
+  Session s(rig, ip("10.1.0.2"), 5353, kVip4, 7, kUdp);
+  s.open();
+  const uint16_t first = s.slot();
+  rig.drain(first);
+  s.client_says("still there", {.data = pattern(3)});
+  rig.set_backend(first, balance::Admin::down, balance::Health::up);
+  s.open();
+  EXPECT_NE(s.slot(), first);
+  s.backend_says("answer", {.data = pattern(5)});
+}
+
 TEST(Udp, ZeroChecksumOverIpv4StaysZero) {
   Rig rig;
   Session s(rig, ip("10.1.0.2"), 5353, kVip4, 7, kUdp);

@@ -42,8 +42,9 @@ struct View {
 // `removed` also what is no longer configured but still has flows. An error when a name selects
 // nothing that could be there.
 using Rows = std::vector<nlohmann::json>;
-Result<Rows> service_rows(const View& view, std::string_view name, bool removed);
-Result<Rows> backend_rows(const View& view, std::string_view name, bool removed);
+// With `busy`, of what is no longer configured only what still has flows.
+Result<Rows> service_rows(const View& view, std::string_view name, bool removed, bool busy = false);
+Result<Rows> backend_rows(const View& view, std::string_view name, bool removed, bool busy = false);
 // One row for each entry of a service's persistence list; `name`: SERVICE or SERVICE/ENTRY.
 Result<Rows> persistence_rows(const View& view, std::string_view name);
 Result<Rows> worker_rows(const View& view, std::string_view name);

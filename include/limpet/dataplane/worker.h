@@ -138,6 +138,8 @@ class Worker {
   void drop_syn(flow::FlowId id);
   bool backend_gone(flow::FlowId id);
   bool reset_both(flow::FlowId id);
+  bool stranded(const flow::Record& r) const;
+  bool flows_of_removed() const;
   void flush_dead(unsigned budget);
 
   // messages.cpp: what control asks

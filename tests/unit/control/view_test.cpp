@@ -151,6 +151,17 @@ TEST_F(ViewTest, removed_backends_show_only_when_asked_for) {
   EXPECT_EQ(all[3]["maglev_entries"], 0);
 }
 
+TEST_F(ViewTest, a_removed_backend_that_has_traffic_is_not_hidden) {
+  stats_[0].backends[1].connections_active.add(2);
+  build_from(with(kSample, "10.2.0.11", "10.2.0.12"));
+  const Rows rows = *backend_rows(view(), "", false, true);
+  ASSERT_EQ(rows.size(), 4u);
+  EXPECT_EQ(rows[3]["configured"], false);
+  EXPECT_EQ(rows[3]["connections_active"], 2);
+  stats_[0].backends[1].connections_active.sub(2);
+  EXPECT_EQ(backend_rows(view(), "", false, true)->size(), 3u);
+}
+
 TEST_F(ViewTest, a_slot_with_a_new_meaning_counts_from_zero) {
   stats_[0].backends[1].packets_in.add(500);
   stats_[0].backends[1].connections_total.add(5);
@@ -224,6 +235,8 @@ TEST_F(ViewTest, workers_have_the_promised_fields) {
                     "flows_reset",
                     "port_early_reuse",
                     "stale_answered",
+                    "outside_window",
+                    "flows_begun_anew",
                     "resets_sent",
                     "icmp_sent",
                     "icmp_translated",
@@ -235,8 +248,6 @@ TEST_F(ViewTest, workers_have_the_promised_fields) {
   expect_fields(w["rings"], {"in_dropped", "out_dropped"});
   expect_fields(w["mbufs"], {"pool", "in_use"});
   EXPECT_EQ(w["id"], 1);
-                    "outside_window",
-                    "flows_begun_anew",
   EXPECT_EQ(w["lcore"], 2);
   EXPECT_EQ(w["rx"], 10);
   EXPECT_EQ(w["held"]["packets"], 2);
