@@ -101,6 +101,10 @@ bool Expander::file(std::string_view text, uint32_t index) {
     const auto line = std::count(text.begin(), text.begin() + static_cast<ptrdiff_t>(nul), '\n');
     return fail({index, static_cast<int>(line) + 1}, "zero byte; expected a text file");
   }
+  // Editors of Windows begin UTF-8 with a byte order mark (RFC 3629, 6).
+  constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
+  if (text.substr(0, kByteOrderMark.size()) == kByteOrderMark)
+    text.remove_prefix(kByteOrderMark.size());
   open_.push_back(index);
   Lexer lexer(text);
   size_t copied = 0;

@@ -13,6 +13,7 @@
 #include "limpet/wire/layout.h"
 #include "limpet/wire/nd.h"
 #include "limpet/wire/quote.h"
+#include "limpet/wire/vlan.h"
 #include "splicer.h"
 #include "work.h"
 
@@ -214,7 +215,13 @@ bool Worker::classify(Work& w) {
       bytes, {.ip_checksum = (flags & RTE_MBUF_F_RX_IP_CKSUM_MASK) == RTE_MBUF_F_RX_IP_CKSUM_GOOD,
               .l4_checksum = (flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_GOOD});
   const wire::Frame& f = w.f;
-  if (f.kind == wire::FrameKind::bad) return drop(w.m, f.drop), false;
+  if (f.kind == wire::FrameKind::bad) [[unlikely]] {
+    if (f.drop != Drop::vlan_unsupported || !wire::has_priority_tag(bytes))
+      return drop(w.m, f.drop), false;
+    wire::cut_priority_tag(bytes);
+    rte_pktmbuf_adj(w.m, wire::kVlanTag);
+    return classify(w);  // there is no second tag
+  }
   if (f.destination_mac != port.mac && !f.destination_mac.is_group())
     return drop(w.m, Drop::not_ours), false;
 

@@ -73,6 +73,11 @@ Ip6Chain walk_ip6_chain(const uint8_t* packet, size_t length) {
     c.offset += size;
     switch (kind) {
       case ip_protocol::kFragment:
+        // Neither an offset nor more to come: a whole datagram, which needs no reassembly.
+        if ((load<be16>(header + 2).host() & 0xfff9) == 0) {
+          c.atomic = true;
+          break;
+        }
         c.fragment = true;
         c.fragment_word = load<be16>(header + 2).host();
         return c;

@@ -15,6 +15,7 @@ static_assert(sizeof(Frame) == 64, "one cache line: bursts of these are kept on 
 constexpr size_t kMaxFrame = 65535;  // offsets are 16 bits
 constexpr uint8_t kIcmp6RouterSolicitation = 133;
 constexpr uint8_t kIcmp6NeighborSolicitation = 135;
+constexpr uint8_t kIcmp6Redirect = 137;
 
 uint16_t word(const uint8_t* p) {
   return load<be16>(p).host();
@@ -209,7 +210,6 @@ Drop parse_ip6(const uint8_t* bytes, size_t size, Frame& f, Verified verified) {
   f.l4 = f.payload = offset(eth::kSize + chain.offset);
   Drop drop = Drop::none;
   if (chain.fragment) {
-    // Also the only fragment of its datagram (RFC 6946): who reassembles has the rule for it.
     drop = parse_fragment(f, chain.fragment_word & 0xfff8u, (chain.fragment_word & 1) != 0,
                           65535 - (chain.offset - ip6::kSize - 8));
   } else {
@@ -226,6 +226,10 @@ Drop parse_ip6(const uint8_t* bytes, size_t size, Frame& f, Verified verified) {
       case ip_protocol::kIcmp6:
         drop = parse_icmp(bytes, f, pseudo(static_cast<size_t>(f.end - f.l4)), FrameKind::icmp6,
                           128, 129);
+        // Neighbor discovery never comes in fragments, not even in the only one (RFC 6980, 5).
+        if (drop == Drop::none && chain.atomic && f.icmp_type >= kIcmp6RouterSolicitation &&
+            f.icmp_type <= kIcmp6Redirect)
+          drop = Drop::nd_bad;
         break;
       default:
         f.kind = FrameKind::ip_other;

@@ -15,7 +15,7 @@ namespace limpet {
   X(frame_truncated,       "shorter than its headers say") \
   X(own_source_mac,        "our own source MAC: our or the kernel's output looped back") \
   X(not_ours,              "neither for our MAC nor for an address of ours, and no kernel shares the port") \
-  X(vlan_unsupported,      "802.1Q or 802.1ad tag") \
+  X(vlan_unsupported,      "802.1Q tag of a VLAN, or 802.1ad tag") \
   X(ethertype_unsupported, "neither ARP, IPv4 nor IPv6, and no kernel shares the port") \
   X(arp_bad,               "malformed ARP") \
   X(address_conflict,      "ARP or ND by which somebody else claims an address of ours") \

@@ -21,6 +21,7 @@
 #include "limpet/wire/quote.h"
 #include "limpet/wire/tcp.h"
 #include "limpet/wire/udp.h"
+#include "limpet/wire/vlan.h"
 
 namespace limpet::wire {
 namespace {
@@ -242,6 +243,28 @@ void repair_icmp(Bytes& b, Verified verified) {
   store(p + icmp_header::kChecksum, checksum(sum));
 }
 
+// A priority tag hides nothing: without it the frame is judged as if it had never been there.
+void check_tag(const Bytes& bytes, const Frame& f, Verified verified) {
+  if (has_priority_tag(bytes)) {
+    require(f.drop == Drop::vlan_unsupported, "a tag is seen");
+    Bytes b = copy(bytes);
+    cut_priority_tag(b);
+    b.erase(b.begin(), b.begin() + kVlanTag);
+    const Frame g = parse_frame(b, verified);
+    require(g.drop != Drop::vlan_unsupported, "no tag is left");
+    require(g.source_mac == f.source_mac && g.destination_mac == f.destination_mac,
+            "the frame has its addresses");
+    check_offsets(b, g);
+  }
+  if (bytes.size() < eth::kSize || f.drop == Drop::vlan_unsupported) return;
+  Bytes b = copy(bytes);
+  const uint8_t tag[] = {0x81, 0x00, 0xe0, 0x00};
+  b.insert(b.begin() + 12, std::begin(tag), std::end(tag));
+  require(has_priority_tag(b), "a tag is known");
+  cut_priority_tag(b);
+  require(std::equal(bytes.begin(), bytes.end(), b.begin() + kVlanTag), "the rest is untouched");
+}
+
 void run(const uint8_t* data, size_t size) {
   if (size == 0) return;
   const Verified verified{(data[0] & 1) != 0, (data[0] & 2) != 0};
@@ -249,6 +272,7 @@ void run(const uint8_t* data, size_t size) {
   if (data[0] & 4) repair_icmp(bytes, verified);
   const Frame f = parse_frame(bytes, verified);
   check_offsets(bytes, f);
+  check_tag(bytes, f, verified);
   check_padding(bytes, f, verified);
   check_verified(bytes, f);
   if (is_ip(f.kind)) check_error_about(bytes, f);

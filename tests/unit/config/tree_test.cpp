@@ -213,6 +213,26 @@ TEST_F(IncludeTest, takes_in_text_and_keeps_files_and_lines) {
   }
 }
 
+TEST_F(IncludeTest, skips_a_byte_order_mark_at_the_beginning_of_a_file) {
+  write("main.cfg",
+        "\xef\xbb\xbf"
+        "a = 1;\n@include \"one.cfg\"\n");
+  write("one.cfg", "\xef\xbb\xbf@include \"two.cfg\"\nb = 2;\n");
+  write("two.cfg", "\xef\xbb\xbf");
+  const Source s = source("main.cfg");
+  ASSERT_FALSE(s.problem) << s.problem->to_string();
+  Node root;
+  ASSERT_FALSE(build_tree(s, root));
+  EXPECT_EQ(root.children.size(), 2u);
+  EXPECT_EQ(s.text.find('\xef'), std::string::npos);
+  for (const char* elsewhere : {"a = 1;\n\xef\xbb\xbf",
+                                "\xef\xbb\xbf\xef\xbb\xbf"
+                                "a = 1;"}) {
+    write("main.cfg", elsewhere);
+    EXPECT_NE(problem("main.cfg"), "") << "a mark elsewhere is none";
+  }
+}
+
 TEST_F(IncludeTest, may_go_as_deep_as_the_limit) {
   const auto chain = [&](unsigned files) {
     for (unsigned i = 1; i < files; ++i)

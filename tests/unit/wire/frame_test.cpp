@@ -292,8 +292,8 @@ TEST(ParseFrame, tells_fragments) {
   const Bytes eight =
       repaired(edited(slice(test::kUdp4, 0, 42), {{16, {0, 28}}, {20, hex("2000")}, {38, {0, 8}}}));
   EXPECT_EQ(parse(eight).kind, FrameKind::fragment);
-  // IPv6: first, middle, last, and atomic.
-  for (const char* word : {"0001", "0009", "0010", "0000"}) {
+  // IPv6: first, middle and last.
+  for (const char* word : {"0001", "0009", "0010"}) {
     const bool more = word[3] == '1' || word[3] == '9';
     Bytes b = with_ip6_headers(44, hex("1100") + hex(word) + hex("0000 0001"));
     if (more) b = b + Bytes{0};
@@ -307,9 +307,33 @@ TEST(ParseFrame, tells_fragments) {
 }
 
 TEST(ParseFrame, ignores_the_reserved_byte_of_a_fragment_header) {
-  const Frame f = parse(with_ip6_headers(44, hex("11ff 0000 0000 0001")));
+  const Frame f = parse(with_ip6_headers(44, hex("11ff 0010 0000 0001")));
   EXPECT_EQ(f.kind, FrameKind::fragment) << drop_name(f.drop);
   EXPECT_EQ(f.l4, 62);
+}
+
+// RFC 6946: a fragment header that says "all of it", whatever its reserved bits, and perhaps with
+// options behind it.
+TEST(ParseFrame, takes_an_atomic_fragment_for_a_whole_datagram) {
+  for (const char* header : {"1100 0000 0000 0001", "11ff 0006 ffff ffff"}) {
+    const Frame f = parse(with_ip6_headers(44, hex(header)));
+    EXPECT_EQ(f.kind, FrameKind::udp) << header << drop_name(f.drop);
+    EXPECT_EQ(f.protocol, 17);
+    EXPECT_EQ(f.l4, 62);
+    EXPECT_NE(f.destination_port, be16{});
+  }
+  const Frame f = parse(with_ip6_headers(44, hex("3c00 0000 0000 0001 1100 0104 0000 0000")));
+  EXPECT_EQ(f.kind, FrameKind::udp) << drop_name(f.drop);
+  EXPECT_EQ(f.l4, 70);
+}
+
+TEST(ParseFrame, refuses_neighbor_discovery_in_an_atomic_fragment) {
+  Bytes b = test::kDuplicateDetection;
+  b[20] = 44;
+  const Bytes header = hex("3a00 0000 0000 0001");
+  b.insert(b.begin() + 54, header.begin(), header.end());
+  test::put16(b, 18, b.size() - 54);
+  EXPECT_EQ(parse(b).drop, Drop::nd_bad) << "RFC 6980, 5";
 }
 
 TEST(ParseFrame, refuses_fragments_that_can_never_be_assembled) {
@@ -494,6 +518,12 @@ TEST(ParseFrame, refuses_with_the_right_reason) {
   }
 }
 
+TEST(ParseFrame, a_syn_ack_may_bring_data_and_fin) {
+  const Frame f = parse(repaired(edited(test::kTcp6Data, {{67, {0x13}}})));
+  EXPECT_EQ(f.kind, FrameKind::tcp);
+  EXPECT_EQ(f.tcp_flags, tcp_flag::syn | tcp_flag::fin | tcp_flag::ack);
+}
+
 TEST(ParseFrame, refuses_icmp_shorter_than_its_header) {
   Bytes b = repaired(edited(slice(test::kEcho4, 0, 41), {{16, {0, 27}}}));
   EXPECT_EQ(parse(b).drop, Drop::icmp_bad);
@@ -503,9 +533,3 @@ TEST(ParseFrame, refuses_icmp_shorter_than_its_header) {
 
 }  // namespace
 }  // namespace limpet::wire
-TEST(ParseFrame, a_syn_ack_may_bring_data_and_fin) {
-  const Frame f = parse(repaired(edited(test::kTcp6Data, {{67, {0x13}}})));
-  EXPECT_EQ(f.kind, FrameKind::tcp);
-  EXPECT_EQ(f.tcp_flags, tcp_flag::syn | tcp_flag::fin | tcp_flag::ack);
-}
-
