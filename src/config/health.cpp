@@ -180,7 +180,8 @@ void check_meaning(const Node& node, HealthType type, Report& report) {
   for (const Node& child : node.children) {
     const bool http_only = child.name == "uri" || child.name == "host" || child.name == "expect";
     const bool timing = child.name == "port" || child.name == "interval" ||
-                        child.name == "timeout" || child.name == "rise" || child.name == "fall";
+                        child.name == "timeout" || child.name == "rise" || child.name == "fall" ||
+                        child.name == "proxy";
     if (type == HealthType::none && (http_only || timing || child.name == "verify"))
       report.add(child, "has no meaning with type \"none\"; expected it to be left out");
     else if (type == HealthType::tcp && http_only)
@@ -193,14 +194,31 @@ void check_meaning(const Node& node, HealthType type, Report& report) {
 
 }  // namespace
 
+// nullopt: "auto", the default; what that means depends on the pool's services.
+std::optional<HealthProxy> read_health_proxy(const Node& pool, Report& report) {
+  const Node* health = pool.find("health");
+  const Node* proxy = health == nullptr ? nullptr : health->find("proxy");
+  if (proxy == nullptr) return std::nullopt;
+  switch (read_word(*proxy, {"auto", "none", "v1", "v2"}, {}, report).value_or(0)) {
+    case 1:
+      return HealthProxy::none;
+    case 2:
+      return HealthProxy::v1;
+    case 3:
+      return HealthProxy::v2;
+    default:
+      return std::nullopt;
+  }
+}
+
 Health read_health(const Node& node, Report& report) {
   Health health;
   if (!is_group(node, report)) return health;
-  check_names(
-      node,
-      {{"type", "uri", "host", "expect", "verify", "port", "interval", "timeout", "rise", "fall"},
-       {}},
-      report);
+  check_names(node,
+              {{"type", "uri", "host", "expect", "verify", "port", "interval", "timeout", "rise",
+                "fall", "proxy"},
+               {}},
+              report);
   bool type_known = true;
   if (const Node* type = node.find("type")) {
     const auto word = read_word(*type, {"tcp", "http", "https", "none"}, {}, report);

@@ -142,6 +142,49 @@ void choose_health(Draft& draft) {
       draft.document.pools[i].health.type = HealthType::none;
 }
 
+HealthProxy checks_with(Forwarded forwarded) {
+  switch (forwarded) {
+    case Forwarded::proxy_v1:
+      return HealthProxy::v1;
+    case Forwarded::proxy_v2:
+      return HealthProxy::v2;
+    default:
+      return HealthProxy::none;
+  }
+}
+
+// A backend that expects a PROXY header takes a check without one for an attack, and one that does
+// not takes the header for a bad request: the checks speak as the pool's services do.
+void choose_health_proxy(Draft& draft) {
+  std::vector<const Service*> first(draft.document.pools.size());
+  std::vector<const Service*> other(first);
+  for (const Service& s : draft.document.services) {
+    if (s.pool == kNoPool || s.protocol != Protocol::tcp) continue;
+    if (first[s.pool] == nullptr)
+      first[s.pool] = &s;
+    else if (checks_with(s.forwarded) != checks_with(first[s.pool]->forwarded))
+      other[s.pool] = &s;
+  }
+  for (size_t i = 0; i < draft.document.pools.size(); ++i) {
+    const Node& node = element(draft.root, "pools", i);
+    Health& health = draft.document.pools[i].health;
+    const std::optional<HealthProxy> given = read_health_proxy(node, draft.report);
+    if (given) health.proxy = *given;
+    // Who checks another port has a listener there that need not be the services'.
+    else if (first[i] != nullptr && health.port == 0 && other[i] == nullptr)
+      health.proxy = checks_with(first[i]->forwarded);
+    else if (other[i] != nullptr && health.port == 0 &&
+             (health.type == HealthType::http || health.type == HealthType::https))
+      draft.report.add(
+          member(node, "health"),
+          fmt::format(
+              "services \"{}\" and \"{}\" of this pool differ in the PROXY header that they "
+              "send, so checks cannot follow them; expected proxy = \"none\", \"v1\" or "
+              "\"v2\" in health, or a port of its own",
+              first[i]->name, other[i]->name));
+  }
+}
+
 }  // namespace
 
 void read_services(Draft& draft) {
@@ -154,6 +197,7 @@ void read_services(Draft& draft) {
   check_duplicates(draft);
   check_tables(draft);
   choose_health(draft);
+  choose_health_proxy(draft);
 }
 
 }  // namespace limpet::config

@@ -29,6 +29,7 @@ void read_ports(Draft& draft);    // ports
 void read_routes(Draft& draft);   // routes
 void read_pools(Draft& draft);    // pools with backends
 Health read_health(const Node& node, Report& report);
+std::optional<HealthProxy> read_health_proxy(const Node& pool, Report& report);
 void read_services(Draft& draft);    // services, and what they say of their pools
 void check_sealing(Draft& draft);    // cookie_keys, and what sealed cookies ask of backends
 void check_addresses(Draft& draft);  // who owns which address, who reaches whom; resolves sources

@@ -30,6 +30,7 @@ Probe probe_of(const config::Health& health, const config::Backend& backend) {
   p.host = health.host;
   p.expect = health.expect;
   p.verify = health.verify;
+  p.proxy = health.proxy;
   p.timeout = health.timeout;
   return p;
 }

@@ -1,5 +1,7 @@
 // Checks over libcurl's multi interface, driven by its sockets: an epoll instance of its own holds
-// them, so that the event loop watches one descriptor whatever is under way.
+// them, so that the event loop watches one descriptor whatever is under way. libcurl cannot begin a
+// connection with a PROXY header that speaks for nobody (7.88 knows version 1 with addresses only),
+// and it must come before TLS: such connections are opened here, and libcurl gets them connected.
 #include "limpet/control/prober.h"
 
 #include <curl/curl.h>
@@ -45,8 +47,9 @@ struct Transfer {
   List headers, connect_to;
   Clock::time_point deadline;
   Duration excused{};  // by so much it has moved
-  size_t body = 0;
-  bool cut = false;  // enough of the body was read
+  int fd = -1;         // our own, until libcurl has it
+  bool head = false;   // the head of the answer is complete, and nothing else is asked of it
+  bool interim = false;
   std::array<char, CURL_ERROR_SIZE> error{};
 };
 
@@ -82,12 +85,75 @@ std::string lower_first(std::string text) {
   return text;
 }
 
-size_t count_body(char*, size_t size, size_t n, void* user) {
+// What backends that expect it want to hear first, of a connection that is nobody's (PROXY
+// protocol, 2.1 and 2.2).
+std::string_view proxy_header(config::HealthProxy proxy) {
+  using namespace std::string_view_literals;
+  switch (proxy) {
+    case config::HealthProxy::v1:
+      return "PROXY UNKNOWN\r\n"sv;
+    case config::HealthProxy::v2:
+      return "\r\n\r\n\0\r\nQUIT\n\x20\0\0\0"sv;
+    case config::HealthProxy::none:
+      break;
+  }
+  return {};
+}
+
+bool say_first(int fd, config::HealthProxy proxy) {
+  const std::string_view header = proxy_header(proxy);
+  return send(fd, header.data(), header.size(), MSG_NOSIGNAL) ==
+         static_cast<ssize_t>(header.size());
+}
+
+// A non-blocking connection under way, or an errno.
+Result<int> begin_connection(const Probe& p) {
+  sockaddr_storage to{};
+  socklen_t length = sizeof(sockaddr_in);
+  if (p.address.is_v4()) {
+    auto& v4 = reinterpret_cast<sockaddr_in&>(to);
+    v4.sin_family = AF_INET;
+    v4.sin_port = htons(p.port);
+    std::memcpy(&v4.sin_addr, p.address.v4_bytes(), 4);
+  } else {
+    auto& v6 = reinterpret_cast<sockaddr_in6&>(to);
+    v6.sin6_family = AF_INET6;
+    v6.sin6_port = htons(p.port);
+    std::memcpy(&v6.sin6_addr, p.address.bytes.data(), 16);
+    length = sizeof(sockaddr_in6);
+  }
+  const int fd = socket(to.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
+  if (fd < 0) return Error{errno_text(errno)};
+  if (connect(fd, reinterpret_cast<const sockaddr*>(&to), length) == 0 || errno == EINPROGRESS)
+    return fd;
+  const int why = errno;
+  close(fd);
+  return Error{errno_text(why)};
+}
+
+// The status says it all, and it is known when the head is: a body may be large, and come slowly.
+size_t read_head(char* text, size_t size, size_t n, void* user) {
   auto& t = *static_cast<Transfer*>(user);
-  t.body += size * n;
-  if (t.body <= Prober::kMaxBody) return size * n;
-  t.cut = true;
+  const std::string_view line(text, size * n);
+  if (line.substr(0, 5) == "HTTP/") {
+    const size_t status = std::min(line.find(' '), line.size() - 1) + 1;
+    t.interim = line.substr(status, 1) == "1" && line.substr(status, 3) != "101";
+  }
+  t.head = !t.interim && (line == "\r\n" || line == "\n");
+  return t.head ? 0 : line.size();  // 0 ends the transfer
+}
+
+size_t no_body(char*, size_t, size_t, void*) {
   return 0;
+}
+
+curl_socket_t our_socket(void* user, curlsocktype, curl_sockaddr*) {
+  const int fd = std::exchange(static_cast<Transfer*>(user)->fd, -1);
+  return fd < 0 ? CURL_SOCKET_BAD : fd;
+}
+
+int is_connected(void*, curl_socket_t, curlsocktype) {
+  return CURL_SOCKOPT_ALREADY_CONNECTED;
 }
 
 // Whether our own kernel offers an option at all. What it does not offer no backend can agree to.
@@ -142,7 +208,8 @@ std::string error_text(const Transfer& t, CURLcode code) {
 CheckResult judge(const Transfer& t, CURLcode code) {
   if (t.probe.type == config::HealthType::tcp)
     return code == CURLE_OK ? CheckResult{true, ""} : CheckResult{false, error_text(t, code)};
-  if (code != CURLE_OK && !t.cut) return {false, error_text(t, code)};
+  if (!t.head)  // libcurl takes the end of the connection for that of the head
+    return {false, code == CURLE_OK ? "the answer ends within its head" : error_text(t, code)};
   long status = 0;
   curl_easy_getinfo(t.easy.get(), CURLINFO_RESPONSE_CODE, &status);
   for (const config::StatusRange& r : t.probe.expect)
@@ -189,12 +256,42 @@ class Prober::Impl {
     transfers[id] = std::move(t);
     transfer.deadline = Clock::now() + patience_of(probe);
     deadlines.emplace(transfer.deadline, id);
-    if (transfer.easy == nullptr || !configure(transfer) ||
-        curl_multi_add_handle(multi, transfer.easy.get()) != CURLM_OK) {
-      deadlines.erase({transfer.deadline, id});
-      transfers.erase(id);
-      results.push_back({id, {false, "cannot start the check: out of memory"}, std::nullopt});
-    }
+    if (transfer.easy == nullptr || !configure(transfer)) return fail(id, kNoMemory);
+    // A bare connection says it when it is there (finish()).
+    if (probe.proxy != config::HealthProxy::none && probe.type != config::HealthType::tcp)
+      return connect(transfer);
+    if (curl_multi_add_handle(multi, transfer.easy.get()) != CURLM_OK) fail(id, kNoMemory);
+  }
+
+  void fail(uint64_t id, std::string why) {
+    results.push_back({id, {false, std::move(why)}, std::nullopt});
+    remove(id);
+  }
+
+  void connect(Transfer& t) {
+    const Result<int> fd = begin_connection(t.probe);
+    if (!fd) return fail(t.id, fd.error());
+    t.fd = *fd;
+    connecting[t.fd] = t.id;
+    epoll_event event{};
+    event.data.fd = t.fd;
+    event.events = EPOLLOUT;
+    epoll_ctl(epoll, EPOLL_CTL_ADD, t.fd, &event);
+  }
+
+  void connected(Transfer& t) {
+    int error = 0;
+    socklen_t length = sizeof error;
+    getsockopt(t.fd, SOL_SOCKET, SO_ERROR, &error, &length);
+    if (error != 0) return fail(t.id, errno_text(error));
+    if (!say_first(t.fd, t.probe.proxy)) return fail(t.id, "connection closed without an answer");
+    epoll_ctl(epoll, EPOLL_CTL_DEL, t.fd, nullptr);
+    connecting.erase(t.fd);
+    CURL* e = t.easy.get();
+    curl_easy_setopt(e, CURLOPT_OPENSOCKETFUNCTION, &our_socket);
+    curl_easy_setopt(e, CURLOPT_OPENSOCKETDATA, &t);
+    curl_easy_setopt(e, CURLOPT_SOCKOPTFUNCTION, &is_connected);
+    if (curl_multi_add_handle(multi, e) != CURLM_OK) fail(t.id, kNoMemory);
   }
 
   bool configure(Transfer& t) {
@@ -238,8 +335,9 @@ class Prober::Impl {
     curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L);
     curl_easy_setopt(e, CURLOPT_PATH_AS_IS, 1L);
     curl_easy_setopt(e, CURLOPT_USERAGENT, "limpet/" LIMPET_VERSION " health check");
-    curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, &count_body);
-    curl_easy_setopt(e, CURLOPT_WRITEDATA, &t);
+    curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, &read_head);
+    curl_easy_setopt(e, CURLOPT_HEADERDATA, &t);
+    curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, &no_body);
     curl_easy_setopt(e, CURLOPT_SSL_VERIFYPEER, p.verify ? 1L : 0L);
     curl_easy_setopt(e, CURLOPT_SSL_VERIFYHOST, p.verify ? 2L : 0L);
     if (!p.verify) {  // else the system's certificates are read for nothing
@@ -253,11 +351,17 @@ class Prober::Impl {
     const auto at = transfers.find(id);
     if (at == transfers.end()) return;
     Easy easy = std::move(at->second->easy);
-    curl_multi_remove_handle(multi, easy.get());
-    curl_easy_reset(easy.get());
+    if (easy != nullptr) {
+      curl_multi_remove_handle(multi, easy.get());
+      curl_easy_reset(easy.get());
+    }
     deadlines.erase({at->second->deadline, id});
+    if (const int fd = at->second->fd; fd >= 0) {
+      connecting.erase(fd);
+      close(fd);
+    }
     transfers.erase(at);
-    if (idle.size() < kIdle) idle.push_back(std::move(easy));
+    if (easy != nullptr && idle.size() < kIdle) idle.push_back(std::move(easy));
   }
 
   void run() {
@@ -286,6 +390,10 @@ class Prober::Impl {
       for (size_t i = 0; i < n; ++i) {
         const epoll_event& event = events[i];
         int what = 0, still = 0;
+        if (const auto ours = connecting.find(event.data.fd); ours != connecting.end()) {
+          connected(*transfers.at(ours->second));
+          continue;
+        }
         if ((event.events & (EPOLLIN | EPOLLHUP)) != 0) what |= CURL_CSELECT_IN;
         if ((event.events & EPOLLOUT) != 0) what |= CURL_CSELECT_OUT;
         if ((event.events & EPOLLERR) != 0) what |= CURL_CSELECT_ERR;
@@ -296,7 +404,13 @@ class Prober::Impl {
 
   void finish(const Transfer& t, CURLcode code) {
     ProbeResult r{t.id, judge(t, code), std::nullopt};
-    if (r.result.ok && t.probe.type == config::HealthType::tcp) r.tcp = tcp_options(t.easy.get());
+    if (r.result.ok && t.probe.type == config::HealthType::tcp) {
+      r.tcp = tcp_options(t.easy.get());
+      curl_socket_t fd = CURL_SOCKET_BAD;
+      if (curl_easy_getinfo(t.easy.get(), CURLINFO_ACTIVESOCKET, &fd) == CURLE_OK &&
+          fd != CURL_SOCKET_BAD)
+        say_first(fd, t.probe.proxy);  // lest the backend logs an error at every check
+    }
     results.push_back(std::move(r));
     remove(t.id);
   }
@@ -345,6 +459,7 @@ class Prober::Impl {
     return 0;
   }
 
+  static constexpr const char* kNoMemory = "cannot start the check: out of memory";
   static constexpr size_t kIdle = 64;
   static constexpr unsigned kRounds = 64;  // of as many sockets as there are events
   static constexpr Duration kNoticeable = std::chrono::milliseconds(5);
@@ -353,6 +468,7 @@ class Prober::Impl {
   std::optional<Clock::time_point> due;
   std::map<uint64_t, std::unique_ptr<Transfer>> transfers;
   std::set<std::pair<Clock::time_point, uint64_t>> deadlines;  // of all transfers
+  std::map<int, uint64_t> connecting;                          // transfers by our own descriptors
   std::vector<Easy> idle;
   std::vector<ProbeResult> results;
 };

@@ -16,6 +16,8 @@ namespace limpet::config {
 enum class Poll : uint8_t { spin, adaptive };
 enum class Protocol : uint8_t { tcp = 6, udp = 17 };
 enum class HealthType : uint8_t { none, tcp, http, https };
+// A PROXY header before a check's own octets: "PROXY UNKNOWN", or version 2 with command LOCAL.
+enum class HealthProxy : uint8_t { none, v1, v2 };
 enum class ServiceMode : uint8_t { nat, splice };  // dsr, ipip, gue come with their issues
 enum class Forwarded : uint8_t { none, x_forwarded_for, proxy_v1, proxy_v2 };
 enum class OnNoBackend : uint8_t { reset, unavailable };  // RST or ICMP; a 503 and a clean close
@@ -75,6 +77,9 @@ struct Health {
   Duration timeout =
       std::chrono::milliseconds(500);  // 1 ms .. interval, so that checks never overlap
   uint32_t rise = 2, fall = 3;         // 1 .. 100
+  // As written; "auto" has become what the pool's services send, none for checks with a port of
+  // their own.
+  HealthProxy proxy = HealthProxy::none;
 };
 
 struct Backend {

@@ -25,6 +25,7 @@ struct Probe {
   std::string host;  // Host header and TLS server name; empty: the address
   std::vector<config::StatusRange> expect = {{200, 399}};
   bool verify = false;
+  config::HealthProxy proxy = config::HealthProxy::none;  // sent first, before TLS too
   Duration timeout = std::chrono::milliseconds(500);
   std::optional<Duration> patience;  // give up after this instead; messages tell of `timeout`
 };
@@ -37,9 +38,6 @@ struct ProbeResult {
 
 class Prober {
  public:
-  // A body is read up to here, so that a check of a large file ends.
-  static constexpr size_t kMaxBody = 64 * 1024;
-
   static Result<std::unique_ptr<Prober>> create();
   ~Prober();
   Prober(const Prober&) = delete;

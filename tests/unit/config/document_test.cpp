@@ -199,6 +199,52 @@ TEST(HealthDefault, is_none_for_a_pool_that_only_udp_services_use) {
   EXPECT_EQ(s.document().pools[0].health.type, HealthType::http) << "as given";
 }
 
+TEST(HealthProxy, is_what_the_services_of_the_pool_send) {
+  Sample s;
+  EXPECT_EQ(s.document().pools[0].health.proxy, HealthProxy::none);
+  s.service = "mode = \"splice\"; forwarded = \"proxy-v1\";";
+  EXPECT_EQ(s.document().pools[0].health.proxy, HealthProxy::v1);
+  s.service = "mode = \"splice\"; forwarded = \"proxy-v2\";";
+  EXPECT_EQ(s.document().pools[0].health.proxy, HealthProxy::v2);
+  s.service = "mode = \"splice\"; forwarded = \"x-forwarded-for\";";
+  EXPECT_EQ(s.document().pools[0].health.proxy, HealthProxy::none);
+}
+
+TEST(HealthProxy, is_none_at_a_port_of_its_own_and_otherwise_as_given) {
+  Sample s;
+  s.service = "mode = \"splice\"; forwarded = \"proxy-v1\";";
+  s.pool = "health = { type = \"http\"; port = 8080; };";
+  EXPECT_EQ(s.document().pools[0].health.proxy, HealthProxy::none);
+  s.pool = "health = { type = \"http\"; port = 8080; proxy = \"v1\"; };";
+  EXPECT_EQ(s.document().pools[0].health.proxy, HealthProxy::v1);
+  s.pool = "health = { type = \"http\"; proxy = \"none\"; };";
+  EXPECT_EQ(s.document().pools[0].health.proxy, HealthProxy::none);
+  s.pool = "health = { proxy = \"v2\"; };";
+  EXPECT_EQ(s.document().pools[0].health.proxy, HealthProxy::v2);
+  s.pool = "health = { proxy = \"auto\"; };";
+  EXPECT_EQ(s.document().pools[0].health.proxy, HealthProxy::v1);
+}
+
+TEST(HealthProxy, asks_when_the_services_of_a_pool_differ) {
+  Sample s;
+  s.service = "mode = \"splice\"; forwarded = \"proxy-v1\";";
+  s.more = ", { name = \"b\"; vip = \"10.1.0.100\"; port = 81; pool = \"web\"; }";
+  EXPECT_EQ(s.document().pools[0].health.proxy, HealthProxy::none) << "a bare connection says none";
+  s.pool = "health = { type = \"http\"; };";
+  EXPECT_EQ(s.problems(),
+            "pools[0].health: services \"web\" and \"b\" of this pool differ in the PROXY header "
+            "that they send, so checks cannot follow them; expected proxy = \"none\", \"v1\" or "
+            "\"v2\" in health, or a port of its own\n");
+  s.pool = "health = { type = \"http\"; port = 8080; };";
+  EXPECT_EQ(s.document().pools[0].health.proxy, HealthProxy::none);
+  s.pool = "health = { type = \"http\"; proxy = \"v1\"; };";
+  EXPECT_EQ(s.document().pools[0].health.proxy, HealthProxy::v1);
+  s.pool = "health = { type = \"http\"; };";
+  s.more =
+      ", { name = \"b\"; vip = \"10.1.0.100\"; port = 80; pool = \"web\"; protocol = \"udp\"; }";
+  EXPECT_EQ(s.document().pools[0].health.proxy, HealthProxy::v1) << "datagrams are not checked so";
+}
+
 TEST(HealthHost, is_a_name_or_an_address_perhaps_with_a_port) {
   for (const char* host : {"a", "example.org", "example.org.", "my_host-1", "10.1.0.1:8443",
                            "[fd00:2::10]", "[::1]:443", "a:65535"}) {

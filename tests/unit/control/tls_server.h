@@ -26,10 +26,12 @@ class TlsServer {
   struct Seen {
     bool handshake = false;
     std::string server_name, request;  // name: empty when the client sent none
+    std::string first;                 // octets before the handshake
   };
 
-  // Says "HTTP/1.1 `status`" to every request.
-  explicit TlsServer(std::string status) : status_(std::move(status)) {
+  // Says "HTTP/1.1 `status`" to every request; `first` octets come before the handshake.
+  explicit TlsServer(std::string status, size_t first = 0)
+      : status_(std::move(status)), first_(first) {
     identify();
     listener_ = socket(AF_INET, SOCK_STREAM, 0);
     sockaddr_in address{};
@@ -112,6 +114,8 @@ class TlsServer {
     const std::unique_ptr<SSL, Deleter<SSL_free>> tls(SSL_new(context_.get()));
     SSL_set_fd(tls.get(), fd);
     Seen& seen = seen_.emplace_back();
+    seen.first.resize(first_);
+    if (first_ != 0 && recv(fd, seen.first.data(), first_, MSG_WAITALL) <= 0) return;
     seen.handshake = SSL_accept(tls.get()) == 1;
     if (const char* name = SSL_get_servername(tls.get(), TLSEXT_NAMETYPE_host_name))
       seen.server_name = name;
@@ -129,6 +133,7 @@ class TlsServer {
   }
 
   std::string status_;
+  size_t first_;
   std::unique_ptr<SSL_CTX, Deleter<SSL_CTX_free>> context_;
   std::vector<Seen> seen_;
   int listener_ = -1;
