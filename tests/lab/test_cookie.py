@@ -31,7 +31,10 @@ def configure(lab, *persistence, services=("web",), extra=(), model=None, **sett
         for name, port, backends_port, other_persistence, other in extra:
             template = labconfig.pool(model, f"web{family}")
             backends = [dict(b, port=backends_port) for b in template["backends"]]
-            model["pools"].append(dict(template, name=f"{name}{family}", backends=backends))
+            health = dict(template["health"])
+            if "proxy" in other.get("forwarded", ""):
+                del health["port"]  # the same port as the clients', which wants a PROXY header
+            model["pools"].append(dict(template, name=f"{name}{family}", backends=backends, health=health))
             model["services"].append(
                 {"name": f"{name}{family}", "vip": VIPS[family], "port": port, "protocol": "tcp",
                  "mode": "splice", "pool": f"{name}{family}", "persistence": list(other_persistence), **other})
@@ -298,6 +301,10 @@ def test_backends_learn_the_client_s_address(lab):
             text = lab.run("client", "curl", "-sS", "--interface", client,
                            f"http://{host(family)}:{port}/?[1-20]").stdout
             assert text.count(f"proxy={client}\n") == 20, text
+    # Health checks speak to that port as its clients' connections do.
+    checked = [b for b in lab.show("backends") if b["pool"][:2] in ("v1", "v2")]
+    assert len(checked) == 4 * lab.backends and all(b["state"] == "up" for b in checked), checked
+    assert all(b["check"]["last_error"] is None for b in checked), checked
 
 
 @cases(workers=(1, 2), start=False, full=(1,))
