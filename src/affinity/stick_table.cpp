@@ -70,22 +70,32 @@ class Guard {
   SpinLock& lock_;
 };
 
+constexpr uint32_t kMostHolds =
+    (1u << 24) - 1;              // of one entry; more are not counted, nor let go of
+constexpr uint8_t kFree = 0xfe;  // length of an entry that is none
+
 // Read and written under the shard's lock only. Free entries are chained by `next`.
 struct Entry {
   std::array<uint8_t, kMaxStickKey> key;
-  StickValue value;
+  uint32_t backend;
   uint32_t tag;    // high half of the hash: gives the bucket, tells most strangers of a chain
   uint32_t used;   // ticks of the last use
   uint32_t next;   // of the chain
   uint32_t newer;  // in the order of use
   uint32_t older;
+  uint32_t holds : 24;      // open connections that go by it
+  uint32_t generation : 8;  // goes on whenever the entry goes
+  uint16_t member;
   uint8_t length;
   uint8_t kind;
-  uint8_t taken;
-  uint8_t spare;
+
+  StickValue value() const { return {.backend = backend, .member = member}; }
+  void set(StickValue v) { backend = v.backend, member = v.member; }
+  bool taken() const { return length != kFree; }
+  uint32_t mark() const { return tag << 8 | generation; }
 };
 static_assert(sizeof(Entry) == StickTable::kEntryBytes && std::is_trivially_copyable_v<Entry>);
-static_assert(alignof(Entry) == 4 && offsetof(Entry, tag) == 40);
+static_assert(alignof(Entry) == 4 && offsetof(Entry, tag) == 36);
 
 // The high half of the hash chooses the bucket, the low half the shard: else a shard would use one
 // bucket in 64 only.
@@ -103,7 +113,11 @@ struct alignas(64) StickTable::Shard {
   uint32_t bucket_mask = 0;
   uint32_t free = kNil;
   uint32_t fresh = 0;  // entries from here on were never used: memory is touched when needed
-  uint32_t newest = kNil, oldest = kNil;
+  // In order of use: the entries that nobody holds, and those that are held.
+  struct Order {
+    uint32_t newest = kNil, oldest = kNil;
+  };
+  Order idle, held;
   StickCounters counters;
 
   void reserve(uint32_t n) {
@@ -127,22 +141,33 @@ struct alignas(64) StickTable::Shard {
     return kNil;
   }
 
+  Order& order_of(const Entry& e) { return e.holds != 0 ? held : idle; }
   void unlink_use(const Entry& e) {
-    (e.newer == kNil ? newest : entries[e.newer].older) = e.older;
-    (e.older == kNil ? oldest : entries[e.older].newer) = e.newer;
+    Order& o = order_of(e);
+    (e.newer == kNil ? o.newest : entries[e.newer].older) = e.older;
+    (e.older == kNil ? o.oldest : entries[e.older].newer) = e.newer;
   }
   void link_newest(uint32_t i) {
     Entry& e = entries[i];
+    Order& o = order_of(e);
     e.newer = kNil;
-    e.older = newest;
-    (newest == kNil ? oldest : entries[newest].newer) = i;
-    newest = i;
+    e.older = o.newest;
+    (o.newest == kNil ? o.oldest : entries[o.newest].newer) = i;
+    o.newest = i;
   }
   void touch(uint32_t i, uint32_t now) {
     entries[i].used = now;
-    if (newest == i) return;
+    if (order_of(entries[i]).newest == i) return;
     unlink_use(entries[i]);
     link_newest(i);
+  }
+  void set_holds(uint32_t i, uint32_t holds) {
+    Entry& e = entries[i];
+    const bool moves = (e.holds == 0) != (holds == 0);
+    if (moves) unlink_use(e);
+    e.holds = holds & kMostHolds;
+    if (moves) link_newest(i);
+    if (moves) holds == 0 ? --counters.held : ++counters.held;
   }
 
   void remove(uint32_t i) {
@@ -151,7 +176,10 @@ struct alignas(64) StickTable::Shard {
     while (*at != i) at = &entries[*at].next;
     *at = e.next;
     unlink_use(e);
-    e.taken = 0;
+    if (e.holds != 0) --counters.held;
+    e.holds = 0;
+    e.length = kFree;
+    e.generation = (e.generation + 1u) & 0xff;
     e.next = free;
     free = i;
     --counters.used;
@@ -159,15 +187,15 @@ struct alignas(64) StickTable::Shard {
 
   bool expired(const Entry& e, uint32_t now, uint32_t expire) const {
     // Signed: another worker's clock may have been read a little later than ours.
-    return static_cast<int32_t>(now - e.used) > static_cast<int32_t>(expire);
+    return e.holds == 0 && static_cast<int32_t>(now - e.used) > static_cast<int32_t>(expire);
   }
 
   StickResult insert(const StickKey& key, StickValue value, uint32_t now, uint32_t expire,
                      WhenFull when_full) {
-    for (unsigned n = 0; n < kReclaim && oldest != kNil; ++n) {
-      if (!expired(entries[oldest], now, expire)) break;
+    for (unsigned n = 0; n < kReclaim && idle.oldest != kNil; ++n) {
+      if (!expired(entries[idle.oldest], now, expire)) break;
       ++counters.expired;
-      remove(oldest);
+      remove(idle.oldest);
     }
     if (free == kNil && fresh == size) {
       if (when_full == WhenFull::refuse) {
@@ -175,22 +203,24 @@ struct alignas(64) StickTable::Shard {
         return {value, Stick::refused};
       }
       ++counters.evicted;
-      remove(oldest);
+      if (idle.oldest == kNil) ++counters.evicted_held;
+      remove(idle.oldest != kNil ? idle.oldest : held.oldest);
     }
     uint32_t i = free;
-    if (i != kNil)
+    if (i != kNil) {
       free = entries[i].next;
-    else
+    } else {
       i = fresh++;
+      entries[i].generation = 0;
+    }
     Entry& e = entries[i];
     e.key = key.bytes;
-    e.value = value;
+    e.set(value);
     e.tag = tag_of(key.hash);
     e.used = now;
+    e.holds = 0;
     e.length = key.length;
     e.kind = key.kind;
-    e.taken = 1;
-    e.spare = 0;
     e.next = head(e.tag);
     head(e.tag) = i;
     link_newest(i);
@@ -202,20 +232,20 @@ struct alignas(64) StickTable::Shard {
   // An entry that came too late is there no more; whoever needs its place has it.
   StickResult renew(uint32_t i, StickValue value, uint32_t now) {
     ++counters.expired;
-    entries[i].value = value;
+    entries[i].set(value);
     touch(i, now);
     return {value, Stick::replaced_expired};
   }
   // The entry stays as it is, whatever the caller had in mind.
   StickResult keep(uint32_t i, StickValue wanted, uint32_t now) {
     ++counters.found;
-    if (entries[i].value != wanted) ++counters.overruled;
+    if (entries[i].value() != wanted) ++counters.overruled;
     touch(i, now);
-    return {entries[i].value, Stick::found};
+    return {entries[i].value(), Stick::found};
   }
   StickResult change(uint32_t i, StickValue value, uint32_t now) {
     ++counters.updated;
-    entries[i].value = value;
+    entries[i].set(value);
     touch(i, now);
     return {value, Stick::updated};
   }
@@ -282,14 +312,21 @@ StickKey StickTable::key(uint8_t entry, std::string_view bytes) const {
   return key(entry, std::span(reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()));
 }
 
+StickResult StickTable::placed(const Shard& s, uint32_t index, StickResult r) const {
+  if (r.what == Stick::refused) return r;
+  const auto number = static_cast<uint32_t>(&s - shards_.get());
+  r.handle = {.place = index * shard_count_ + number, .mark = s.entries[index].mark()};
+  return r;
+}
+
 StickResult StickTable::get_or_insert(const StickKey& key, StickValue proposed, Instant now) {
   const uint32_t t = ticks(now);
   Shard& s = shard(key.hash);
   const Guard guard(s.lock);
   const uint32_t i = s.look_up(key);
-  if (i == kNil) return s.insert(key, proposed, t, expire_, settings_.when_full);
-  if (s.expired(s.entries[i], t, expire_)) return s.renew(i, proposed, t);
-  return s.keep(i, proposed, t);
+  if (i == kNil) return add(s, key, proposed, t);
+  if (s.expired(s.entries[i], t, expire_)) return placed(s, i, s.renew(i, proposed, t));
+  return placed(s, i, s.keep(i, proposed, t));
 }
 
 StickResult StickTable::find(const StickKey& key, Instant now) {
@@ -297,7 +334,8 @@ StickResult StickTable::find(const StickKey& key, Instant now) {
   Shard& s = shard(key.hash);
   const Guard guard(s.lock);
   const uint32_t i = s.look_up(key);
-  if (i != kNil && !s.expired(s.entries[i], t, expire_)) return s.keep(i, s.entries[i].value, t);
+  if (i != kNil && !s.expired(s.entries[i], t, expire_))
+    return placed(s, i, s.keep(i, s.entries[i].value(), t));
   ++s.counters.absent;
   if (i != kNil) {
     ++s.counters.expired;
@@ -312,10 +350,10 @@ StickResult StickTable::update_if(const StickKey& key, StickValue expected, Stic
   Shard& s = shard(key.hash);
   const Guard guard(s.lock);
   const uint32_t i = s.look_up(key);
-  if (i == kNil) return s.insert(key, desired, t, expire_, settings_.when_full);
-  if (s.expired(s.entries[i], t, expire_)) return s.renew(i, desired, t);
-  if (s.entries[i].value != expected) return s.keep(i, desired, t);
-  return s.change(i, desired, t);
+  if (i == kNil) return add(s, key, desired, t);
+  if (s.expired(s.entries[i], t, expire_)) return placed(s, i, s.renew(i, desired, t));
+  if (s.entries[i].value() != expected) return placed(s, i, s.keep(i, desired, t));
+  return placed(s, i, s.change(i, desired, t));
 }
 
 StickResult StickTable::assign(const StickKey& key, StickValue value, Instant now) {
@@ -323,9 +361,38 @@ StickResult StickTable::assign(const StickKey& key, StickValue value, Instant no
   Shard& s = shard(key.hash);
   const Guard guard(s.lock);
   const uint32_t i = s.look_up(key);
-  if (i == kNil) return s.insert(key, value, t, expire_, settings_.when_full);
-  if (s.expired(s.entries[i], t, expire_)) return s.renew(i, value, t);
-  return s.entries[i].value == value ? s.keep(i, value, t) : s.change(i, value, t);
+  if (i == kNil) return add(s, key, value, t);
+  if (s.expired(s.entries[i], t, expire_)) return placed(s, i, s.renew(i, value, t));
+  return placed(s, i, s.entries[i].value() == value ? s.keep(i, value, t) : s.change(i, value, t));
+}
+
+StickResult StickTable::add(Shard& s, const StickKey& key, StickValue value, uint32_t t) {
+  const StickResult r = s.insert(key, value, t, expire_, settings_.when_full);
+  return placed(s, s.head(tag_of(key.hash)), r);  // the newest of its chain
+}
+
+bool StickTable::hold(StickHandle h) {
+  if (!h.present()) return false;
+  Shard& s = shards_[h.place % shard_count_];
+  const uint32_t i = h.place / shard_count_;
+  const Guard guard(s.lock);
+  if (i >= s.fresh) return false;
+  const Entry& e = s.entries[i];
+  if (!e.taken() || e.mark() != h.mark || e.holds == kMostHolds) return false;
+  s.set_holds(i, e.holds + 1);
+  return true;
+}
+
+void StickTable::release(StickHandle h, Instant now) {
+  if (!h.present()) return;
+  Shard& s = shards_[h.place % shard_count_];
+  const uint32_t i = h.place / shard_count_;
+  const Guard guard(s.lock);
+  if (i >= s.fresh) return;
+  const Entry& e = s.entries[i];
+  if (!e.taken() || e.mark() != h.mark || e.holds == 0) return;
+  s.set_holds(i, e.holds - 1);
+  s.touch(i, ticks(now));
 }
 
 bool StickTable::erase(uint64_t hash_of_key) {
@@ -347,7 +414,7 @@ std::optional<StickValue> StickTable::peek(const StickKey& key, Instant now) con
   const Guard guard(s.lock);
   const uint32_t i = s.look_up(key);
   if (i == kNil || s.expired(s.entries[i], ticks(now), expire_)) return std::nullopt;
-  return s.entries[i].value;
+  return s.entries[i].value();
 }
 
 size_t StickTable::read(StickCursor& cursor, std::span<StickView> out, Instant now) const {
@@ -360,9 +427,12 @@ size_t StickTable::read(StickCursor& cursor, std::span<StickView> out, Instant n
     for (; cursor.index < s.fresh && looked < kReadStep && n < out.size(); ++cursor.index) {
       ++looked;
       const Entry& e = s.entries[cursor.index];
-      if (!e.taken || s.expired(e, t, expire_)) continue;
-      const auto idle = static_cast<uint32_t>(std::max(0, static_cast<int32_t>(t - e.used)));
-      out[n++] = {e.key, e.length, e.kind, e.value, duration_of(idle), duration_of(expire_ - idle)};
+      if (!e.taken() || s.expired(e, t, expire_)) continue;
+      const auto since = static_cast<uint32_t>(std::max(0, static_cast<int32_t>(t - e.used)));
+      const uint32_t idle = e.holds != 0 ? 0 : since;
+      out[n++] = {e.key,     e.length,          e.kind,
+                  e.value(), duration_of(idle), duration_of(expire_ - idle),
+                  e.holds};
     }
     if (cursor.index >= s.fresh) cursor = {cursor.shard + 1, 0, cursor.shard + 1 >= shard_count_};
   }
@@ -383,6 +453,8 @@ StickCounters StickTable::counters() const {
     sum.erased += c.erased;
     sum.expired += c.expired;
     sum.evicted += c.evicted;
+    sum.evicted_held += c.evicted_held;
+    sum.held += c.held;
     sum.refused += c.refused;
     sum.overruled += c.overruled;
   }

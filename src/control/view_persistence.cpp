@@ -42,10 +42,16 @@ json table_json(const dataplane::ServiceEntry& s) {
   if (s.splice == nullptr || s.splice->table == nullptr) return nullptr;
   const affinity::StickTable& table = *s.splice->table;
   const affinity::StickCounters c = table.counters();
-  return {{"capacity", table.capacity()}, {"used", c.used},
-          {"inserted", c.inserted},       {"found", c.found},
-          {"expired", c.expired},         {"evicted", c.evicted},
-          {"refused", c.refused},         {"bytes", table.bytes()}};
+  return {{"capacity", table.capacity()},
+          {"used", c.used},
+          {"inserted", c.inserted},
+          {"found", c.found},
+          {"expired", c.expired},
+          {"evicted", c.evicted},
+          {"refused", c.refused},
+          {"bytes", table.bytes()},
+          {"held", c.held},
+          {"evicted_held", c.evicted_held}};
 }
 
 // In mode nat nobody but the source address can decide, and it is counted as a reason only.

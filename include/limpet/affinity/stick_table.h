@@ -10,13 +10,16 @@
 // system call inside. Calls happen at connection set-up, never per packet. A waiting thread yields
 // after a while, as there may be fewer cores than threads.
 //
-// Each shard keeps its entries in order of last use, exactly. A full shard gives up its oldest
-// entry or refuses, as configured. The capacity is an upper limit for each shard's share: keys
-// spread unevenly, so with S shards of n entries the first eviction comes about sqrt(n) entries
-// early in the fullest one. Tables up to kShardSize have a single shard and are exact.
+// Each shard keeps its entries in order of last use, exactly: one order for those that an open
+// connection holds, and one for the others. A full shard gives up the oldest of the others, else
+// the oldest that is held, or refuses, as configured. The capacity is an upper limit for each
+// shard's share: keys spread unevenly, so with S shards of n entries the first eviction comes about
+// sqrt(n) entries early in the fullest one. Tables up to kShardSize have a single shard and are
+// exact.
 //
 // Expiry: an entry that was not used for longer than `expire` is not there. It is reclaimed when
-// its key comes back, or by later insertions into its shard, which look at the oldest two each.
+// its key comes back, or by later insertions into its shard, which look at the oldest two each. The
+// time of one that is held begins when it is let go: a download or a WebSocket of hours is one use.
 #pragma once
 
 #include <array>
@@ -38,7 +41,6 @@ struct StickValue {
   uint32_t backend = 0;  // backend_id(): what it means, on every node and after a reload
   uint16_t member =
       0xffff;  // where the backend stood in the pool when stored: a hint, to be checked
-  uint16_t reserved = 0;
   friend bool operator==(const StickValue&, const StickValue&) = default;
 };
 
@@ -64,17 +66,33 @@ enum class Stick : uint8_t {
   refused            // full, and the policy is to refuse: `value` is the proposal, nobody keeps it
 };
 
+// Which entry a call was about, for hold() and release(): where it stands, and marks by which it is
+// told from a later one at that place (of another key in all but one of 2^24 cases, of the same key
+// in all but one of 256).
+struct StickHandle {
+  static constexpr uint32_t kNowhere = 0xffffffff;
+  uint32_t place = kNowhere;
+  uint32_t mark = 0;
+  bool present() const { return place != kNowhere; }
+  friend bool operator==(const StickHandle&, const StickHandle&) = default;
+};
+
 struct StickResult {
   StickValue value;
   Stick what = Stick::absent;
-  friend bool operator==(const StickResult&, const StickResult&) = default;
+  StickHandle handle = {};  // not present when `what` is absent or refused
+  friend bool operator==(const StickResult& a, const StickResult& b) {
+    return a.value == b.value && a.what == b.what;
+  }
 };
 
 struct StickCounters {  // sums over the shards; monotonic but for `used`
   uint64_t used = 0;    // entries, expired ones that were not reclaimed yet included
   uint64_t inserted = 0, found = 0, absent = 0, updated = 0, erased = 0;
-  uint64_t expired = 0;  // reclaimed, by whatever way
-  uint64_t evicted = 0;  // the oldest gave way
+  uint64_t expired = 0;       // reclaimed, by whatever way
+  uint64_t evicted = 0;       // the oldest gave way
+  uint64_t evicted_held = 0;  // of these, entries that an open connection held
+  uint64_t held = 0;          // entries that are held; goes down too
   uint64_t refused = 0;
   uint64_t overruled = 0;  // get_or_insert and update_if that were told another value than theirs
 };
@@ -84,8 +102,9 @@ struct StickView {
   uint8_t length = 0;  // StickKey::kHashedLength: a hash of 16 bytes
   uint8_t kind = 0;
   StickValue value;
-  Duration idle{};     // since the last use, of a resolution of 1.07 s
-  Duration expires{};  // until it goes when not used
+  Duration idle{};           // since the last use, of a resolution of 1.07 s
+  Duration expires{};        // until it goes when not used
+  uint32_t connections = 0;  // that hold it
 };
 
 struct StickCursor {  // where a walk stands; a default one starts at the beginning
@@ -134,6 +153,11 @@ class StickTable {
   StickResult assign(const StickKey& key, StickValue value, Instant now);
   // By StickKey::hash: 64 keyed bits, so that who may have to forget a key later need not keep it.
   bool erase(uint64_t hash);
+  // An open connection goes by this entry: it does not expire until as many have let go of it.
+  // False, and nothing to let go of, when it is gone.
+  bool hold(StickHandle handle);
+  // Never fails: an entry that went meanwhile needs nothing.
+  void release(StickHandle handle, Instant now);
   // As find(), without a trace: neither is the entry used nor anything counted.
   std::optional<StickValue> peek(const StickKey& key, Instant now) const;
 
@@ -152,6 +176,8 @@ class StickTable {
  private:
   struct Shard;
   Shard& shard(uint64_t hash) const;
+  StickResult placed(const Shard& shard, uint32_t index, StickResult result) const;
+  StickResult add(Shard& shard, const StickKey& key, StickValue value, uint32_t ticks);
   uint64_t hash(const std::array<uint8_t, kMaxStickKey>& bytes, uint8_t length, uint8_t kind) const;
 
   std::shared_ptr<Shard[]> shards_;

@@ -34,7 +34,10 @@ StickValue value(uint32_t backend) {
   return {.backend = backend, .member = static_cast<uint16_t>(backend)};
 }
 StickResult result(uint32_t backend, Stick what) {
-  return {value(backend), what};
+  StickResult r;
+  r.value = value(backend);
+  r.what = what;
+  return r;
 }
 
 TEST(StickTable, the_first_pin_holds) {
@@ -284,6 +287,72 @@ TEST(StickTable, an_entry_of_the_list_may_have_keys_of_another_kind) {
   EXPECT_EQ(moved.peek(moved.key(2, "a"), at(1s)), std::nullopt);
 }
 
+TEST(StickTableHold, an_entry_lives_while_a_connection_goes_by_it_and_its_time_after_that) {
+  Table t(sized(10));
+  const StickHandle h = t.get_or_insert(t.named("a"), value(1), at(0min)).handle;
+  ASSERT_TRUE(t.hold(h));
+  ASSERT_TRUE(t.hold(t.find(t.named("a"), at(1min)).handle)) << "a second one";
+  EXPECT_EQ(t.peek(t.named("a"), at(600min)), value(1));
+  t.release(h, at(600min));
+  EXPECT_EQ(t.find(t.named("a"), at(700min)).what, Stick::found);
+  t.release(h, at(720min));
+  EXPECT_EQ(t.counters().held, 0u);
+  EXPECT_EQ(t.peek(t.named("a"), at(749min)), value(1));
+  EXPECT_EQ(t.peek(t.named("a"), at(751min)), std::nullopt);
+  t.release(h, at(720min));  // once too often
+  EXPECT_EQ(t.counters().held, 0u);
+}
+
+TEST(StickTableHold, a_full_table_gives_up_what_nobody_holds_and_then_the_oldest_of_those) {
+  Table t(sized(3));
+  StickHandle h[3];
+  for (int i = 0; i < 3; ++i)
+    h[i] = t.get_or_insert(t.named(std::to_string(i)), value(1), at(0s)).handle;
+  ASSERT_TRUE(t.hold(h[0]) && t.hold(h[1]));
+  t.get_or_insert(t.named("d"), value(1), at(1s));
+  EXPECT_EQ(t.peek(t.named("2"), at(1s)), std::nullopt) << "the only one that nobody held";
+  EXPECT_FALSE(t.hold(h[2])) << "gone";
+  EXPECT_EQ(t.counters().evicted_held, 0u);
+  ASSERT_TRUE(t.hold(t.find(t.named("d"), at(1s)).handle));
+  t.find(t.named("0"), at(2s));
+  t.get_or_insert(t.named("e"), value(1), at(3s));
+  EXPECT_EQ(t.peek(t.named("1"), at(3s)), std::nullopt) << "the oldest of those that are held";
+  EXPECT_EQ(t.counters().evicted_held, 1u);
+  EXPECT_EQ(t.counters().evicted, 2u);
+}
+
+TEST(StickTableHold, who_lets_go_of_an_entry_that_went_touches_no_other) {
+  Table t(sized(1));
+  const StickHandle first = t.get_or_insert(t.named("a"), value(1), at(0s)).handle;
+  ASSERT_TRUE(t.hold(first));
+  const StickHandle second = t.get_or_insert(t.named("b"), value(2), at(1s)).handle;
+  ASSERT_TRUE(t.hold(second));
+  t.release(first, at(2s));  // another key at its place
+  EXPECT_EQ(t.counters().held, 1u);
+  EXPECT_TRUE(t.erase(t.named("b").hash));
+  EXPECT_EQ(t.counters().held, 0u);
+  const StickHandle third = t.get_or_insert(t.named("b"), value(3), at(3s)).handle;
+  ASSERT_TRUE(t.hold(third));
+  EXPECT_FALSE(t.hold(second));
+  t.release(second, at(3s));  // the same key, but not that entry
+  EXPECT_EQ(t.counters().held, 1u);
+  EXPECT_FALSE(t.hold({}));
+  t.release({}, at(3s));
+  EXPECT_FALSE(t.hold({.place = 5, .mark = 0})) << "of another table";
+}
+
+TEST(StickTableHold, a_walk_tells_how_many_hold_an_entry) {
+  Table t(sized(10));
+  const StickHandle h = t.get_or_insert(t.named("a"), value(1), at(0s)).handle;
+  t.get_or_insert(t.named("b"), value(1), at(0s));
+  ASSERT_TRUE(t.hold(h) && t.hold(h));
+  std::vector<StickView> views(10);
+  StickCursor cursor;
+  ASSERT_EQ(t.read(cursor, views, at(60min)), 1u) << "the other one has expired";
+  EXPECT_EQ(views[0].connections, 2u);
+  EXPECT_EQ(views[0].idle, 0s);
+}
+
 // The table against a list that is searched from one end to the other.
 class Model {
  public:
@@ -292,10 +361,12 @@ class Model {
     uint32_t key;
     StickValue value;
     uint64_t used;
+    uint64_t serial;
+    unsigned holds = 0;
   };
   static uint64_t tick(Instant t) { return t.ns >> 30; }
   // 30 minutes are 1676.4 ticks; one more for the part that has gone by.
-  static bool old(const Row& r, Instant now) { return tick(now) - r.used > 1677; }
+  static bool old(const Row& r, Instant now) { return r.holds == 0 && tick(now) - r.used > 1677; }
 
   Row* find(uint32_t key) {
     for (Row& r : rows_)
@@ -310,20 +381,50 @@ class Model {
     rows_.push_back(r);
   }
   StickResult insert(uint32_t key, StickValue v, Instant now) {
-    for (int n = 0; n < 2 && !rows_.empty() && old(rows_.front(), now); ++n)
-      rows_.erase(rows_.begin());
+    for (int n = 0; n < 2 && oldest_idle() != rows_.end() && old(*oldest_idle(), now); ++n)
+      rows_.erase(oldest_idle());
     if (rows_.size() == capacity_) {
-      if (when_full_ == WhenFull::refuse) return {v, Stick::refused};
-      rows_.erase(rows_.begin());
+      if (when_full_ == WhenFull::refuse) return what(v, Stick::refused);
+      rows_.erase(oldest_idle() != rows_.end() ? oldest_idle() : rows_.begin());
     }
-    rows_.push_back({key, v, tick(now)});
-    return {v, Stick::inserted};
+    rows_.push_back({key, v, tick(now), ++serial_});
+    return what(v, Stick::inserted);
+  }
+  static StickResult what(StickValue v, Stick what) {
+    StickResult r;
+    r.value = v;
+    r.what = what;
+    return r;
+  }
+  // It goes behind the others that are held, without having been used.
+  void hold(uint32_t key) {
+    Row r = *find(key);
+    if (r.holds++ == 0) {
+      erase(find(key));
+      rows_.push_back(r);
+    } else {
+      *find(key) = r;
+    }
+  }
+  void release(uint32_t key, uint64_t serial, Instant now) {
+    Row* r = find(key);
+    if (r == nullptr || r->serial != serial) return;
+    --r->holds;
+    use(key, now);
+  }
+  size_t held() const {
+    return static_cast<size_t>(
+        std::count_if(rows_.begin(), rows_.end(), [](const Row& r) { return r.holds != 0; }));
   }
   void erase(Row* r) { rows_.erase(rows_.begin() + (r - rows_.data())); }
   size_t size() const { return rows_.size(); }
 
  private:
+  std::vector<Row>::iterator oldest_idle() {
+    return std::find_if(rows_.begin(), rows_.end(), [](const Row& r) { return r.holds == 0; });
+  }
   std::vector<Row> rows_;  // oldest use first
+  uint64_t serial_ = 0;
   size_t capacity_;
   WhenFull when_full_;
 };
@@ -336,6 +437,12 @@ TEST(StickTable, random_histories_are_those_of_a_simple_list) {
     Table t(sized(capacity, when_full));
     Model m(capacity, when_full);
     Instant now = at(0s);
+    struct Held {
+      uint32_t key;
+      uint64_t serial;
+      StickHandle handle;
+    };
+    std::vector<Held> holds;  // some of entries that are there no more
     for (int step = 0; step < 4000; ++step) {
       now = now + Duration(random() % 100 == 0 ? 31min : std::chrono::seconds(random() % 40));
       const uint32_t key = random() % 60;
@@ -351,14 +458,14 @@ TEST(StickTable, random_histories_are_those_of_a_simple_list) {
             expected = m.insert(key, v, now);
           } else {
             if (!live) row->value = v;
-            expected = {row->value, live ? Stick::found : Stick::replaced_expired};
+            expected = Model::what(row->value, live ? Stick::found : Stick::replaced_expired);
             m.use(key, now);
           }
           break;
         case 1:
           got = t.find(k, now);
           if (live) {
-            expected = {row->value, Stick::found};
+            expected = Model::what(row->value, Stick::found);
             m.use(key, now);
           } else if (row != nullptr) {
             m.erase(row);
@@ -371,9 +478,9 @@ TEST(StickTable, random_histories_are_those_of_a_simple_list) {
           } else {
             const bool change = !live || row->value == w;
             if (change) row->value = v;
-            expected = {row->value, !live    ? Stick::replaced_expired
-                                    : change ? Stick::updated
-                                             : Stick::found};
+            expected = Model::what(row->value, !live    ? Stick::replaced_expired
+                                               : change ? Stick::updated
+                                                        : Stick::found);
             m.use(key, now);
           }
           break;
@@ -382,9 +489,9 @@ TEST(StickTable, random_histories_are_those_of_a_simple_list) {
           if (row == nullptr) {
             expected = m.insert(key, v, now);
           } else {
-            expected = {v, !live             ? Stick::replaced_expired
-                           : row->value == v ? Stick::found
-                                             : Stick::updated};
+            expected = Model::what(v, !live             ? Stick::replaced_expired
+                                      : row->value == v ? Stick::found
+                                                        : Stick::updated);
             row->value = v;
             m.use(key, now);
           }
@@ -395,6 +502,18 @@ TEST(StickTable, random_histories_are_those_of_a_simple_list) {
       }
       ASSERT_EQ(got, expected) << "seed " << seed << " step " << step << " what " << int(got.what)
                                << " not " << int(expected.what);
+      if (got.handle.present() && random() % 4 == 0 && holds.size() < 30) {
+        ASSERT_TRUE(t.hold(got.handle));
+        m.hold(key);
+        holds.push_back({key, m.find(key)->serial, got.handle});
+      } else if (!holds.empty() && random() % 4 == 0) {
+        const size_t i = random() % holds.size();
+        t.release(holds[i].handle, now);
+        m.release(holds[i].key, holds[i].serial, now);
+        holds[i] = holds.back();
+        holds.pop_back();
+      }
+      ASSERT_EQ(t.counters().held, m.held()) << "seed " << seed << " step " << step;
       ASSERT_EQ(t.counters().used, m.size()) << "seed " << seed << " step " << step;
     }
   }

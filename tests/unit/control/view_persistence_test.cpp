@@ -98,6 +98,8 @@ TEST_F(PersistenceViewTest, the_table_of_the_service_stands_in_its_rows) {
                                      {"found", 1},
                                      {"expired", 0},
                                      {"evicted", 0},
+                                     {"held", 0},
+                                     {"evicted_held", 0},
                                      {"refused", 0},
                                      {"bytes", table.bytes()}}));
   build_from(kSample);
