@@ -82,23 +82,25 @@ StickValue value_of(const BackendIds& backends, uint16_t member) {
 }
 
 uint16_t move_learned(const BackendIds& backends, StickTable& table, const LearnedRequest& request,
-                      uint16_t member, Instant now) {
+                      uint16_t member, Instant now, StickHandle& handle) {
   if (!request.known) return member;
   const StickResult r =
       table.update_if(request.key, request.value, value_of(backends, member), now);
+  handle = r.handle;
   const uint16_t holds = member_of(backends, r.value);
   return holds == Maglev::kNone ? member : holds;
 }
 
 Learned learn_response(const BackendIds& backends, StickTable& table, uint8_t kind,
                        const SetCookie& cookie, uint64_t brought, uint16_t member,
-                       uint64_t unix_now, Instant now) {
+                       uint64_t unix_now, Instant now, StickHandle& handle) {
   if (deletes(cookie, unix_now)) {
     return brought != 0 && table.erase(brought) ? Learned::forgotten : Learned::nothing;
   }
   if (member == Maglev::kNone) return Learned::nothing;
   const StickResult r =
       table.assign(table.key(kind, cookie.value), value_of(backends, member), now);
+  if (r.handle.present()) handle = r.handle;
   return r.what == Stick::refused ? Learned::refused : Learned::stored;
 }
 

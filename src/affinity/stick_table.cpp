@@ -315,7 +315,7 @@ StickKey StickTable::key(uint8_t entry, std::string_view bytes) const {
 StickResult StickTable::placed(const Shard& s, uint32_t index, StickResult r) const {
   if (r.what == Stick::refused) return r;
   const auto number = static_cast<uint32_t>(&s - shards_.get());
-  r.handle = {.place = index * shard_count_ + number, .mark = s.entries[index].mark()};
+  r.handle = {.place = index * shard_count_ + number + 1, .mark = s.entries[index].mark()};
   return r;
 }
 
@@ -373,8 +373,8 @@ StickResult StickTable::add(Shard& s, const StickKey& key, StickValue value, uin
 
 bool StickTable::hold(StickHandle h) {
   if (!h.present()) return false;
-  Shard& s = shards_[h.place % shard_count_];
-  const uint32_t i = h.place / shard_count_;
+  Shard& s = shards_[(h.place - 1) % shard_count_];
+  const uint32_t i = (h.place - 1) / shard_count_;
   const Guard guard(s.lock);
   if (i >= s.fresh) return false;
   const Entry& e = s.entries[i];
@@ -385,8 +385,8 @@ bool StickTable::hold(StickHandle h) {
 
 void StickTable::release(StickHandle h, Instant now) {
   if (!h.present()) return;
-  Shard& s = shards_[h.place % shard_count_];
-  const uint32_t i = h.place / shard_count_;
+  Shard& s = shards_[(h.place - 1) % shard_count_];
+  const uint32_t i = (h.place - 1) / shard_count_;
   const Guard guard(s.lock);
   if (i >= s.fresh) return;
   const Entry& e = s.entries[i];

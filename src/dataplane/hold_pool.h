@@ -8,6 +8,7 @@
 #include <span>
 #include <vector>
 
+#include "limpet/affinity/stick_table.h"
 #include "limpet/base/buddy.h"
 #include "limpet/base/time.h"
 #include "limpet/dataplane/snapshot.h"
@@ -29,6 +30,7 @@ struct Binding {
   uint8_t stale_left = 0;  // how often a stale connection of the backend's may still be reset
   uint8_t entry = 0xff;    // of the persistence list: which one chose (affinity::Choice)
   bool raced = false;
+  affinity::StickHandle pin{};  // of the stick entry by which it was chosen
   uint16_t tried_count = 0;
   std::array<uint16_t, 8> tried{};  // the first backend slots; all of them: HoldPool::was_tried()
   Instant head_by{};  // when the head of a later request must be complete; 0: none has begun

@@ -109,6 +109,8 @@ struct SessionContext {
   uint16_t member = balance::Maglev::kNone;  // who answers; kNone: not decided, or not of the pool
   Instant now;
   uint64_t unix_now = 0;  // seconds
+  // Told the stick entry that the connection goes by from now on; null: nobody asks.
+  affinity::StickHandle* goes_by = nullptr;
 
   // Where a backend slot stands in the pool now; kNone: nowhere.
   uint16_t member_of(uint16_t slot) const {

@@ -154,6 +154,9 @@ bool edit_request(Session& s, tcp::StreamMap& map, std::span<const uint8_t> byte
       }
       d = known.decision;
       if (!s.begun) s.learned[i] = known;
+      // A user of his own on a connection that stands, as one who waits for a long answer.
+      if (s.begun && c.goes_by != nullptr && known.handle.present() && d.member == c.member)
+        *c.goes_by = known.handle;
     } else {
       d = rule.policy.request(c.ids, crypter_of(c), mine, c.unix_now, status,
                               follow ? affinity::CookieUse::decide : affinity::CookieUse::decided);
@@ -258,9 +261,12 @@ bool edit_response(Session& s, tcp::StreamMap& map, std::span<const uint8_t> byt
         c.member != Maglev::kNone) {
       std::string_view field = text_of(bytes, {h.name.begin, h.line.end});
       field = field.substr(0, field.find_last_not_of("\r\n") + 1);
+      affinity::StickHandle stored;
       if (const auto cookie = affinity::parse_set_cookie(field))
         affinity::learn_response(c.ids, *c.table, rule.entry, *cookie,
-                                 same ? asked.learned[h.id] : 0, c.member, c.unix_now, c.now);
+                                 same ? asked.learned[h.id] : 0, c.member, c.unix_now, c.now,
+                                 stored);
+      if (c.goes_by != nullptr && stored.present()) *c.goes_by = stored;
       continue;
     }
     switch (make[h.id].server) {

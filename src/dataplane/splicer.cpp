@@ -34,6 +34,7 @@ Worker::Splicer::Splicer(Worker& worker, const WorkerSetup& setup, Instant now)
       edits_(setup.edit_bytes),
       copies_(setup.copy_bytes),
       flows_(setup.flows),
+      goes_by_(setup.flows),
       pool_(std::clamp<uint32_t>(setup.held_packets, 64, kMaxBindings),
             size_t{setup.held_packets} * 4096, flows_.data(), now),
       splice_(edits_, copies_, pool_, *this, *this),
@@ -262,6 +263,7 @@ void Worker::Splicer::on_due(uint32_t work) {
 }
 
 void Worker::Splicer::ended(flow::FlowId id) {
+  go_by(id, {});
   splice_.end(flows_[id]);
   give_session(id);
 }

@@ -72,6 +72,7 @@ class Worker::Splicer : tcp::SpliceSink, tcp::SpliceEditor {
   void watch_head(flow::FlowId id, const Session& s);
   void turn_away(flow::FlowId id, bool slow);
   void give_session(flow::FlowId id);
+  void go_by(flow::FlowId id, affinity::StickHandle entry);
   void publish();
   // splicer_connect.cpp
   void collect(Worker::Work& w, flow::FlowId id, const tcp::SegmentIn& in);
@@ -113,6 +114,7 @@ class Worker::Splicer : tcp::SpliceSink, tcp::SpliceEditor {
   tcp::EditPool edits_;
   tcp::CopyPool copies_;
   Mapped<tcp::SpliceFlow> flows_;  // by flow id
+  Mapped<affinity::StickHandle> goes_by_;  // by flow id: the stick entry that it holds
   HoldPool pool_;
   tcp::Splice splice_;
   tcp::SynCookies cookies_;

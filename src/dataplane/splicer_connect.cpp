@@ -114,16 +114,30 @@ affinity::Choice Worker::Splicer::pick(flow::FlowId id) {
   std::array<affinity::CookieOutcome, kMaxCookieRules> said;
   const affinity::Client client{
       r.client, r.client_port, {said.data(), outcomes(s, c, {tried.data(), count}, said)}};
-  affinity::Choice choice =
-      c.table == nullptr ? affinity::choose(service.policy, client, pool.maglev, fresh)
-                         : affinity::choose(service.policy, client, pool.maglev, fresh,
-                                            affinity::Pins{*c.table, pool.ids, existing, w_.now_});
+  affinity::StickHandle& pin = binding_of(id).pin;
+  pin = {};
+  affinity::Choice choice;
+  if (c.table == nullptr) {
+    choice = affinity::choose(service.policy, client, pool.maglev, fresh);
+  } else {
+    affinity::Pins pins{*c.table, pool.ids, existing, w_.now_};
+    choice = affinity::choose(service.policy, client, pool.maglev, fresh, pins);
+    pin = pins.used;
+  }
   if (choice.member == balance::Maglev::kNone) return choice;
   // A learned session whose backend is gone moves as a whole: whoever is first decides.
   for (size_t i = 0; i < c.rules.cookies.size(); ++i) {
     const affinity::LearnedRequest& known = s.learned[i];
-    if (!known.known || c.table == nullptr || said[i].member == choice.member) continue;
-    const uint16_t now = affinity::move_learned(c.ids, *c.table, known, choice.member, w_.now_);
+    if (!known.known || c.table == nullptr) continue;
+    // The application's session counts for more than the address.
+    affinity::StickHandle handle = known.handle;
+    if (said[i].member == choice.member) {
+      pin = handle;
+      continue;
+    }
+    const uint16_t now =
+        affinity::move_learned(c.ids, *c.table, known, choice.member, w_.now_, handle);
+    if (handle.present()) pin = handle;
     if (now != choice.member && now != balance::Maglev::kNone && existing(now)) choice.member = now;
   }
   return choice;
@@ -214,6 +228,7 @@ void Worker::Splicer::connecting(Worker::Work& w, flow::FlowId id, const tcp::Se
   Binding& b = binding_of(id);
   const uint8_t chose = b.entry;
   const bool raced = b.raced;
+  const affinity::StickHandle pin = b.pin;
   const bool fin = b.splice.hold[tcp::index_of(tcp::Side::client)].has_fin();
   switch (tcp::on_connecting(splice_, flows_[id], in, w_.now_)) {
     case tcp::Connecting::connected:
@@ -232,6 +247,7 @@ void Worker::Splicer::connecting(Worker::Work& w, flow::FlowId id, const tcp::Se
         const SessionContext c = context(id);
         count_first(*s, c, c.member);
       }
+      go_by(id, pin);
       note_session(id);
       return follow_up(id);
     case tcp::Connecting::refused:

@@ -17,6 +17,20 @@ void Worker::Splicer::give_session(flow::FlowId id) {
   f.editor = kNoSession;
 }
 
+// The connection goes by this stick entry from now on, or by none: while it does the entry does not
+// expire. Its table is shared by all that the service has had since the start.
+void Worker::Splicer::go_by(flow::FlowId id, affinity::StickHandle entry) {
+  affinity::StickHandle& before = goes_by_[id];
+  if (entry == before) return;
+  const SpliceEntry* service = entry_of(w_.table_.at(id));
+  affinity::StickTable* table = service == nullptr ? nullptr : service->table.get();
+  if (table != nullptr) {
+    if (entry.present() && !table->hold(entry)) return;
+    table->release(before, w_.now_);
+  }
+  before = table == nullptr ? affinity::StickHandle{} : entry;
+}
+
 SessionContext Worker::Splicer::context(flow::FlowId id) {
   static const SessionRules kNone;
   static const affinity::BackendIds kNobody;
@@ -57,9 +71,13 @@ tcp::Shown Worker::Splicer::show(tcp::SpliceFlow& f, tcp::Side from, std::span<c
     s.begun = s.first_answered = r.state != tcp::Track::head;
   }
   Session& s = sessions_.at(f.editor);
-  const SessionContext c = context(current_);
-  return from == tcp::Side::client ? show_requests(s, f.map[0], bytes, fin, c)
-                                   : show_responses(s, f.map[1], bytes, fin, c);
+  SessionContext c = context(current_);
+  affinity::StickHandle entry;
+  c.goes_by = &entry;
+  const tcp::Shown shown = from == tcp::Side::client ? show_requests(s, f.map[0], bytes, fin, c)
+                                                     : show_responses(s, f.map[1], bytes, fin, c);
+  if (entry.present()) go_by(current_, entry);
+  return shown;
 }
 
 void Worker::Splicer::not_kept(tcp::SpliceFlow& f, tcp::Side from) {

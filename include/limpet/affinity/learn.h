@@ -37,6 +37,7 @@ struct LearnedRequest {
   RequestDecision decision;
   StickKey key;      // of the value that decided, or of the last one known; for move and forget
   StickValue value;  // what the table had
+  StickHandle handle;
   bool known = false;
 
   uint64_t hash() const { return known ? key.hash : 0; }
@@ -63,7 +64,7 @@ LearnedRequest learned_request(const BackendIds& backends, StickTable& table, ui
         d.flag = RequestFlag::invalid, d.detail = InvalidDetail::not_learned;
       continue;
     }
-    r.key = key, r.value = found.value, r.known = true;
+    r.key = key, r.value = found.value, r.handle = found.handle, r.known = true;
     d.detail = InvalidDetail::none;
     d.member = member_of(backends, found.value);
     if (d.member != balance::Maglev::kNone) {
@@ -81,16 +82,17 @@ LearnedRequest learned_request(const BackendIds& backends, StickTable& table, ui
 }
 
 // The session's backend died and `member` was chosen: moves the entry, unless another worker was
-// faster. The member that holds now; `member` itself where the request had no entry.
+// faster. The member that holds now; `member` itself where the request had no entry. `handle` is
+// told which entry it has then.
 uint16_t move_learned(const BackendIds& backends, StickTable& table, const LearnedRequest& request,
-                      uint16_t member, Instant now);
+                      uint16_t member, Instant now, StickHandle& handle);
 
 // What a response says of the cookie: the new value is learned for the member that answered, a
 // deletion forgets the value that the request brought: the hash of its key, 0 when the table knew
-// none.
+// none. `handle` is told the entry of what was stored.
 enum class Learned : uint8_t { nothing, stored, forgotten, refused };
 Learned learn_response(const BackendIds& backends, StickTable& table, uint8_t kind,
                        const SetCookie& cookie, uint64_t brought, uint16_t member,
-                       uint64_t unix_now, Instant now);
+                       uint64_t unix_now, Instant now, StickHandle& handle);
 
 }  // namespace limpet::affinity

@@ -27,6 +27,7 @@ struct Pins {
   const BackendIds& backends;
   Existing existing;
   Instant now;
+  StickHandle used = {};  // of pin(): the entry that decided, or was made
 
   // `propose()` -> member for a new client, or kNone; asked only when no entry decides.
   template <class Propose>
@@ -34,7 +35,10 @@ struct Pins {
     const StickResult found = table.find(key, now);
     if (found.what == Stick::found) {
       const uint16_t member = member_of(backends, found.value);
-      if (usable(member)) return {.member = member, .earlier = true};
+      if (usable(member)) {
+        used = found.handle;
+        return {.member = member, .earlier = true};
+      }
     }
     const uint16_t proposed = propose();
     if (proposed == balance::Maglev::kNone) return {};
@@ -46,6 +50,7 @@ struct Pins {
     // Another worker's choice that this one has heard is dead: let it be moved by a later
     // connection.
     if (!usable(member)) return {.member = proposed, .moved = move};
+    used = r.handle;
     return {.member = member, .raced = r.what == Stick::found, .moved = move};
   }
 

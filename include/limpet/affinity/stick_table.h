@@ -70,10 +70,9 @@ enum class Stick : uint8_t {
 // told from a later one at that place (of another key in all but one of 2^24 cases, of the same key
 // in all but one of 256).
 struct StickHandle {
-  static constexpr uint32_t kNowhere = 0xffffffff;
-  uint32_t place = kNowhere;
+  uint32_t place = 0;  // 0: nowhere
   uint32_t mark = 0;
-  bool present() const { return place != kNowhere; }
+  bool present() const { return place != 0; }
   friend bool operator==(const StickHandle&, const StickHandle&) = default;
 };
 

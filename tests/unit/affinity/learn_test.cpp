@@ -77,8 +77,9 @@ struct Rig {
   }
   Learned answer(const char* field, uint64_t brought, uint16_t member) {
     return learn_response(backends, table, 0, *parse_set_cookie(field), brought, member, kUnixNow,
-                          kNow);
+                          kNow, handle);
   }
+  StickHandle handle;  // of the last answer
 };
 
 TEST(Learn, a_session_returns_to_the_backend_that_opened_it) {
@@ -138,10 +139,14 @@ TEST(Learn, two_workers_that_move_a_session_agree) {
   rig.status[0].health = Health::down;
   const LearnedRequest one = rig.ask({"abc"}), two = rig.ask({"abc"});
   EXPECT_EQ(one.decision.flag, RequestFlag::down);
-  EXPECT_EQ(move_learned(rig.backends, rig.table, one, 1, kNow), 1);
-  EXPECT_EQ(move_learned(rig.backends, rig.table, two, 2, kNow), 1);
+  StickHandle moved, told, none;
+  EXPECT_EQ(move_learned(rig.backends, rig.table, one, 1, kNow, moved), 1);
+  EXPECT_EQ(move_learned(rig.backends, rig.table, two, 2, kNow, told), 1);
+  EXPECT_TRUE(moved.present());
+  EXPECT_EQ(moved, told) << "one entry";
   EXPECT_EQ(rig.ask({"abc"}).decision.member, 1);
-  EXPECT_EQ(move_learned(rig.backends, rig.table, rig.ask({"unknown"}), 2, kNow), 2);
+  EXPECT_EQ(move_learned(rig.backends, rig.table, rig.ask({"unknown"}), 2, kNow, none), 2);
+  EXPECT_FALSE(none.present());
   EXPECT_EQ(rig.table.counters().used, 1u);
 }
 
@@ -182,8 +187,10 @@ TEST(Learn, a_full_table_says_that_it_could_not_learn) {
   Rig rig;
   StickTable small({1, 30min, WhenFull::refuse}, HashKey{});
   const SetCookie a = *parse_set_cookie("J=a"), b = *parse_set_cookie("J=b");
-  EXPECT_EQ(learn_response(rig.backends, small, 0, a, 0, 1, kUnixNow, kNow), Learned::stored);
-  EXPECT_EQ(learn_response(rig.backends, small, 0, b, 0, 1, kUnixNow, kNow), Learned::refused);
+  EXPECT_EQ(learn_response(rig.backends, small, 0, a, 0, 1, kUnixNow, kNow, rig.handle),
+            Learned::stored);
+  EXPECT_EQ(learn_response(rig.backends, small, 0, b, 0, 1, kUnixNow, kNow, rig.handle),
+            Learned::refused);
 }
 
 }  // namespace

@@ -338,7 +338,7 @@ TEST(StickTableHold, who_lets_go_of_an_entry_that_went_touches_no_other) {
   EXPECT_EQ(t.counters().held, 1u);
   EXPECT_FALSE(t.hold({}));
   t.release({}, at(3s));
-  EXPECT_FALSE(t.hold({.place = 5, .mark = 0})) << "of another table";
+  EXPECT_FALSE(t.hold({.place = 6, .mark = 0})) << "of another table";
 }
 
 TEST(StickTableHold, a_walk_tells_how_many_hold_an_entry) {

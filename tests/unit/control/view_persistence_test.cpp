@@ -89,8 +89,8 @@ TEST_F(PersistenceViewTest, counters_are_summed_over_the_workers) {
 
 TEST_F(PersistenceViewTest, the_table_of_the_service_stands_in_its_rows) {
   affinity::StickTable& table = *built_.owned.snapshot->services[0].splice->table;
-  table.get_or_insert(table.key(2, "a"), {1, 0, 0}, kNow);
-  table.get_or_insert(table.key(2, "a"), {1, 0, 0}, kNow);
+  table.get_or_insert(table.key(2, "a"), {1, 0}, kNow);
+  table.get_or_insert(table.key(2, "a"), {1, 0}, kNow);
   for (size_t i = 0; i < 3; ++i)
     EXPECT_EQ(row(i)["table"], (json{{"capacity", 64},
                                      {"used", 1},
