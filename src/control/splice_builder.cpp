@@ -221,7 +221,7 @@ std::string response(std::string_view status, std::string_view type, std::string
 tcp::Promise promise_for(std::span<const uint16_t> members,
                          std::span<const std::optional<TcpOptions>> offers, uint16_t most,
                          uint16_t window) {
-  constexpr uint32_t kLeast = 536;
+  constexpr uint32_t kLeast = 88;  // as a cookie's (tcp/syn_cookie.cpp)
   tcp::Promise p;
   p.mss = most;
   p.window = window;

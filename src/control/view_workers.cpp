@@ -54,6 +54,7 @@ json worker_json(const View& v, const WorkerInfo& w) {
       {"drops_total", w.stats->drops_total()},
       {"originated", c.originated.get()},
       {"originated_lost", c.originated_lost.get()},
+      {"originated_too_big", c.originated_too_big.get()},
       {"tx_failed", c.tx_failed.get()},
       {"tx", c.tx.get()},
       {"held",

@@ -316,11 +316,15 @@ bool Worker::expired(Work& w) {
 // False when the frame has ended: the port it leaves by has a smaller MTU and the sender was told
 // so (RFC 1191, RFC 8201).
 bool Worker::fits(Work& w, uint16_t hop) {
-  const uint16_t mtu = snapshot_->ports[neighbors_.at(hop).port].mtu;
+  const uint16_t mtu = mtu_of(hop);
   if (w.f.end - w.f.l3 <= mtu) return true;
+  too_big(w, mtu);
+  return false;
+}
+
+void Worker::too_big(Work& w, uint32_t mtu) {
   drop(w.m,
        send_icmp(w, wire::IcmpError::packet_too_big, w.f.destination, mtu, Drop::mtu_exceeded));
-  return false;
 }
 
 // The backend still has the previous connection of this port: it answers our SYN with the ACK of

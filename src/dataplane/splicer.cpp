@@ -62,6 +62,7 @@ tcp::SegmentIn Worker::Splicer::segment_in(const Worker::Work& w) {
     in.sack = wire::sack_blocks(bytes, w.f);
   }
   in.payload = wire::tcp_data(bytes, w.f);
+  in.options = static_cast<uint8_t>(w.f.payload - w.f.l4 - wire::tcp_header::kSize);
   return in;
 }
 
@@ -136,6 +137,8 @@ void Worker::Splicer::pass(Worker::Work& w, flow::FlowId id, Side from, const tc
   Drop why = Drop::no_route;
   const uint16_t hop = to_backend ? w_.backend_hop(r.backend, why) : w_.client_hop(r, why);
   if (hop == Neighbors::kNone) return w_.drop(w.m, why);
+  if (w.f.end - w.f.l3 > w_.mtu_of(hop) && w.f.ttl > 1) [[unlikely]]
+    return w_.too_big(w, splice_.mtu_for(flows_[id], from, w_.mtu_of(hop), w.f.v6));
   if (!w_.fits(w, hop)) return;
   const ServiceEntry& service = w_.snapshot_->services[r.service];
   const BackendEntry& backend = w_.snapshot_->backends[r.backend];
@@ -174,6 +177,14 @@ void Worker::Splicer::say(const tcp::SegmentOut& o, wire::Segment& s) {
   s.may_fragment = o.split;
 }
 
+// By the port towards one end of current_.
+uint32_t Worker::Splicer::most(Side to) {
+  flow::Record& r = w_.table_.at(current_);
+  Drop why = Drop::no_route;
+  const uint16_t hop = to == Side::client ? w_.client_hop(r, why) : w_.backend_hop(r.backend, why);
+  return (hop == Neighbors::kNone ? 65535u : w_.mtu_of(hop)) - (r.client.is_v4() ? 40 : 60);
+}
+
 // A segment of the splice's own making, to one end of current_.
 void Worker::Splicer::emit(Side to, const tcp::SegmentOut& o) {
   flow::Record& r = w_.table_.at(current_);
@@ -210,6 +221,11 @@ void Worker::Splicer::emit(Side to, const tcp::SegmentOut& o) {
     p = std::copy(o.pieces[i].begin(), o.pieces[i].end(), p);
   wire::finish_segment(out, s, space);
   set_length(m, space.end);
+  if (space.end > wire::eth::kSize + w_.mtu_of(hop)) {  // nobody would hear of it
+    w_.n_.originated_too_big.add();
+    w_.n_.originated_lost.add();
+    return rte_pktmbuf_free(m);
+  }
   if (o.length != 0) {
     BackendCounters& b = w_.stats_.backends[r.backend];
     ServiceCounters& c = w_.stats_.services[r.service];

@@ -54,6 +54,7 @@ class Worker::Splicer : tcp::SpliceSink, tcp::SpliceEditor {
 
  private:
   void emit(tcp::Side to, const tcp::SegmentOut& segment) override;
+  uint32_t most(tcp::Side to) override;
   tcp::Shown show(tcp::SpliceFlow& flow, tcp::Side from, std::span<const uint8_t> bytes,
                   bool fin) override;
   void not_kept(tcp::SpliceFlow& flow, tcp::Side from) override;

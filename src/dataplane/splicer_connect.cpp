@@ -186,15 +186,10 @@ bool Worker::Splicer::connect(flow::FlowId id, uint16_t backend, bool make_room)
 }
 
 void Worker::Splicer::send_syn(flow::FlowId id) {
-  const flow::Record& r = w_.table_.at(id);
   Binding& b = binding_of(id);
-  Drop why = Drop::no_route;
-  const uint16_t hop = w_.backend_hop(r.backend, why);
-  const uint16_t mtu = hop == Neighbors::kNone
-                           ? uint16_t{1280}
-                           : w_.snapshot_->ports[w_.neighbors_.at(hop).port].mtu;
-  const auto mss = static_cast<uint16_t>(mtu - (r.client.is_v4() ? 40 : 60));
-  emit(tcp::Side::backend, tcp::backend_syn(splice_, flows_[id], mss));
+  // What it sends comes in by one port and leaves by the other: whole, if both take it.
+  const uint32_t mss = std::min(most(tcp::Side::backend), most(tcp::Side::client));
+  emit(tcp::Side::backend, tcp::backend_syn(splice_, flows_[id], static_cast<uint16_t>(mss)));
   b.syn_at = w_.now_ + b.syn_wait;
   b.syn_wait = std::min<Duration>(b.syn_wait * 2, kMaxSyn);
   pool_.due(flows_[id].work, std::min(b.syn_at, b.give_up));

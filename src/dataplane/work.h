@@ -27,6 +27,10 @@ struct Worker::Work {
   }
 };
 
+inline uint16_t Worker::mtu_of(uint16_t hop) const {
+  return snapshot_->ports[neighbors_.at(hop).port].mtu;
+}
+
 // Length of the mbuf, which is in one segment, becomes `length` (shorter or longer within its
 // room).
 inline void set_length(rte_mbuf* m, size_t length) {

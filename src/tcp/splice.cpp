@@ -279,8 +279,7 @@ Handled Splice::data(SpliceFlow& f, Side from, const SegmentIn& in, Handled h, b
     // Where they mean the same the receiver says that they came twice, and their sender learns that
     // it was not the octets that were lost (RFC 3708).
     const std::optional<Seq> again = out.again(edits_, in.seq, fin ? end + 1 : end);
-    if (whole && again &&
-        length <= payload_limit(f, to, segment.timestamps.has_value(), in.sack.count)) {
+    if (whole && again && length <= limit_in_place(f, to, in)) {
       h.fate = Fate::in_place;
       h.numbers.seq = again->value;
       return h;
@@ -289,10 +288,13 @@ Handled Splice::data(SpliceFlow& f, Side from, const SegmentIn& in, Handled h, b
     sink_.emit(to, segment);
     return h;
   }
-  const uint32_t limit = payload_limit(f, to, segment.timestamps.has_value(), segment.sack.count);
-  // Rewritten in place it keeps the room of SACK blocks that say nothing any more.
-  const uint32_t limit_in_place =
-      payload_limit(f, to, segment.timestamps.has_value(), in.sack.count);
+  const uint32_t in_place = limit_in_place(f, to, in);
+  const bool untouched = whole && length <= in_place && begin >= out.una() &&
+                         length <= room(f, from, cut.at()) &&
+                         !out.touches(edits_, begin, fin ? end + 1 : end);
+  const uint32_t limit =
+      untouched ? in_place
+                : payload_limit(f, to, segment.timestamps.has_value(), segment.sack.count);
   Emission e;
   unsigned parts = 0;
   for (;;) {
@@ -306,8 +308,7 @@ Handled Splice::data(SpliceFlow& f, Side from, const SegmentIn& in, Handled h, b
       return h;
     }
     if (!cut.next(std::min(limit, space), e)) break;
-    const bool as_it_is = parts == 0 && whole && e.last && e.fin == fin &&
-                          length <= limit_in_place &&
+    const bool as_it_is = parts == 0 && whole && e.last && e.fin == fin && length <= in_place &&
                           ((e.pieces == 1 && e.piece[0].edit == kNoEdit && e.piece[0].offset == 0 &&
                             e.piece[0].length == length) ||
                            (e.pieces == 0 && length == 0));
@@ -483,6 +484,14 @@ bool Splice::in_flight(const SpliceFlow& f, Side to, Seq seq) {
   const size_t from = index_of(other(to));
   const Seq oldest = f.map[from].ack() - (0xffffu << f.told[from]);
   return seq.value - oldest.value <= f.map[from].emitted().value - oldest.value;
+}
+
+uint32_t Splice::mtu_for(const SpliceFlow& f, Side from, uint32_t mtu, bool v6) const {
+  // Less than this no host believes, or it stops to set DF (RFC 8201, 4; Linux' min_pmtu): what
+  // does not fit then is split.
+  const uint32_t least = std::min<uint32_t>(mtu, v6 ? 1280 : 552);
+  const uint32_t inserted = f.map[index_of(from)].largest_insertion(edits_);
+  return mtu > least + inserted ? mtu - inserted : least;
 }
 
 void Splice::end(SpliceFlow& f) {

@@ -56,13 +56,21 @@ void Splice::acknowledge_to(SpliceFlow& f, Side side) {
   sink_.emit(side, blank(f, side));
 }
 
-// The MSS counts neither header nor options, but whoever sends options must leave room for them
-// (RFC 6691).
+// Of a segment of our own. The MSS counts neither header nor options, but whoever sends options
+// must leave room for them (RFC 6691). Beside the MSS and the path the port that it leaves by must
+// take it: nobody would hear of it else.
 uint32_t Splice::payload_limit(const SpliceFlow& f, Side to, bool timestamps,
                                unsigned sack_blocks) const {
   uint32_t options = timestamps ? 12 : 0;
-  if (sack_blocks != 0) options += 4 + 8 * sack_blocks;
-  return std::max<uint32_t>(f.most[index_of(to)], options + 64) - options;
+  if (sack_blocks != 0) options = std::min<uint32_t>(options + 4 + 8 * sack_blocks, 40);
+  const uint32_t most = std::min<uint32_t>(f.most[index_of(to)], sink_.most(to));
+  return std::max(most, kLeastMss) - options;
+}
+
+// Of one that passes as it is. Its port is not asked: its sender is told when it takes less.
+// Rewritten in place it keeps the room of SACK blocks that say nothing any more.
+uint32_t Splice::limit_in_place(const SpliceFlow& f, Side to, const SegmentIn& in) {
+  return std::max<uint32_t>(f.most[index_of(to)], kLeastMss) - in.options;
 }
 
 void Splice::emit(const SpliceFlow&, Side from, const Emission& e, std::span<const uint8_t> payload,

@@ -99,6 +99,15 @@ Seq StreamMap::ceil(const EditPool& pool, Seq y) const {
   return y - shift;
 }
 
+bool StreamMap::touches(const EditPool& pool, Seq seq, Seq end) const {
+  for (EditId id = edits_; id != kNoEdit; id = pool.header(id).next) {
+    const EditHeader& e = pool.header(id);
+    if (Seq{e.at} >= end) return false;
+    if (Seq{e.at} + e.removed >= seq) return true;
+  }
+  return false;
+}
+
 Seq StreamMap::acknowledge(EditPool& pool, Seq y) {
   constexpr uint32_t kFar = 1u << 30;  // half of that is more than any window
   if (y <= ack_ || y > emitted_) return una_;

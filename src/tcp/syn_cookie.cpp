@@ -7,9 +7,10 @@ namespace limpet::tcp {
 namespace {
 
 // Largest first. 1460 and 1440 are Ethernet's, 1240 and 1220 leave room in 1280 bytes, 8960 and
-// 8940 are of jumbo frames; 536 is what everybody takes (RFC 9293, 3.7.1) and so the last resort.
-constexpr std::array<uint16_t, 8> kMss4 = {8960, 4016, 1460, 1440, 1400, 1240, 1024, 536};
-constexpr std::array<uint16_t, 8> kMss6 = {8940, 3996, 1460, 1440, 1380, 1220, 1024, 536};
+// 8940 are of jumbo frames; 536 is what everybody takes who says nothing (RFC 9293, 3.7.1). Who
+// says less gets no more than that: 88 is the least that Linux lets be announced (TCP_MIN_MSS).
+constexpr std::array<uint16_t, 8> kMss4 = {8960, 1460, 1440, 1400, 1240, 1024, 536, 88};
+constexpr std::array<uint16_t, 8> kMss6 = {8940, 1460, 1440, 1380, 1220, 1024, 536, 88};
 
 constexpr uint32_t kNoScale = 15;
 

@@ -168,3 +168,27 @@ def totals(lab):
     names = ("rx", "flows_created", "splice_stateless_answers")
     return {name: sum(w[name] for w in workers) for name in names} | \
         {"flows_used": sum(w["flows"]["used"] for w in workers)}
+
+
+@cases(start=False, mtu_front=1400)
+def test_a_response_that_fills_its_segments_and_gets_a_cookie_leaves_by_a_smaller_port(lab):
+    """Clients announce the full MSS although the front wire carries 1400: what is inserted must fit all the same."""
+    lab.run("client", "ip", "route", "change", "10.1.0.0/24", "dev", "c0", "advmss", "1460")
+    lab.run("client", "ip", "route", "change", "fd00:1::/64", "dev", "c0", "advmss", "1440")
+    edited(lab)
+    whole(lab, 5)
+    assert lab.show("workers")[0]["originated_too_big"] == 0
+
+
+@cases(start=False, mtu_back=1400)
+def test_a_request_that_fills_its_segments_and_gets_a_header_leaves_by_a_smaller_port(lab):
+    lab.run("backend", "ip", "route", "change", "10.2.0.0/24", "dev", "b0", "advmss", "1460")
+    lab.run("backend", "ip", "route", "change", "fd00:2::/64", "dev", "b0", "advmss", "1440")
+    edited(lab)
+    whole(lab, 5)
+    for vip in VIPS.values():
+        host = f"[{vip}]" if ":" in vip else vip
+        for size in (*range(1180, 1460, 7), 3000):
+            said = lab.run("client", "curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "--max-time", "5",
+                           "-H", "X: " + "x" * size, f"http://{host}/").stdout
+            assert said == "200", (vip, size, said)

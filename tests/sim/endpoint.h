@@ -34,8 +34,9 @@ struct EndpointOptions {
   MacAddress local_mac, remote_mac;
 
   uint32_t isn = 1000;
-  uint16_t mss = 1460;  // that we announce: what the peer may send
-  uint16_t mtu = 1500;  // of our interface: what we may send
+  uint16_t mss = 1460;    // that we announce: what the peer may send
+  bool announces = true;  // it; else the peer must know (RFC 9293, 3.7.1)
+  uint16_t mtu = 1500;    // of our interface: what we may send
   std::optional<uint8_t> scale = 7;
   bool sack = true;
   bool timestamps = true;

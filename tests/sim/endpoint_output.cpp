@@ -109,7 +109,7 @@ void Endpoint::emit_segment(const Segment& s) {
 
 void Endpoint::send_syn(Instant now) {
   Segment s = blank(active_ ? kSyn : kSyn | kAck, 0, now);
-  s.options.mss = options_.mss;
+  if (options_.announces) s.options.mss = options_.mss;
   const bool stamps = active_ ? options_.timestamps : timestamps_on_;
   const bool scale = active_ ? options_.scale.has_value() : scale_on_;
   s.options.sack_permitted = active_ ? options_.sack : sack_on_;

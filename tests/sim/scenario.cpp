@@ -192,6 +192,12 @@ Scenario derive(uint64_t seed, std::optional<unsigned> loss) {
   return s;
 }
 
+void draw_small_mss(uint64_t seed, Scenario& s) {
+  Random r(seed ^ 0x6d7373);
+  for (EndpointOptions* e : {&s.client, &s.server})
+    if (r.below(8) == 0) e->mss = r.pick<uint16_t>({88, 100, 216, 400});
+}
+
 std::string Scenario::describe() const {
   const auto end = [](const char* name, const EndpointOptions& o, const PatternOptions& a) {
     return fmt::format(

@@ -30,6 +30,9 @@ struct Scenario {
 // What a seed stands for. `loss`: per mille of every link, instead of what the seed draws.
 Scenario derive(uint64_t seed, std::optional<unsigned> loss = std::nullopt);
 
+// Ends that take less than any host must (RFC 9293, 3.7.1), in one seed of eight each.
+void draw_small_mss(uint64_t seed, Scenario& scenario);
+
 struct Outcome {
   std::vector<std::string> failures;
   Counts counts;  // of both hosts

@@ -25,6 +25,7 @@ tcp::SegmentIn in_of(const Segment& s) {
   for (unsigned i = 0; i < s.options.sacks; ++i)
     in.sack.block[i] = {s.options.sack[i].left, s.options.sack[i].right};
   in.payload = s.data;
+  in.options = static_cast<uint8_t>(s.option_bytes);
   in.mss = s.options.mss;
   in.window_scale = s.options.scale;
   in.sack_permitted = s.options.sack_permitted;
@@ -95,6 +96,7 @@ SpliceBox::SpliceBox(const Scenario& scenario, EditPlan up, EditPlan down)
   if (scenario.v6 && promise_.mss == 1460) promise_.mss = 1440;
   promise_.window_scale = static_cast<uint8_t>(r.below(9));
   promise_.window = r.pick<uint16_t>({7000, 16384, 65535});
+  for (uint16_t& mtu : port_mtu) mtu = r.pick<uint16_t>({1280, 1400, 1500, 9000});
 }
 
 SpliceBox::~SpliceBox() {
@@ -103,7 +105,7 @@ SpliceBox::~SpliceBox() {
 
 std::string SpliceBox::leaks() {
   splice_.end(flow_);
-  std::string text = watch_.violation();
+  std::string text = watch_.violation() + larger_;
   if (copies_.bytes_used() != 0) text += std::to_string(copies_.bytes_used()) + " of copies left; ";
   if (edits_.live() != 0) text += std::to_string(edits_.live()) + " edits left; ";
   if (!memory_.empty()) text += std::to_string(memory_.size()) + " holds left; ";
@@ -188,7 +190,10 @@ tcp::Shown SpliceBox::show(tcp::SpliceFlow& flow, Side from, std::span<const uin
 
 void SpliceBox::send_syn(Instant now) {
   if (syn_at_.ns != 0) ++syns_again;
-  emit(Side::backend, tcp::backend_syn(splice_, flow_, scenario_.v6 ? 8940 : 8960));
+  const uint32_t mss = std::min(most(Side::client), most(Side::backend));
+  // Sometimes the port towards the client is not known yet.
+  const uint32_t said = scenario_.seed % 4 == 0 ? most(Side::backend) : mss;
+  emit(Side::backend, tcp::backend_syn(splice_, flow_, static_cast<uint16_t>(said)));
   syn_at_ = now + syn_wait_;
   syn_wait_ = std::min<Duration>(syn_wait_ * 2, 5s);
 }
@@ -204,7 +209,7 @@ void SpliceBox::no_flow(const Segment& s, const tcp::SegmentIn& in, Instant now)
   phase_ = Phase::head;
 }
 
-void SpliceBox::tcp_segment(Side from, Segment& s, Instant now) {
+void SpliceBox::tcp_segment(Side from, Segment& s, const Bytes& frame, Instant now) {
   const tcp::SegmentIn in = in_of(s);
   if (from == Side::client) {
     if (phase_ == Phase::none) no_flow(s, in, now);
@@ -229,8 +234,15 @@ void SpliceBox::tcp_segment(Side from, Segment& s, Instant now) {
   }
   const tcp::Handled h = splice_.relay(flow_, from, in, now);
   if (h.fate != tcp::Fate::in_place) return;
-  ++in_place;
   const Side to = tcp::other(from);
+  if (frame.size() > kEthernet + port_mtu[index_of(to)]) {
+    const uint32_t mtu = splice_.mtu_for(flow_, from, port_mtu[index_of(to)], scenario_.v6);
+    ++told_too_big;
+    out_.push_back({static_cast<uint16_t>(from == Side::client ? 0 : 1),
+                    emit_too_big(frame, s.to, static_cast<uint16_t>(mtu))});
+    return;
+  }
+  ++in_place;
   const Segment t = towards(to);
   s.from_mac = t.from_mac, s.to_mac = t.to_mac;
   s.seq = h.numbers.seq;
@@ -251,8 +263,7 @@ void SpliceBox::tcp_segment(Side from, Segment& s, Instant now) {
 
 void SpliceBox::too_big(Side to, const TooBig& t) {
   if (phase_ != Phase::established) return;
-  const uint32_t headers = scenario_.v6 ? 60 : 40;
-  const auto told = splice_.too_big(flow_, to, Seq{t.seq}, t.mtu, headers);
+  const auto told = splice_.too_big(flow_, to, Seq{t.seq}, t.mtu, headers());
   if (!told) return;
   Segment quoted = towards(to);  // as its sender sent it
   std::swap(quoted.from_mac, quoted.to_mac);
@@ -270,16 +281,19 @@ std::vector<Frame> SpliceBox::on_frame(uint16_t port, Bytes bytes, Instant now) 
   const Side from = port == 0 ? Side::client : Side::backend;
   if (p.kind == Packet::Kind::tcp) {
     watch_.came_in(port, p.tcp);
-    tcp_segment(from, p.tcp, now);
+    tcp_segment(from, p.tcp, bytes, now);
   }
   if (p.kind == Packet::Kind::too_big) too_big(from, p.too_big);
   return leave();
 }
 
 std::vector<Frame> SpliceBox::leave() {
-  for (const Frame& f : out_)
+  for (const Frame& f : out_) {
     if (const Packet p = parse(f.bytes); p.kind == Packet::Kind::tcp)
       watch_.went_out(f.port, p.tcp);
+    if (f.bytes.size() > kEthernet + port_mtu[f.port])
+      larger_ = "a frame of " + std::to_string(f.bytes.size()) + " does not fit its port; ";
+  }
   return std::exchange(out_, {});
 }
 

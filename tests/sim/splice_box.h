@@ -45,12 +45,15 @@ class SpliceBox : public Middlebox, tcp::SpliceSink, tcp::SpliceEditor, tcp::Hol
 
   tcp::SpliceCounters counters() const { return splice_.counters(); }
   uint64_t syns_again = 0;
-  uint64_t in_place = 0, edits_made = 0;
+  uint64_t in_place = 0, edits_made = 0, told_too_big = 0;
+  uint16_t port_mtu[2] = {9000, 9000};  // towards client and server
   // Once the connection is over: everything that it used has come back.
   std::string leaks();
 
  private:
   void emit(tcp::Side to, const tcp::SegmentOut& segment) override;
+  uint32_t most(tcp::Side to) override { return port_mtu[tcp::index_of(to)] - headers(); }
+  uint32_t headers() const { return scenario_.v6 ? 60 : 40; }
   tcp::Shown show(tcp::SpliceFlow& flow, tcp::Side from, std::span<const uint8_t> bytes,
                   bool fin) override;
   std::span<uint8_t> take(uint32_t size) override;
@@ -60,7 +63,7 @@ class SpliceBox : public Middlebox, tcp::SpliceSink, tcp::SpliceEditor, tcp::Hol
   tcp::SpliceWork& work(uint32_t) override { return work_; }
   void due(uint32_t, Instant) override {}
 
-  void tcp_segment(tcp::Side from, Segment& s, Instant now);
+  void tcp_segment(tcp::Side from, Segment& s, const Bytes& frame, Instant now);
   std::vector<Frame> leave();
   void no_flow(const Segment& s, const tcp::SegmentIn& in, Instant now);
   void send_syn(Instant now);
@@ -88,6 +91,7 @@ class SpliceBox : public Middlebox, tcp::SpliceSink, tcp::SpliceEditor, tcp::Hol
   uint16_t client_port_ = 0, server_port_ = 0;
   std::vector<Frame> out_;
   TimestampWatch watch_;
+  std::string larger_;  // than its port takes
 };
 
 }  // namespace limpet::sim

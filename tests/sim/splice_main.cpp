@@ -23,6 +23,7 @@ struct Totals {
   tcp::SpliceCounters splice;
   HostileCounts hostile;
   uint64_t seeds = 0, failed = 0, lossy = 0, wrapped = 0, in_place = 0, edits = 0, syns_again = 0;
+  uint64_t told_too_big = 0;
 };
 
 bool table(const Totals& t) {
@@ -40,6 +41,7 @@ bool table(const Totals& t) {
   row("challenge_acks", t.counts.challenge_acks);
   row("seq_wraps", t.counts.seq_wraps);
   row("mtu_reductions", t.counts.mtu_reductions);
+  row("told_too_big", t.told_too_big);
   row("simultaneous_closes", t.counts.simultaneous_closes);
   row("sack_translated", t.splice.sack_translated);
   row("sack_dropped", t.splice.sack_dropped);
@@ -72,6 +74,7 @@ int main(int argc, char** argv) {
   const auto start = std::chrono::steady_clock::now();
   for (uint64_t n = first; n <= last; ++n) {
     Scenario s = derive(n);
+    draw_small_mss(n, s);
     Random r(n ^ 0x656469);
     EditPlan up = EditPlan::draw(r, 6000, static_cast<uint32_t>(s.client_app.total));
     EditPlan down = EditPlan::draw(r, 6000, static_cast<uint32_t>(s.server_app.total));
@@ -119,6 +122,7 @@ int main(int argc, char** argv) {
     totals.in_place += box.in_place;
     totals.edits += box.edits_made;
     totals.syns_again += box.syns_again;
+    totals.told_too_big += box.told_too_big;
     totals.splice.splits += c.splits;
     totals.splice.sack_translated += c.sack_translated;
     totals.splice.sack_dropped += c.sack_dropped;

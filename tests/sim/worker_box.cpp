@@ -101,6 +101,8 @@ std::vector<Frame> WorkerBox::collect() {
       if (at_dead(l)) continue;
       if (const Packet p = parse(l.frame); p.kind == Packet::Kind::tcp)
         watch_.went_out(l.port, p.tcp);
+      if (l.frame.size() > kEthernet + (l.port == 0 ? options_.front_mtu : options_.back_mtu))
+        larger_ = fmt::format("a frame of {} does not fit its port; ", l.frame.size());
       Frame f{l.port, std::move(l.frame)};
       const MacAddress client{{2, 1, 10, 1, 0, 1}}, server{{2, 1, 10, 2, 0, 1}};
       f.port == 0 ? put_mac(f.bytes, client, server) : put_mac(f.bytes, server, client);
@@ -140,7 +142,7 @@ std::string WorkerBox::leaks() {
   rig_.pass(3h);
   rig_.take();
   rig_.check_identity("after the last flow");
-  std::string text = watch_.violation();
+  std::string text = watch_.violation() + larger_;
   if (rig_.flows() != 0) text += fmt::format("{} flows left; ", rig_.flows());
   const dataplane::WorkerCounters& n = rig_.stats().worker;
   if (n.edits_live.get() != 0) text += fmt::format("{} edits left; ", n.edits_live.get());

@@ -52,6 +52,7 @@ class WorkerBox : public Middlebox {
   Instant base_;
   Instant turned_;
   TimestampWatch watch_;
+  std::string larger_;  // than its port takes
 };
 
 }  // namespace limpet::sim

@@ -44,6 +44,7 @@ constexpr Row kRows[] = {
 };
 
 struct Totals {
+  uint64_t mtu_exceeded = 0;
   uint64_t seeds = 0, failed = 0, lossy = 0, wrapped = 0, edits_up = 0, edits_down = 0;
   uint64_t rows[std::size(kRows)] = {};
   uint64_t outside_window = 0;
@@ -70,6 +71,7 @@ bool table(const Totals& t) {
   row("simultaneous_closes", t.counts.simultaneous_closes);
   for (size_t i = 0; i < std::size(kRows); ++i) row(kRows[i].name, t.rows[i]);
   row("outside_window", t.outside_window);
+  row("mtu_exceeded", t.mtu_exceeded);
   for (const auto& [name, n] : t.cookies) row(name.c_str(), n);
   row("hostile_expired", t.hostile.expired);
   row("hostile_acks_kept", t.hostile.acks_kept);
@@ -110,6 +112,7 @@ std::string read(const Conversation& talk, const HttpServerApp& server, bool all
 // What went wrong with one seed; empty: nothing.
 std::vector<std::string> run_seed(uint64_t n, bool trace, Totals& totals) {
   Scenario s = derive(n);
+  draw_small_mss(n, s);
   Random r(n ^ 0x68747470);
   const auto port = static_cast<uint16_t>(40000 + n % 20000);
   Conversation talk = draw_conversation(r, client_address(s.v6).to_string(),
@@ -133,8 +136,9 @@ std::vector<std::string> run_seed(uint64_t n, bool trace, Totals& totals) {
   o.service = talk.service;
   o.keys = talk.keys;
   o.unix_time = &Tokens::now;
-  o.front_mtu = std::max<uint16_t>(1500, s.client.mtu);
-  o.back_mtu = std::max<uint16_t>(1500, s.server.mtu);
+  Random ports(n ^ 0x6d7475);
+  o.front_mtu = ports.pick<uint16_t>({1280, 1400, 1500, 9000});
+  o.back_mtu = ports.pick<uint16_t>({1280, 1400, 1500, 9000});
   o.dead_answers = dead_answers;
   WorkerBox box(o);
   HostileBox outer(box, hostile, n);
@@ -189,6 +193,7 @@ std::vector<std::string> run_seed(uint64_t n, bool trace, Totals& totals) {
   totals.hostile += outer.counts();
   const WorkerCounters& c = box.rig().stats().worker;
   for (size_t i = 0; i < std::size(kRows); ++i) totals.rows[i] += (c.*kRows[i].counter).get();
+  totals.mtu_exceeded += box.rig().drops(limpet::Drop::mtu_exceeded);
   totals.outside_window += box.rig().drops(limpet::Drop::outside_window);
   if (!failures.empty()) failures.insert(failures.begin(), what);
   return failures;

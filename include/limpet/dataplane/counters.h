@@ -90,6 +90,7 @@ struct alignas(64) WorkerCounters {
   Counter originated;
   Counter tx_failed;
   Counter originated_lost;  // never reached a port: no buffer, no route, or no answer from the hop
+  Counter originated_too_big;  // of these, larger than the MTU of the port it would have left by
   // rings
   Counter ring_out_dropped;  // frames for another worker that found its ring full
   Counter ring_in_dropped;   // neighbor updates for other workers that found their ring full

@@ -122,6 +122,7 @@ class Worker {
   void to_client(Work& w, flow::FlowId id);
   bool expired(Work& w);
   bool fits(Work& w, uint16_t hop);
+  void too_big(Work& w, uint32_t mtu);
   void answer_stale(Work& w, flow::FlowId id);
   bool anew(flow::FlowId id, const tcp::Segment& answer);
 
@@ -169,6 +170,7 @@ class Worker {
   bool on_link(const Work& w) const;
   void answer(const Work& w, rte_mbuf* frame);
   void originate_by(uint16_t port, rte_mbuf* frame);
+  inline uint16_t mtu_of(uint16_t hop) const;  // work.h
   void send_reset(const wire::Reset& reset);
   void send_reset(rte_mbuf* into, const wire::Reset& reset);
   void know_client(const Work& w);

@@ -51,6 +51,7 @@ struct SegmentIn {
   wire::SackBlocks sack;
   std::span<const uint8_t> payload;
   bool discarded = false;  // for its options (wire/tcp.h); not for the splice
+  uint8_t options = 0;  // bytes of the header's options, padding included
   // Read from SYNs only.
   std::optional<uint16_t> mss;
   std::optional<uint8_t> window_scale;
@@ -128,6 +129,8 @@ class SpliceSink {
  public:
   virtual ~SpliceSink() = default;
   virtual void emit(Side to, const SegmentOut& segment) = 0;
+  // Most bytes of options and payload that a frame to `to` holds by the MTU of its port.
+  virtual uint32_t most(Side) { return 65535; }
 };
 
 // Runs of octets that nobody judges: what is in bodies. Offsets from the first octet shown, in
@@ -219,6 +222,9 @@ class Splice {
   static constexpr uint32_t kDiscarded = 65535;    // window for what an answered client still says
   static constexpr uint32_t kLeastRoom = 4096;  // told beyond the frontier, however full copies are
   static constexpr size_t kMaxPayload = 65536;
+  // A smaller MSS is not believed: all options and eight octets, as Linux (tcp_min_snd_mss).
+  // Whoever announces less would be a multiplier of packets (CVE-2019-11479).
+  static constexpr uint32_t kLeastMss = 48;
 
   Splice(EditPool& edits, CopyPool& copies, HoldMemory& memory, SpliceSink& sink,
          SpliceEditor& editor)
@@ -267,6 +273,9 @@ class Splice {
   std::optional<TooBig> too_big(SpliceFlow& flow, Side to, Seq seq, uint32_t mtu, uint32_t headers);
   // Whether a packet to `to` may have this number, for other errors (RFC 5927, 4.1).
   static bool in_flight(const SpliceFlow& flow, Side to, Seq seq);
+  // A segment of `from` that would pass in place is larger than `mtu`, that of the port it would
+  // leave by: what `from` is told, so that its next segments and what is inserted beside them fit.
+  uint32_t mtu_for(const SpliceFlow& flow, Side from, uint32_t mtu, bool v6) const;
 
   // The editor may make more of what it was shown before, without new octets of that stream.
   void again(SpliceFlow& flow, Side from, Instant now);
@@ -330,6 +339,7 @@ class Splice {
   bool may_end(const SpliceFlow& f, Seq end);
   void retire(SpliceFlow& f);
   Seq with_copies(const SpliceFlow& f, Side side, Seq edge) const;
+  static uint32_t limit_in_place(const SpliceFlow& f, Side to, const SegmentIn& in);
   // splice_hold.cpp: octets that wait
   bool show(SpliceFlow& f, Side from, const SegmentIn& in, Instant now);
   void advance(SpliceFlow& f, Side from, Seq frontier, uint32_t length, bool fin, const Shown& s);

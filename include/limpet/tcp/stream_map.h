@@ -98,6 +98,10 @@ class StreamMap {
   // when they still mean what they meant.
   std::optional<Seq> again(const EditPool& pool, Seq seq, Seq end) const;
 
+  // Whether an edit changes a segment of octets [seq, end), a FIN counted: removes some of them, or
+  // comes in front of one.
+  bool touches(const EditPool& pool, Seq seq, Seq end) const;
+
   // The sequence number of a segment that carries no octet (pure ACK, window update): an insertion
   // at x counts once it has been emitted.
   Seq position_of_empty(const EditPool& pool, Seq x) const;

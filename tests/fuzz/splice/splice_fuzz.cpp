@@ -37,6 +37,7 @@ class Ends : SpliceSink, SpliceEditor, HoldMemory {
 
   // The product's interfaces.
   void emit(Side to, const SegmentOut& s) override;
+  uint32_t most(Side to) override { return to == Side::client ? 1240 : 1460; }
   Shown show(SpliceFlow& flow, Side from, std::span<const uint8_t> bytes, bool fin) override;
   std::span<uint8_t> take(uint32_t size) override;
   void give(std::span<uint8_t> memory) override;
@@ -233,6 +234,9 @@ void Ends::emit(Side to, const SegmentOut& o) {
   if (o.timestamps) heard_[index_of(to)] = o.timestamps->value;
   const bool fin = (o.flags & tcp_flag::fin) != 0;
   if (octets.empty() && !fin) return;
+  const uint32_t options = (o.timestamps ? 12 : 0) + (o.sack.count != 0 ? 4 + 8 * o.sack.count : 0);
+  const uint32_t announced = std::max<uint32_t>(flow_.most[index_of(to)], Splice::kLeastMss);
+  require(o.length + options <= std::min(announced, most(to)), "octets and options fit");
   check_octets(to, o.seq, octets, 0);
   receive(to, static_cast<uint32_t>(o.seq - mapped_[index_of(from)]), o.length, fin);
 }
@@ -301,6 +305,8 @@ SegmentIn Ends::blank(Side from, uint8_t extra) {
         in.sack.block[in.sack.count++] = {(mapped_[index_of(to)] + begin).value,
                                           (mapped_[index_of(to)] + end).value};
   }
+  in.options = static_cast<uint8_t>((in.timestamps ? 12 : 0) +
+                                    (in.sack.count != 0 ? 4 + 8 * in.sack.count : 0));
   return in;
 }
 

@@ -240,7 +240,8 @@ TEST_F(ViewTest, workers_have_the_promised_fields) {
                     "resets_sent",
                     "icmp_sent",
                     "icmp_translated",
-                    "originated_lost"});
+                    "originated_lost",
+                    "originated_too_big"});
   expect_fields(w["held"], {"packets", "bytes", "limit"});
   expect_fields(w["neighbors"], {"used", "capacity", "replaced"});
   expect_fields(w["flows"], {"used", "capacity", "bytes_each"});

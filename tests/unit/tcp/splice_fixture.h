@@ -63,6 +63,7 @@ class SpliceTest : public testing::Test, SpliceSink, SpliceEditor, HoldMemory {
     EXPECT_EQ(e.data.size(), s.length);
     out.push_back(std::move(e));
   }
+  uint32_t most(Side to) override { return port_takes[index_of(to)]; }
   Shown show(SpliceFlow& f, Side from, std::span<const uint8_t> octets, bool octets_end) override {
     const size_t s = index_of(from);
     const std::string_view text(reinterpret_cast<const char*>(octets.data()), octets.size());
@@ -149,7 +150,8 @@ class SpliceTest : public testing::Test, SpliceSink, SpliceEditor, HoldMemory {
   Instant now{1000000000};
   std::vector<Emitted> out;
   std::string inserted[2];  // in front of the end of every line
-  bool opens = false;       // the first line is the last that is looked at
+  uint32_t port_takes[2] = {65535, 65535};
+  bool opens = false;  // the first line is the last that is looked at
   bool no_memory = false;
   unsigned forgotten = 0;  // looks at octets that were not kept
 

@@ -129,6 +129,7 @@ TEST_F(SpliceTest, options_take_their_room_from_a_segment) {
   flow.most[1] = 1000;
   SegmentIn in = segment(1001, 5001, {});
   in.timestamps = {8, 9};
+  in.options = 12;
   const std::string large(1000, 'a');
   in.payload = bytes(large);
   relay(kClient, in);
@@ -142,6 +143,7 @@ TEST_F(SpliceTest, a_full_segment_does_not_keep_the_room_of_blocks_that_say_noth
   const std::string full(990, 'a');
   SegmentIn in = segment(1001, 5001, full);
   in.sack.block[in.sack.count++] = {9000, 9010};  // of what nobody has sent
+  in.options = 12;
   EXPECT_EQ(relay(kClient, in).fate, Fate::consumed);
   ASSERT_EQ(out.size(), 1u);
   EXPECT_EQ(out[0].data, full);

@@ -55,8 +55,11 @@ TEST_F(SynCookieTest, an_mss_between_two_of_the_table_becomes_the_smaller) {
   EXPECT_EQ(SynCookies::representable_mss(Family::v6, 1239), 1220);
 }
 
-TEST_F(SynCookieTest, an_mss_below_all_counts_as_536) {
-  EXPECT_EQ(SynCookies::representable_mss(Family::v4, 88), 536);
+TEST_F(SynCookieTest, an_mss_below_all_counts_as_the_least) {
+  EXPECT_EQ(SynCookies::representable_mss(Family::v4, 88), 88);
+  EXPECT_EQ(SynCookies::representable_mss(Family::v4, 40), 88);
+  EXPECT_EQ(SynCookies::representable_mss(Family::v6, 535), 88);
+  EXPECT_EQ(SynCookies::representable_mss(Family::v6, 536), 536);
 }
 
 TEST_F(SynCookieTest, a_cookie_is_good_for_two_hundred_seconds_and_stale_after_three) {
