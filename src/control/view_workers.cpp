@@ -102,6 +102,7 @@ json worker_json(const View& v, const WorkerInfo& w) {
       {"splice_replaced", c.splice_replaced.get()},
       {"splice_answers", c.splice_answers.get()},
       {"splice_bad_responses", c.splice_bad_responses.get()},
+      {"splice_unasked_upgrades", c.splice_unasked_upgrades.get()},
       {"splice_edits_lost", c.splice_edits_lost.get()},
       {"splice_splits", c.splice_splits.get()},
       {"splice_sack_translated", c.splice_sack_translated.get()},

@@ -127,7 +127,8 @@ Shown follow_requests(Session& s, tcp::StreamMap& map, std::span<const uint8_t> 
         done += head.bounds.end;
         s.asks = head.upgrade || head.kind == http::Method::connect;
         const bool tunnel = head.framing.body == Body::tunnel;
-        s.request_body = http::BodySkipper(tunnel ? http::Framing{} : head.framing);
+        s.request_body =
+            http::BodySkipper(tunnel ? http::Framing{} : head.framing, http::Side::request);
         s.up = Session::Up::body;
         break;
       }
@@ -149,7 +150,7 @@ Shown show_requests(Session& s, tcp::StreamMap& map, std::span<const uint8_t> by
 Shown show_responses(Session& s, tcp::StreamMap& map, std::span<const uint8_t> bytes, bool fin,
                      const SessionContext& c) {
   uint32_t done = 0;
-  for (;;) {
+  while (!s.disowned) {
     switch (s.down) {
       case Session::Down::open:
         return all(bytes);
@@ -175,6 +176,12 @@ Shown show_responses(Session& s, tcp::StreamMap& map, std::span<const uint8_t> b
           return give_up(s, bytes);
         }
         s.response = http::ResponseFramer(s.front().method);
+        if (head.status == 101 && !s.front().upgrade) {
+          // What follows would be a tunnel that nobody asked for: requests in it pass unread.
+          c.worker.splice_unasked_upgrades.add();
+          s.broken = s.disowned = true;
+          break;
+        }
         done += head.bounds.end;
         if (head.is_interim()) break;
         if (!edit_response(s, map, rest, map.frontier() + (done - head.bounds.end), head, c))
@@ -193,12 +200,13 @@ Shown show_responses(Session& s, tcp::StreamMap& map, std::span<const uint8_t> b
           s.call_up = true;
         }
         if (head.framing.body == Body::until_close || !head.keep_alive) return give_up(s, bytes);
-        s.response_body = http::BodySkipper(head.framing);
+        s.response_body = http::BodySkipper(head.framing, http::Side::response);
         s.down = Session::Down::body;
         break;
       }
     }
   }
+  return {done, false};
 }
 
 }  // namespace limpet::dataplane

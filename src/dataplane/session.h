@@ -43,6 +43,7 @@ struct Asked {
   std::array<affinity::RequestDecision, kMaxCookieRules> cookies;
   http::Method method = http::Method::get;
   bool asks = false;  // upgrade or CONNECT
+  bool upgrade = false;
 };
 
 struct Session {
@@ -67,6 +68,7 @@ struct Session {
   bool asks = false;    // the request whose body is passing
   bool begun = false;   // the first request head is complete
   bool broken = false;  // what the client says must not pass: the connection ends
+  bool disowned = false;  // and so it does for what the backend said: nobody is to blame by a 400
   bool waits = false;   // requests are held back until a response has come
   bool first_answered = false;
   bool call_up = false;  // one has: Splice::again() for the client's stream, then cleared

@@ -20,6 +20,7 @@ using balance::Maglev;
 using http::Hit;
 
 constexpr size_t kMaxHits = 64;
+constexpr size_t kMaxCuts = 64;  // out of a request that asks for HTTP/2; its clients need three
 
 std::string_view text_of(std::span<const uint8_t> bytes, http::Range r) {
   return {reinterpret_cast<const char*>(bytes.data()) + r.begin, r.size()};
@@ -131,6 +132,7 @@ bool edit_request(Session& s, tcp::StreamMap& map, std::span<const uint8_t> byte
 
   Asked asked;
   asked.method = head.kind;
+  asked.upgrade = head.upgrade && head.kind != http::Method::connect;
   asked.asks = head.upgrade || head.kind == http::Method::connect;
   bool decided = false;
   for (size_t i = 0; i < c.rules.cookies.size(); ++i) {
@@ -184,7 +186,17 @@ bool edit_request(Session& s, tcp::StreamMap& map, std::span<const uint8_t> byte
   const bool proxy =
       c.rules.forwarded == Forwarded::proxy_v1 || c.rules.forwarded == Forwarded::proxy_v2;
   if (!s.begun && proxy) fits = edits.add(0, 0, ProxyHeader(c, c.rules.forwarded).bytes());
+  // A client that asks for HTTP/2 is served in HTTP/1.1: nobody reads what follows that upgrade.
+  std::array<http::Range, kMaxCuts> cuts;
+  const size_t asks_h2c = head.h2c ? http::cut_h2c(bytes, head, cuts) : 0;
+  fits = fits && asks_h2c <= cuts.size();
+  size_t cut = 0;
+  const auto cut_before = [&](uint32_t at) {
+    for (; cut < std::min(asks_h2c, cuts.size()) && cuts[cut].begin < at; ++cut)
+      fits = fits && edits.add(cuts[cut].begin, cuts[cut].size(), std::string_view());
+  };
   for (const Hit& h : all) {
+    cut_before(h.line.begin);
     if (h.remove.present()) {
       fits = fits && edits.add(h.remove.begin, h.remove.size(), std::string_view());
       continue;
@@ -192,6 +204,7 @@ bool edit_request(Session& s, tcp::StreamMap& map, std::span<const uint8_t> byte
     const size_t n = c.rules.cookies[h.id].policy.strip(text_of(bytes, h.value));
     fits = fits && edits.add(h.value.begin, static_cast<uint32_t>(n), std::string_view());
   }
+  cut_before(head.bounds.empty_line);
   if (c.rules.forwarded == Forwarded::x_forwarded_for) {
     std::array<char, INET6_ADDRSTRLEN> address;
     std::array<char, 20 + INET6_ADDRSTRLEN> line;

@@ -128,11 +128,12 @@ void Worker::Splicer::turn_away(flow::FlowId id, bool slow) {
   const SpliceEntry* entry = entry_of(r);
   // A client that has closed may still read.
   const bool stands = r.state == tcp::Track::established || r.state == tcp::Track::fin_client;
-  const bool quiet = stands && flows_[id].work != tcp::kNoWork && s != nullptr &&
+  const bool disowned = s != nullptr && s->disowned;
+  const bool quiet = stands && !disowned && flows_[id].work != tcp::kNoWork && s != nullptr &&
                      s->asked_count == 0 && s->down == Session::Down::head &&
                      down.ack() == down.emitted() && !down.edited() &&
                      !binding_of(id).splice.hold[tcp::index_of(tcp::Side::backend)].active();
-  (slow ? w_.n_.splice_slow_heads : w_.n_.splice_bad_heads).add();
+  if (!disowned) (slow ? w_.n_.splice_slow_heads : w_.n_.splice_bad_heads).add();
   if (!quiet || entry == nullptr) {
     backend_gone(id);
     return;

@@ -1,6 +1,8 @@
 #include "limpet/http/body.h"
 
 #include <algorithm>
+#include <array>
+#include <string_view>
 
 #include "chars.h"
 
@@ -26,7 +28,7 @@ enum class BodySkipper::State : uint8_t {
   last_lf,
 };
 
-BodySkipper::BodySkipper(Framing framing) {
+BodySkipper::BodySkipper(Framing framing, Side side) : strict_(side == Side::request) {
   switch (framing.body) {
     case Body::none:
       break;
@@ -99,16 +101,46 @@ constexpr uint8_t hex(uint8_t c) {
   return l >= 'a' && l <= 'f' ? static_cast<uint8_t>(l - 'a' + 10) : uint8_t{16};
 }
 
+constexpr uint8_t kMaxDigits = 16;
+
+// Fields that say whom a request is for, from whom, or where it ends: never in trailers (RFC 9110,
+// 6.5.1), but some receivers add trailers to the header lines that we have read.
+constexpr std::array<std::string_view, 5> kNotInTrailers = {"host", "cookie", "x-forwarded-for",
+                                                            "content-length", "transfer-encoding"};
+
+// Those of `like` that go on with `c` at `at`.
+constexpr uint8_t still_like(uint8_t like, uint8_t at, uint8_t c) {
+  for (size_t i = 0; i < kNotInTrailers.size(); ++i) {
+    const std::string_view name = kNotInTrailers[i];
+    if (at >= name.size() || static_cast<uint8_t>(name[at]) != lower(c))
+      like &= static_cast<uint8_t>(~(1u << i));
+  }
+  return like;
+}
+constexpr bool is_whole(uint8_t like, uint8_t size) {
+  for (size_t i = 0; i < kNotInTrailers.size(); ++i)
+    if ((like >> i & 1) != 0 && kNotInTrailers[i].size() == size) return true;
+  return false;
+}
+
 }  // namespace
+
+BodySkipper::State BodySkipper::trailer_name(uint8_t c) {
+  like_ = still_like(like_, count_, c);
+  if (like_ != 0) ++count_;
+  return State::trailer_name;
+}
 
 BodySkipper::State BodySkipper::step(uint8_t c) {
   switch (state_) {
     case State::size_first:
       if (hex(c) > 15) return fail(BodyFault::chunk_size_bad);
-      left_ = 0;
+      left_ = count_ = 0;
       [[fallthrough]];
     case State::size:
       if (const uint8_t digit = hex(c); digit <= 15) {
+        // Zeros in front are digits: some count them, and some stop reading there.
+        if (strict_ && count_++ == kMaxDigits) return fail(BodyFault::chunk_size_long);
         // As HAProxy: somebody on the way may keep it in a floating-point number.
         constexpr uint64_t kEnd = uint64_t{1} << 52;
         if (left_ >= kEnd / 16) return fail(BodyFault::chunk_too_big);
@@ -119,11 +151,16 @@ BodySkipper::State BodySkipper::step(uint8_t c) {
     case State::size_blank:
       if (is_blank(c)) return State::size_blank;
       if (c == ';') return State::extension;
+      if (strict_ && state_ == State::size_blank && c == '\r')
+        return fail(BodyFault::chunk_size_blank);
       return c == '\r' ? State::size_lf : fail(BodyFault::chunk_line_bad);
     case State::extension:
       if (c == '\r') return State::size_lf;
       // A bare LF ends the line for some and not for others, who then see another body.
-      return c != '\n' ? State::extension : fail(BodyFault::chunk_line_bad);
+      if (c == '\n') return fail(BodyFault::chunk_line_bad);
+      if (strict_ && !is_blank(c) && (c < ' ' || c > '~'))
+        return fail(BodyFault::chunk_extension_bad);
+      return State::extension;
     case State::size_lf:
       if (c != '\n') return fail(BodyFault::chunk_line_bad);
       return left_ > 0 ? State::chunk : State::trailer;
@@ -133,19 +170,23 @@ BodySkipper::State BodySkipper::step(uint8_t c) {
       return c == '\n' ? State::size_first : fail(BodyFault::chunk_end_bad);
 
     case State::trailer_line:
-      if (is_blank(c)) return State::trailer_value;
+      if (is_blank(c)) return strict_ ? fail(BodyFault::trailer_folded) : State::trailer_value;
       [[fallthrough]];
     case State::trailer:
       if (c == '\r') return State::last_lf;
-      if (c == '\n') return State::finished;
-      return is_token(c) ? State::trailer_name : fail(BodyFault::trailer_bad);
+      if (c == '\n') return strict_ ? fail(BodyFault::trailer_line_feed) : State::finished;
+      count_ = 0;
+      like_ = strict_ ? (1u << kNotInTrailers.size()) - 1 : 0;
+      return is_token(c) ? trailer_name(c) : fail(BodyFault::trailer_bad);
     case State::trailer_name:
-      if (c == ':') return State::trailer_value;
-      return is_token(c) ? State::trailer_name : fail(BodyFault::trailer_bad);
+      if (c == ':')
+        return is_whole(like_, count_) ? fail(BodyFault::trailer_forbidden) : State::trailer_value;
+      return is_token(c) ? trailer_name(c) : fail(BodyFault::trailer_bad);
     case State::trailer_value:
-      if (c == '\n') return State::trailer_line;
+      if (c == '\n') return strict_ ? fail(BodyFault::trailer_line_feed) : State::trailer_line;
       if (c == '\r') return State::trailer_lf;
-      return c != 0 ? State::trailer_value : fail(BodyFault::trailer_bad);
+      return c == 0 || (strict_ && is_control(c)) ? fail(BodyFault::trailer_bad)
+                                                  : State::trailer_value;
     case State::trailer_lf:
       return c == '\n' ? State::trailer_line : fail(BodyFault::trailer_bad);
     case State::last_lf:

@@ -35,6 +35,11 @@ constexpr bool is_blank(uint8_t c) {
 constexpr bool is_line_end(uint8_t c) {
   return c == '\r' || c == '\n';
 }
+// Of the octets that RFC 9110, 5.5, has in no value. Some readers end a line at VT, FF, or 28
+// to 30.
+constexpr bool is_control(uint8_t c) {
+  return (c < ' ' && c != '\t') || c == 127;
+}
 // Within a header value CR and LF only come from folded lines, where they count as blanks.
 constexpr bool is_space(uint8_t c) {
   return is_blank(c) || is_line_end(c);

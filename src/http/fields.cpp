@@ -46,13 +46,26 @@ Refusal Fields::add_encoding(Bytes head, Range value, Side side) {
 }
 
 void Fields::add_connection(Bytes head, Range value) {
-  for_each_element(head, value, [&](std::string_view word) {
+  for_each_part(head, value, [&](Range part) {
+    const std::string_view word = text_of(head, trimmed(head, part));
     if (is_word(word, "close"))
       close = true;
     else if (is_word(word, "keep-alive"))
       keep_alive = true;
     else if (is_word(word, "upgrade"))
       upgrade = true;
+    // RFC 9110, 7.6.1: who passes the request on takes out what is named here, and a request
+    // could have what we said of its client taken out.
+    for (const char* field :
+         {"host", "cookie", "x-forwarded-for", "content-length", "transfer-encoding"})
+      names_others = names_others || is_word(word, field);
+  });
+}
+
+void Fields::add_upgrade(Bytes head, Range value) {
+  for_each_part(head, value, [&](Range part) {
+    const Range word = trimmed(head, part);
+    (is_word(text_of(head, word), "h2c") ? h2c : protocol) |= !word.empty();
   });
 }
 

@@ -31,11 +31,9 @@ std::string_view scheme_of(std::string_view target) {
   return target.substr(0, colon + 3);
 }
 
-// Without user information.
+// RFC 3986, 3.2: it ends at the path or the query.
 std::string_view authority_of(std::string_view behind_scheme) {
-  const std::string_view a = behind_scheme.substr(0, behind_scheme.find('/'));
-  const size_t at = a.rfind('@');
-  return at == std::string_view::npos ? a : a.substr(at + 1);
+  return behind_scheme.substr(0, behind_scheme.find_first_of("/?"));
 }
 
 bool is_default(std::string_view port, std::string_view scheme) {
@@ -46,9 +44,8 @@ bool is_default(std::string_view port, std::string_view scheme) {
 }
 
 Refusal check_connect(std::string_view target, const std::string_view* host) {
-  const bool has_authority = !target.empty() && target[0] != '/' && target[0] != '*';
-  const Authority to = split(authority_of(target));
-  if (!has_authority || !scheme_of(target).empty() || to.port.value_or("").empty())
+  const Authority to = split(target);
+  if (!is_host_text(target) || to.host.empty() || to.port.value_or("").empty())
     return Refusal::authority_bad;
   if (host == nullptr || host->empty()) return Refusal::none;
   const Authority named = split(*host);
@@ -60,13 +57,25 @@ Refusal check_connect(std::string_view target, const std::string_view* host) {
 
 }  // namespace
 
+bool is_host_text(std::string_view s) {
+  for (const char character : s) {
+    const auto c = static_cast<uint8_t>(character);
+    if (c <= ' ' || c == 127 || std::string_view("/\\?#@,\"<>").find(character) != s.npos)
+      return false;
+  }
+  return true;
+}
+
 Refusal check_host(Method method, std::string_view target, const std::string_view* host) {
   if (method == Method::connect) return check_connect(target, host);
-  if (host == nullptr) return Refusal::none;
+  if (target.starts_with('/') || target == "*") return Refusal::none;
   const std::string_view scheme = scheme_of(target);
-  if (scheme.empty()) return Refusal::none;
+  if (scheme.empty()) return Refusal::target_form;
   const std::string_view authority = authority_of(target.substr(scheme.size()));
-  if (authority.empty() || same_ignoring_case(authority, *host)) return Refusal::none;
+  // RFC 9110, 4.2.1 and 4.2.4: no host, or a user, is an error.
+  if (authority.empty() || !is_host_text(authority)) return Refusal::authority_bad;
+  if (host == nullptr) return Refusal::host_missing;
+  if (same_ignoring_case(authority, *host)) return Refusal::none;
   const Authority to = split(authority), named = split(*host);
   const bool defaults = (to.port || named.port) && is_default(to.port.value_or(""), scheme) &&
                         is_default(named.port.value_or(""), scheme);

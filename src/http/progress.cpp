@@ -49,22 +49,23 @@ uint32_t skip_while(Bytes bytes, uint32_t at, Is&& is) {
   return at;
 }
 
-// The next CR, LF or NUL, or the end.
+// The next control character but tab, or the end.
 uint32_t skip_value(Bytes bytes, uint32_t at) {
   const uint8_t* const data = bytes.data();
   const auto end = static_cast<uint32_t>(bytes.size());
   while (at < end) {
-    // Eight at a time while none is below 14: the borrow of a lower byte only sends us to the loop
-    // below sooner.
+    // Eight at a time while none is below ' ' or DEL: the borrow of a lower byte only sends us to
+    // the loop below sooner.
     while (end - at >= 8) {
       uint64_t x;
       std::memcpy(&x, data + at, 8);
-      if (((x - repeated(14)) & ~x & repeated(0x80)) != 0) break;
+      const uint64_t del = x ^ repeated(127);
+      if ((((x - repeated(' ')) & ~x) | ((del - repeated(1)) & ~del)) & repeated(0x80)) break;
       at += 8;
     }
     const uint32_t stop = end - at >= 8 ? at + 8 : end;
     for (; at < stop; ++at)
-      if (is_line_end(data[at]) || data[at] == 0) return at;
+      if (is_control(data[at])) return at;
   }
   return at;
 }
@@ -92,6 +93,7 @@ class Scan {
     return State::refused;
   }
   Refusal version_refusal(Range version) const;
+  bool is_request() const { return side_ == Side::request; }
 
   HeadProgress& p_;
   const Bytes bytes_;
@@ -129,15 +131,17 @@ State Scan::step(uint8_t c) {
 
     case State::method:
       return in_method(c);
+    // RFC 9112, 3: a receiver may take any blanks for one, or find an empty part between them.
     case State::method_blank:
-      if (is_blank(c)) return State::method_blank;
+      if (is_blank(c)) return refuse(Refusal::request_line_blank);
       [[fallthrough]];
     case State::target:
       if (is_line_end(c)) return refuse(Refusal::http09);
-      if (is_blank(c)) return State::target_blank;
+      if (c == ' ') return State::target_blank;
+      if (c == '\t') return refuse(Refusal::request_line_blank);
       return is_in_target(c) ? State::target : refuse(Refusal::target_bad);
     case State::target_blank:
-      if (is_blank(c)) return State::target_blank;
+      if (is_blank(c)) return refuse(Refusal::request_line_blank);
       if (is_line_end(c)) return refuse(Refusal::http09);
       p_.bounds.headers = at_;  // until it is known: where the version begins
       [[fallthrough]];
@@ -170,13 +174,14 @@ State Scan::step(uint8_t c) {
     case State::name:
       return in_name(c);
     case State::value:
-      if (c == '\n') return State::line;
+      if (c == '\n') return is_request() ? refuse(Refusal::line_feed_bare) : State::line;
       if (c == '\r') return State::value_lf;
-      return c != 0 ? State::value : refuse(Refusal::value_bad);
+      return c == 0 || (is_request() && is_control(c)) ? refuse(Refusal::value_bad) : State::value;
     case State::value_lf:
       return c == '\n' ? State::line : refuse(Refusal::line_end_bad);
     case State::line:
-      return is_blank(c) ? State::value : line_begin(c);
+      if (!is_blank(c)) return line_begin(c);
+      return is_request() ? refuse(Refusal::line_folded) : State::value;
     case State::last_lf:
       return c == '\n' ? end_of_head() : refuse(Refusal::line_end_bad);
     case State::complete:
@@ -187,13 +192,18 @@ State Scan::step(uint8_t c) {
 }
 
 State Scan::before(uint8_t c) {
-  if (c == '\n') return State::before;
+  if (c == '\n') {
+    p_.bounds.crlf = false;
+    return State::before;
+  }
   if (c == '\r') return State::before_lf;
   constexpr uint8_t kTlsHandshake = 22;  // RFC 8446, 5.1
   if (c == kTlsHandshake) return refuse(Refusal::tls);
   if (!is_token(c)) return refuse(Refusal::not_http);
   p_.bounds.start_line = at_;
-  if (side_ == Side::request) return State::method;
+  // A reader of CRLF takes the LF for the method's first octet. Behind the last message, with
+  // nothing after it, it does no harm.
+  if (is_request()) return p_.bounds.crlf ? State::method : refuse(Refusal::line_feed_bare);
   return is_version(c) ? State::status_version : refuse(Refusal::version_bad);
 }
 
@@ -202,17 +212,23 @@ State Scan::in_method(uint8_t c) {
   if (is_line_end(c)) return refuse(Refusal::http09);
   if (!is_blank(c)) return refuse(Refusal::method_bad);
   // RFC 9113, 3.4: a method that no HTTP/1 server may know.
-  if (text_of(bytes_, {p_.bounds.start_line, at_}) == "PRI") return refuse(Refusal::http2_preface);
-  return State::method_blank;
+  const std::string_view method = text_of(bytes_, {p_.bounds.start_line, at_});
+  if (method == "PRI") return refuse(Refusal::http2_preface);
+  // Who takes it for the one in capitals ends its response elsewhere.
+  if ((is_word(method, "head") && method != "HEAD") ||
+      (is_word(method, "connect") && method != "CONNECT"))
+    return refuse(Refusal::method_case);
+  return c == ' ' ? State::method_blank : refuse(Refusal::request_line_blank);
 }
 
-// RFC 9112, 2.3: HTTP-version = "HTTP" "/" DIGIT "." DIGIT, in capitals.
+// RFC 9112, 2.3: HTTP-version = "HTTP" "/" DIGIT "." DIGIT, in capitals. HTTP/1.2 has no other
+// meaning than 1.1, but who only knows that one may not read chunks in it.
 Refusal Scan::version_refusal(Range version) const {
   const std::string_view v = text_of(bytes_, version);
   if (v.size() != 8 || v.substr(0, 5) != "HTTP/" || v[6] != '.' ||
       !is_digit(static_cast<uint8_t>(v[5])) || !is_digit(static_cast<uint8_t>(v[7])))
     return Refusal::version_bad;
-  if (v[5] == '1' || (v[5] > '1' && side_ == Side::response)) return Refusal::none;
+  if (is_request() ? v[5] == '1' && v[7] <= '1' : v[5] >= '1') return Refusal::none;
   return Refusal::version_unsupported;
 }
 
@@ -230,13 +246,14 @@ State Scan::status_version_end() {
 State Scan::start_line_end(uint8_t c) {
   if (c == '\r') return State::start_line_lf;
   p_.bounds.crlf = state_ == State::start_line_lf;
+  if (is_request() && !p_.bounds.crlf) return refuse(Refusal::line_feed_bare);
   p_.bounds.headers = at_ + 1;
   return State::first_line;
 }
 
 State Scan::line_begin(uint8_t c) {
   p_.bounds.empty_line = at_;
-  if (c == '\n') return end_of_head();
+  if (c == '\n') return is_request() ? refuse(Refusal::line_feed_bare) : end_of_head();
   if (c == '\r') return State::last_lf;
   if (c == ':') return refuse(Refusal::name_empty);
   return in_name(c);

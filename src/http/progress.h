@@ -7,8 +7,6 @@
 
 namespace limpet::http {
 
-enum class Side : uint8_t { request, response };
-
 Fed advance(HeadProgress& p, Bytes bytes_so_far, Side side);
 
 }  // namespace limpet::http

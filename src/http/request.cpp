@@ -33,20 +33,6 @@ void read_request_line(Bytes b, RequestHead& r) {
   if (!r.version.empty()) r.minor = static_cast<uint8_t>(b[r.version.end - 1] - '0');
 }
 
-// A receiver that takes a folded line for a header of its own would find the body's end elsewhere.
-bool folds_framing(Bytes head, const Line& l) {
-  uint32_t at = l.name.end;
-  while ((at = find_byte(head, at, l.line.end, '\n') + 1) < l.line.end) {
-    uint32_t begin = at;
-    while (begin < l.line.end && is_blank(head[begin])) ++begin;
-    uint32_t end = begin;
-    while (end < l.line.end && is_token(head[end])) ++end;
-    const std::string_view name = text_of(head, {begin, end});
-    if (is_word(name, "content-length") || is_word(name, "transfer-encoding")) return true;
-  }
-  return false;
-}
-
 class Reader {
  public:
   Reader(Bytes head, RequestHead& r) : head_(head), r_(r) {}
@@ -75,7 +61,6 @@ class Reader {
 };
 
 Refusal Reader::take(const Line& l) {
-  if (l.folded && folds_framing(head_, l)) return Refusal::framing_folded;
   const std::string_view name = text_of(head_, l.name);
   switch (name.size()) {
     case 4:
@@ -87,16 +72,22 @@ Refusal Reader::take(const Line& l) {
           r_.expect_continue |= is_word(word, "100-continue");
         });
       break;
+    case 7:
+      if (is_word(name, "upgrade")) fields_.add_upgrade(head_, l.value);
+      break;
     case 10:
       if (is_word(name, "connection")) fields_.add_connection(head_, l.value);
       break;
     case 14:
-      if (!is_word(name, "content-length")) break;
-      return l.folded ? Refusal::framing_folded : fields_.add_length(head_, l.value);
+      fields_.h2c = fields_.h2c || is_word(name, "http2-settings");
+      if (is_word(name, "content_length")) return Refusal::name_alias;
+      if (is_word(name, "content-length")) return fields_.add_length(head_, l.value);
+      break;
     case 17:
-      if (!is_word(name, "transfer-encoding")) break;
-      return l.folded ? Refusal::framing_folded
-                      : fields_.add_encoding(head_, l.value, Side::request);
+      if (is_word(name, "transfer_encoding")) return Refusal::name_alias;
+      if (is_word(name, "transfer-encoding"))
+        return fields_.add_encoding(head_, l.value, Side::request);
+      break;
     default:
       break;
   }
@@ -108,7 +99,7 @@ Refusal Reader::take(const Line& l) {
 Refusal Reader::take_host(const Line& l) {
   if (!r_.host.present()) {
     r_.host = l.value;
-    return Refusal::none;
+    return is_host_text(text_of(head_, l.value)) ? Refusal::none : Refusal::host_bad;
   }
   return same_ignoring_case(text_of(head_, r_.host), text_of(head_, l.value))
              ? Refusal::host_repeated
@@ -118,6 +109,7 @@ Refusal Reader::take_host(const Line& l) {
 // RFC 9112, 6.3.
 Refusal Reader::conclude() {
   const bool http10 = r_.minor == 0;
+  if (fields_.names_others) return Refusal::connection_bad;
   if (fields_.length_again) return Refusal::length_repeated;
   if (fields_.has_encoding && fields_.has_length) return Refusal::encoding_and_length;
   if (fields_.has_encoding && http10) return Refusal::encoding_in_http10;
@@ -132,13 +124,69 @@ Refusal Reader::conclude() {
     if (r_.kind == Method::connect || (http10 && bodyless)) return Refusal::body_forbidden;
   }
   if (r_.kind == Method::connect) r_.framing.body = Body::tunnel;
-  r_.upgrade = fields_.upgrade;
+  r_.upgrade = fields_.upgrade && fields_.protocol;
+  r_.h2c = fields_.h2c;
   r_.keep_alive = !fields_.close && (!http10 || fields_.keep_alive);
   r_.expect_continue = r_.expect_continue && !http10;
   return Refusal::none;
 }
 
+// The cuts of one list, out of which those parts go that `goes` says of: the whole line when no
+// word is left.
+template <class Goes, class Cut>
+void cut_parts(Bytes head, const Line& l, Goes&& goes, Cut&& cut) {
+  bool any = false, left = false;
+  for_each_part(head, l.value, [&](Range part) {
+    const Range word = trimmed(head, part);
+    (goes(text_of(head, word)) ? any : left) |= !word.empty();
+  });
+  if (!any) return;
+  if (!left) return cut(l.line);
+  Range run;  // of parts that go, from behind the comma in front of them
+  for_each_part(head, l.value, [&](Range part) {
+    if (goes(text_of(head, trimmed(head, part)))) {
+      run = {run.present() ? run.begin : part.begin, part.end};
+    } else if (run.present()) {
+      uint32_t end = part.begin;
+      while (end < part.end && is_blank(head[end])) ++end;
+      cut({run.begin, end});
+      run = {};
+    }
+  });
+  if (run.present()) cut({run.begin - 1, run.end});  // something is left, so a comma is there
+}
+
 }  // namespace
+
+size_t cut_h2c(std::span<const uint8_t> head, const RequestHead& r, std::span<Range> out) {
+  size_t count = 0;
+  const auto cut = [&](Range range) {
+    if (count < out.size()) out[count] = range;
+    ++count;
+  };
+  Fields fields;
+  for_each_line(head, r.bounds, [&](const Line& l) {
+    if (is_word(text_of(head, l.name), "upgrade")) fields.add_upgrade(head, l.value);
+    return true;
+  });
+  for_each_line(head, r.bounds, [&](const Line& l) {
+    const std::string_view name = text_of(head, l.name);
+    if (is_word(name, "http2-settings")) cut(l.line);
+    if (is_word(name, "upgrade"))
+      cut_parts(
+          head, l, [](std::string_view word) { return is_word(word, "h2c"); }, cut);
+    if (is_word(name, "connection"))
+      cut_parts(
+          head, l,
+          [&](std::string_view word) {
+            return is_word(word, "http2-settings") ||
+                   (!fields.protocol && is_word(word, "upgrade"));
+          },
+          cut);
+    return true;
+  });
+  return count;
+}
 
 Fed RequestFramer::feed(std::span<const uint8_t> bytes_so_far, RequestHead& head) {
   const Fed fed = advance(progress_, bytes_so_far, Side::request);

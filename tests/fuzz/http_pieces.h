@@ -96,14 +96,15 @@ Fed frame(std::span<const uint8_t> bytes, uint8_t seed, const Framer& fresh, Hea
 }
 
 // Skips a body whole and in pieces; returns what was taken.
-inline size_t skip(std::span<const uint8_t> bytes, uint8_t seed, Framing framing, bool& finished) {
-  BodySkipper whole(framing);
+inline size_t skip(std::span<const uint8_t> bytes, uint8_t seed, Framing framing, Side side,
+                   bool& finished) {
+  BodySkipper whole(framing, side);
   const size_t taken = whole.skip(copy(bytes));
   require(taken <= bytes.size(), "no more is taken than there is");
   require(taken == bytes.size() || whole.finished() || whole.failed(),
           "what goes on takes everything");
   require(!(whole.finished() && whole.failed()), "what fails does not finish");
-  BodySkipper pieces(framing);
+  BodySkipper pieces(framing, side);
   Cutter cutter(seed);
   size_t n = 0;
   while (n < bytes.size()) {

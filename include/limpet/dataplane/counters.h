@@ -113,6 +113,7 @@ struct alignas(64) WorkerCounters {
   Counter splice_replaced;           // flows whose client had begun anew from the same port
   Counter splice_answers;            // responses of limpet's own
   Counter splice_bad_responses;      // not HTTP/1.x: passed on as they are, no more edits
+  Counter splice_unasked_upgrades;   // a 101 that no request asked for: both ends were reset
   Counter splice_edits_lost;         // a cookie was not set, as the memory for edits was full
   Counter neighbors_used;            // gauge: next hops in the cache
   Counter neighbors_total;           // constant

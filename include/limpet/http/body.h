@@ -10,6 +10,8 @@
 #include <span>
 #include <type_traits>
 
+#include "limpet/http/head.h"
+
 namespace limpet::http {
 
 enum class Body : uint8_t {
@@ -29,12 +31,18 @@ struct Framing {
 // Public names, as Refusal's.
 // clang-format off
 #define LIMPET_HTTP_BODY_FAULTS(X) \
-  X(none,           "well-formed so far") \
-  X(chunk_size_bad, "chunk size that is not a hexadecimal number") \
-  X(chunk_too_big,  "chunk of 2^52 bytes or more") \
-  X(chunk_line_bad, "chunk-size line that does not end in CRLF, or with junk behind the size") \
-  X(chunk_end_bad,  "no CRLF behind the bytes of a chunk") \
-  X(trailer_bad,    "malformed trailer line")
+  X(none,                "well-formed so far") \
+  X(chunk_size_bad,      "chunk size that is not a hexadecimal number") \
+  X(chunk_size_long,     "chunk size of more than 16 digits in a request (differs)") \
+  X(chunk_too_big,       "chunk of 2^52 bytes or more") \
+  X(chunk_line_bad,      "chunk-size line that does not end in CRLF, or with junk behind the size") \
+  X(chunk_size_blank,    "blank behind the size of a chunk of a request, and no extension (differs)") \
+  X(chunk_extension_bad, "byte that is not visible in a chunk extension of a request (differs)") \
+  X(chunk_end_bad,       "no CRLF behind the bytes of a chunk") \
+  X(trailer_bad,         "malformed trailer line; in requests also with a control character (differs)") \
+  X(trailer_line_feed,   "trailer line of a request that ends in LF without CR (differs)") \
+  X(trailer_folded,      "request with a trailer folded over two lines (differs)") \
+  X(trailer_forbidden,   "Host, Cookie, X-Forwarded-For or a length in a request's trailers (differs)")
 // clang-format on
 
 enum class BodyFault : uint8_t {
@@ -51,14 +59,14 @@ const char* body_fault_text(BodyFault f);
 class BodySkipper {
  public:
   BodySkipper() = default;  // of a message without a body: finished
-  explicit BodySkipper(Framing framing);
+  BodySkipper(Framing framing, Side side);
 
   // Takes from the front of `bytes` what belongs to the message and says how many bytes that is:
   // all of them, unless the message ended or turned out to be malformed within them. The byte that
   // is at fault does not count as taken. Returns 0 ever after.
   //
-  // As HAProxy: chunk lines end in CRLF and nothing else, extensions are skipped, trailers are
-  // header lines that may end in a bare LF.
+  // As HAProxy: chunk lines end in CRLF and nothing else, extensions are skipped. Trailers are
+  // header lines; of a response they may be folded and end in a bare LF.
   size_t skip(std::span<const uint8_t> bytes);
 
   // The same up to the next byte of data: chunk lines, line ends and trailers only.
@@ -79,11 +87,15 @@ class BodySkipper {
   enum class State : uint8_t;
   State fail(BodyFault fault);
   State step(uint8_t c);
+  State trailer_name(uint8_t c);
 
   uint64_t left_ = 0;  // data bytes of the body or chunk; the chunk size while it is read
   State state_{};
   BodyFault fault_ = BodyFault::none;
+  bool strict_ = false;  // of a request
+  uint8_t count_ = 0;    // digits of the chunk size, bytes of the trailer's name; stays at its end
+  uint8_t like_ = 0;     // a bit for each forbidden name that the trailer's begins like
 };
-static_assert(sizeof(BodySkipper) <= 24 && std::is_trivially_copyable_v<BodySkipper>);
+static_assert(sizeof(BodySkipper) <= 16 && std::is_trivially_copyable_v<BodySkipper>);
 
 }  // namespace limpet::http

@@ -5,8 +5,11 @@
 // never pointers: the caller may move or copy the bytes between two calls.
 //
 // limpet forwards a head as it came, but for the edits of its caller; HAProxy writes it anew. So
-// where HAProxy repairs a head whose length its receiver could read differently, limpet refuses it:
-// see Refusal. In everything else the framers accept what HAProxy 2.6 accepts by default.
+// where two receivers may see another end of a line, of the head or of its message, another name of
+// a field or another host, a request is refused, also where HAProxy repairs it: see Refusal. In
+// everything else the framers accept what HAProxy 2.6 accepts by default: empty lines in front,
+// blanks around values, bytes above 127 in them, absolute targets. Of responses passes what a
+// browser can make something of: a backend is trusted about its own answers.
 #pragma once
 
 #include <cstddef>
@@ -27,6 +30,8 @@ struct Range {
   friend bool operator==(const Range&, const Range&) = default;
 };
 
+enum class Side : uint8_t { request, response };
+
 // Offsets of a complete head, in this order. A header line may be inserted at `headers` (right
 // behind the start line) or at `empty_line`, ending as `crlf` says.
 struct HeadBounds {
@@ -34,12 +39,13 @@ struct HeadBounds {
   uint32_t headers = 0;     // of the first header line; the empty line when there is none
   uint32_t empty_line = 0;  // of the line end that ends the head
   uint32_t end = 0;         // behind it: the first byte of the body or of the next message
-  bool crlf = true;         // the start line ends in CRLF, not in a bare LF
+  bool crlf = true;         // the start line ends in CRLF; in a bare LF only of a response
   friend bool operator==(const HeadBounds&, const HeadBounds&) = default;
 };
 
 // Why a head is refused. The names are a public interface (counters, logs): add, never rename.
-// "differs" marks what HAProxy 2.6 would repair and forward.
+// "differs" marks what HAProxy 2.6 would repair, or forward; tests/lab/haproxy/shapes has an
+// example of each that can be compared.
 // clang-format off
 #define LIMPET_HTTP_REFUSALS(X) \
   X(none,                 "not refused") \
@@ -48,18 +54,24 @@ struct HeadBounds {
   X(tls,                  "begins with a TLS record: TLS spoken to a cleartext service") \
   X(http2_preface,        "method PRI: HTTP/2 with prior knowledge") \
   X(http09,               "request line without a version (HTTP/0.9)") \
+  X(request_line_blank,   "parts of the request line that are not separated by one space (differs)") \
   X(method_bad,           "method with a character that is no token character") \
+  X(method_case,          "HEAD or CONNECT that is not in capitals (differs)") \
   X(target_bad,           "request target with a control character, '#' or a byte above 126") \
+  X(target_form,          "request target that is no path, no absolute URI and not '*' (differs)") \
   X(version_bad,          "version that is not HTTP/digit.digit") \
-  X(version_unsupported,  "version of another major number than 1 (differs; in responses: than 1 and up)") \
+  X(version_unsupported,  "version other than 1.0 and 1.1 (differs; in responses: HTTP/0)") \
   X(status_bad,           "status that is not three digits from 100 on (differs)") \
   /* lines */ \
   X(line_end_bad,         "CR without LF") \
+  X(line_feed_bare,       "line of a request that ends in LF without CR (differs)") \
+  X(line_folded,          "request with a header folded over two lines (differs)") \
   X(name_bad,             "header name with a character that is no token character") \
   X(name_blank,           "blank in a header name or before its colon, or a folded first line") \
   X(name_empty,           "header line that begins with a colon") \
+  X(name_alias,           "Content_Length or Transfer_Encoding, which some read with '-' (differs)") \
   X(colon_missing,        "header line without a colon") \
-  X(value_bad,            "NUL in a header value") \
+  X(value_bad,            "control character in a header value (differs; in responses: NUL)") \
   /* where the body ends */ \
   X(length_bad,           "Content-Length that is no number below 2^63") \
   X(length_differs,       "two Content-Lengths that differ") \
@@ -68,13 +80,15 @@ struct HeadBounds {
   X(encoding_unsupported, "Transfer-Encoding other than chunked") \
   X(encoding_and_length,  "request with Transfer-Encoding and Content-Length (differs)") \
   X(encoding_in_http10,   "HTTP/1.0 request with Transfer-Encoding (differs)") \
-  X(framing_folded,       "Content-Length or Transfer-Encoding on a folded line (differs)") \
   X(body_forbidden,       "body with CONNECT (differs), or with GET, HEAD or DELETE of HTTP/1.0") \
   /* whom it is for */ \
+  X(connection_bad,       "Connection that names Host, Cookie, X-Forwarded-For or a length (differs)") \
+  X(host_bad,             "Host header with a character that no host has (differs)") \
+  X(host_missing,         "absolute request target without a Host header (differs)") \
   X(host_differs,         "two Host headers that differ") \
   X(host_repeated,        "Host twice, although equal (differs)") \
   X(host_mismatch,        "Host header that is not the authority of the request target") \
-  X(authority_bad,        "CONNECT to something that is not host:port")
+  X(authority_bad,        "CONNECT to no host:port, or an absolute target with no host or a user (differs)")
 // clang-format on
 
 enum class Refusal : uint8_t {

@@ -4,10 +4,10 @@
 // have come. The framer looks at each byte once while the head arrives, and once more when it is
 // complete: a head that comes byte by byte costs a constant times its length.
 //
-// Line ends are CRLF or a bare LF; empty lines before the request line are part of the head. Header
-// lines may be folded (RFC 9112, 5.2) but for those that say where the body ends.
+// Lines end in CRLF and are not folded; empty lines before the request line are part of the head.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <type_traits>
@@ -25,19 +25,26 @@ struct RequestHead {
   Range method;
   Range target;
   Range version;  // "HTTP/1.1"
-  Range host;     // value of the Host header, trimmed; several equal ones: the first's
+  Range host;     // value of the Host header, trimmed
   Method kind = Method::other;
   uint8_t minor = 1;  // of HTTP/1.minor
   // none, length, chunked, or tunnel: a CONNECT ends with its head, and what follows is a tunnel
   // once the response has a 2xx status, the next request when it has another.
   Framing framing;
-  // Connection: upgrade. The body ends as `framing` says; what follows is a tunnel once the
-  // response is a 101, the next request when it is not.
+  // Connection: upgrade, to something else than h2c. The body ends as `framing` says; what follows
+  // is a tunnel once the response is a 101, the next request when it is not.
   bool upgrade = false;
+  bool h2c = false;              // it asks for HTTP/2: cut_h2c() makes it plain HTTP/1.1
   bool keep_alive = true;        // the client will read further responses on this connection
   bool expect_continue = false;  // Expect: 100-continue, of HTTP/1.1 only (RFC 9110, 10.1.1)
   friend bool operator==(const RequestHead&, const RequestHead&) = default;
 };
+
+// What to cut out of a complete head with `h2c`, so that it does not ask for HTTP/2 (RFC
+// 7540, 3.2), as HAProxy does: the word in Upgrade, HTTP2-Settings, and both names in Connection,
+// that of Upgrade only when nothing else is asked for. In order, without overlap. Returns how many
+// there are; those beyond `out` are not written.
+size_t cut_h2c(std::span<const uint8_t> head, const RequestHead& r, std::span<Range> out);
 
 class RequestFramer {
  public:

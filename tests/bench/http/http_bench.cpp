@@ -131,7 +131,7 @@ void skip_chunks(benchmark::State& state) {
   body += "0\r\n\r\n";
   const Bytes b(body.begin(), body.end());
   for ([[maybe_unused]] auto _ : state) {
-    BodySkipper skipper({Body::chunked, 0});
+    BodySkipper skipper({Body::chunked, 0}, Side::request);
     for (size_t at = 0; at < b.size(); at += 1460)
       skipper.skip(std::span(b).subspan(at, std::min<size_t>(1460, b.size() - at)));
     if (!skipper.finished()) std::abort();

@@ -19,20 +19,41 @@ bool blank(uint8_t c) {
   return c == ' ' || c == '\t';
 }
 
+// What is left of a head that asks for HTTP/2 is a head that does not.
+void check_h2c(std::span<const uint8_t> bytes, const RequestHead& r) {
+  if (!r.h2c) return;
+  std::vector<Range> cuts(cut_h2c(bytes, r, {}));
+  require(!cuts.empty() && cut_h2c(bytes, r, cuts) == cuts.size(), "something is cut");
+  Bytes left;
+  uint32_t end = 0;
+  for (const Range& cut : cuts) {
+    require(end <= cut.begin && cut.begin < cut.end && inside(cut, r.bounds.headers, r.bounds.end),
+            "cuts are in order, among the headers");
+    left.insert(left.end(), bytes.begin() + end, bytes.begin() + cut.begin);
+    end = cut.end;
+  }
+  left.insert(left.end(), bytes.begin() + end, bytes.begin() + r.bounds.end);
+  RequestFramer framer;
+  RequestHead plain;
+  require(framer.feed(left, plain) == Fed::complete, "what is left is a head");
+  require(!plain.h2c && plain.upgrade == r.upgrade && plain.framing == r.framing &&
+              plain.keep_alive == r.keep_alive,
+          "that says the same but for HTTP/2");
+}
+
 void check_head(std::span<const uint8_t> bytes, const RequestHead& r) {
   const HeadBounds& b = r.bounds;
   require(r.method.begin == b.start_line && r.method.begin < r.method.end &&
               r.method.end < r.target.begin && r.target.begin < r.target.end &&
               r.target.end < r.version.begin && r.version.size() == 8 &&
-              r.version.end + (b.crlf ? 2 : 1) == b.headers,
+              r.version.end + 2 == b.headers,
           "the request line's parts are in order and fill it");
   for (const Range gap :
        {Range{r.method.end, r.target.begin}, Range{r.target.end, r.version.begin}})
-    for (uint32_t i = gap.begin; i < gap.end; ++i)
-      require(blank(bytes[i]), "only blanks are between them");
-  require(
-      text(bytes, r.version).starts_with("HTTP/1.") && bytes[r.version.end - 1] == '0' + r.minor,
-      "the version is HTTP/1");
+    require(gap.size() == 1 && bytes[gap.begin] == ' ', "one space is between them");
+  require(text(bytes, r.version).starts_with("HTTP/1.") && r.minor <= 1 &&
+              bytes[r.version.end - 1] == '0' + r.minor,
+          "the version is HTTP/1.0 or 1.1");
   require(inside(r.host, b.headers, b.empty_line), "the host is in a header");
   require(r.kind != Method::get || text(bytes, r.method) == "GET", "GET is GET");
   require((r.kind == Method::connect) == (r.framing.body == Body::tunnel),
@@ -40,9 +61,20 @@ void check_head(std::span<const uint8_t> bytes, const RequestHead& r) {
   require(r.framing.body != Body::until_close, "requests do not end with the connection");
   require((r.framing.length > 0) == (r.framing.body == Body::length), "a length has a number");
   require(!(r.minor == 0 && r.framing.body == Body::chunked), "HTTP/1.0 has no chunks");
-  for (uint32_t i = b.headers; i < b.end; ++i)
-    require(bytes[i] != '\r' || bytes[i + 1] == '\n', "no CR is alone");
-  require(std::memchr(bytes.data() + b.headers, 0, b.end - b.headers) == nullptr, "no NUL");
+  // A reader who ends lines at CRLF, one who ends them at LF, and one who does at whatever Unicode
+  // calls a line's end, see the same lines: none is folded, and controls are nowhere else.
+  require(b.end >= 4 && text(bytes, {b.end - 4, b.end}) == "\r\n\r\n", "it ends in an empty line");
+  for (uint32_t i = b.start_line; i < b.end; ++i) {
+    const uint8_t c = bytes[i];
+    if (c == '\n') {
+      require(bytes[i - 1] == '\r', "no LF is alone");
+      require(i + 1 == b.end || !blank(bytes[i + 1]), "no line is folded");
+    }
+    require(c != '\r' || bytes[i + 1] == '\n', "no CR is alone");
+    require(c >= ' ' || c == '\t' || c == '\r' || c == '\n', "no control character");
+    require(c != 127, "no DEL");
+  }
+  check_h2c(bytes, r);
 }
 
 void check_parameters(std::span<const uint8_t> bytes, const RequestHead& r) {
@@ -67,7 +99,7 @@ void run(const uint8_t* data, size_t size) {
     check_parameters(rest, r);
     rest = rest.subspan(r.bounds.end);
     bool finished = false;
-    const size_t taken = skip(rest, seed, r.framing, finished);
+    const size_t taken = skip(rest, seed, r.framing, Side::request, finished);
     require(r.framing.body != Body::none || (finished && taken == 0), "no body takes nothing");
     if (r.framing.body == Body::length)
       require(taken == std::min<uint64_t>(rest.size(), r.framing.length), "a length is exact");

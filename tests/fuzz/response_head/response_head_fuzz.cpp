@@ -47,7 +47,7 @@ void run(const uint8_t* data, size_t size) {
     check_head(rest, r, request);
     rest = rest.subspan(r.bounds.end);
     bool finished = false;
-    const size_t taken = skip(rest, seed, r.framing, finished);
+    const size_t taken = skip(rest, seed, r.framing, Side::response, finished);
     require(r.framing.body != Body::none || (finished && taken == 0), "no body takes nothing");
     if (!finished) return;
     rest = rest.subspan(taken);

@@ -97,7 +97,7 @@ Requests read(std::string_view stream) {
     r.all.push_back({std::string(stream.substr(0, head.bounds.end)), {}});
     stream.remove_prefix(head.bounds.end);
     const bool tunnel = head.framing.body == http::Body::tunnel;
-    http::BodySkipper body(tunnel ? http::Framing{} : head.framing);
+    http::BodySkipper body(tunnel ? http::Framing{} : head.framing, http::Side::request);
     const size_t n = body.skip(octets(stream));
     r.all.back().body = stream.substr(0, n);
     stream.remove_prefix(n);

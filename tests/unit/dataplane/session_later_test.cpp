@@ -76,7 +76,7 @@ TEST_F(SessionTest, an_upgrade_that_nobody_will_hear_of_holds_no_request_back) {
 
 TEST_F(SessionTest, nor_does_one_whose_body_was_on_its_way_when_responses_were_given_up) {
   use(rules_of({cookie(CookieMode::insert)}));
-  up("POST / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nContent-Length: 2\r\n\r\n");
+  up("POST / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: x\r\nContent-Length: 2\r\n\r\n");
   down("SSH-2.0-OpenSSH\r\n");
   const std::string before = requests();
   up("ab" + kCookie);

@@ -29,19 +29,19 @@ size_t take(BodySkipper& s, std::string_view piece) {
   return n;
 }
 
-void expect_skipped(Framing framing, std::string_view input, std::string_view expected) {
-  BodySkipper whole(framing);
+void expect_skipped(Framing framing, Side side, std::string_view input, std::string_view expected) {
+  BodySkipper whole(framing, side);
   const size_t taken = take(whole, input);
   ASSERT_EQ(outcome(whole, taken), expected);
   for (size_t split = 0; split <= input.size(); ++split) {
     SCOPED_TRACE("split at " + std::to_string(split));
-    BodySkipper s(framing);
+    BodySkipper s(framing, side);
     size_t n = take(s, input.substr(0, split));
     if (n == split) n += take(s, input.substr(split));
     ASSERT_EQ(outcome(s, n), expected);
     ASSERT_EQ(s, whole);
   }
-  BodySkipper slow(framing);
+  BodySkipper slow(framing, side);
   size_t n = 0;
   while (n < input.size() && take(slow, input.substr(n, 1)) == 1) ++n;
   ASSERT_EQ(outcome(slow, n), expected);
@@ -49,23 +49,38 @@ void expect_skipped(Framing framing, std::string_view input, std::string_view ex
 
 class Chunked : public testing::TestWithParam<Case> {};
 TEST_P(Chunked, is_skipped_the_same_in_any_pieces) {
-  expect_skipped({Body::chunked, 0}, GetParam().input, GetParam().expected);
+  expect_skipped({Body::chunked, 0}, Side::response, GetParam().input, GetParam().expected);
+}
+class ChunkedBoth : public testing::TestWithParam<Case> {};
+TEST_P(ChunkedBoth, is_skipped_the_same_in_any_pieces) {
+  for (const Side side : {Side::request, Side::response})
+    expect_skipped({Body::chunked, 0}, side, GetParam().input, GetParam().expected);
+}
+class ChunkedRequest : public testing::TestWithParam<Case> {};
+TEST_P(ChunkedRequest, is_refused_where_it_may_be_read_otherwise) {
+  expect_skipped({Body::chunked, 0}, Side::request, GetParam().input, GetParam().expected);
 }
 
+// What passes in responses only.
 constexpr Case kChunked[] = {
+    {"leading zeros", "0000000000000000000001\r\na\r\n000\r\n\r\n", "34, finished"},
+    {"blanks behind a size", "1 \t\r\na\r\n0 \r\n\r\n", "14, finished"},
+    {"a trailer with bare LF", "0\r\nA: b\nC: d\n\nNEXT", "14, finished"},
+    {"a folded trailer", "0\r\nA: b\r\n c\r\n\r\nNEXT", "15, finished"},
+    {"bare LF instead of a trailer", "0\r\n\nNEXT", "4, finished"},
+    {"control characters in an extension", "1;\x01\x80\r\na\r\n0\r\n\r\n", "14, finished"},
+    {"control characters in a trailer", "0\r\nA: \v\x7f\r\n\r\n", "12, finished"},
+    {"a length among the trailers", "0\r\nContent-Length: 5\r\n\r\n", "24, finished"},
+};
+constexpr Case kBoth[] = {
     {"nothing", "0\r\n\r\nNEXT", "5, finished"},
     {"one chunk", "5\r\nhello\r\n0\r\n\r\nNEXT", "15, finished"},
     {"two chunks", "1\r\na\r\n2\r\nbc\r\n0\r\n\r\n", "18, finished"},
     {"hexadecimal in both cases", "A\r\n0123456789\r\nb\r\n0123456789a\r\n0\r\n\r\n",
      "36, finished"},
-    {"leading zeros", "0000000000000000000001\r\na\r\n000\r\n\r\n", "34, finished"},
     {"an extension", "1;a=b;c=\"d e\"\r\na\r\n0;x\r\n\r\n", "25, finished"},
-    {"blanks behind a size", "1 \t\r\na\r\n0 \r\n\r\n", "14, finished"},
     {"blanks and an extension", "1 ;a\r\na\r\n0\r\n\r\n", "14, finished"},
     {"a trailer", "0\r\nA: b\r\nC:d\r\n\r\nNEXT", "16, finished"},
-    {"a trailer with bare LF", "0\r\nA: b\nC: d\n\nNEXT", "14, finished"},
-    {"a folded trailer", "0\r\nA: b\r\n c\r\n\r\nNEXT", "15, finished"},
-    {"bare LF instead of a trailer", "0\r\n\nNEXT", "4, finished"},
     {"chunk data that looks like an end", "7\r\n0\r\n\r\n\r\n\r\n0\r\n\r\n", "17, finished"},
     {"not complete", "5\r\nhel", "6, goes on"},
     {"no size yet", "", "0, goes on"},
@@ -91,30 +106,70 @@ constexpr Case kChunked[] = {
     {"NUL in a trailer", "0\r\nA: \0\r\n\r\n"sv, "6, trailer_bad"},
     {"CR without LF in a trailer", "0\r\nA: b\rX", "8, trailer_bad"},
     {"CR without LF at the end", "0\r\n\rX", "4, trailer_bad"},
+    {"trailers that only begin like fields of the head",
+     "0\r\nHos: t\r\nHosts: a\r\nX-Forwarded-Fo: b\r\nContent-Length-: 5\r\n\r\n", "62, finished"},
+    {"16 digits", "0000000000000001\r\na\r\n0\r\n\r\n", "26, finished"},
+    {"an extension without a name", "1;\r\na\r\n0\r\n\r\n", "12, finished"},
+    {"bytes above 127 in a trailer", "0\r\nA: \x80\xff\r\n\r\n", "12, finished"},
+};
+constexpr Case kRequest[] = {
+    {"more than 16 digits", "00000000000000001\r\na\r\n", "16, chunk_size_long"},
+    {"more zeros than that", "00000000000000000\r\n\r\n", "16, chunk_size_long"},
+    {"a blank behind a size", "1 \r\na\r\n", "2, chunk_size_blank"},
+    {"a tab behind a size", "1\t\r\na\r\n", "2, chunk_size_blank"},
+    {"a control character in an extension", "1;a\x01\r\n", "3, chunk_extension_bad"},
+    {"NUL in an extension", "1;\0\r\n"sv, "2, chunk_extension_bad"},
+    {"DEL in an extension", "1;\x7f\r\n", "2, chunk_extension_bad"},
+    {"a byte above 127 in an extension", "1;\x80\r\n", "2, chunk_extension_bad"},
+    {"a trailer with bare LF", "0\r\nA: b\n\r\n", "7, trailer_line_feed"},
+    {"bare LF instead of a trailer", "0\r\n\n", "3, trailer_line_feed"},
+    {"bare LF behind a trailer", "0\r\nA: b\r\n\n", "9, trailer_line_feed"},
+    {"a folded trailer", "0\r\nA: b\r\n c\r\n\r\n", "9, trailer_folded"},
+    {"a control character in a trailer", "0\r\nA: b\v\r\n\r\n", "7, trailer_bad"},
+    {"a host among the trailers", "0\r\nhOst: b\r\n\r\n", "7, trailer_forbidden"},
+    {"a cookie among the trailers", "0\r\nA: b\r\nCookie: SRV=s1\r\n\r\n", "15, trailer_forbidden"},
+    {"who it is for among the trailers", "0\r\nX-Forwarded-For: b\r\n\r\n",
+     "18, trailer_forbidden"},
+    {"a length among the trailers", "0\r\nContent-Length: 5\r\n\r\n", "17, trailer_forbidden"},
+    {"an encoding among the trailers", "0\r\nTransfer-Encoding: chunked\r\n\r\n",
+     "20, trailer_forbidden"},
 };
 INSTANTIATE_TEST_SUITE_P(Body, Chunked, testing::ValuesIn(kChunked));
+INSTANTIATE_TEST_SUITE_P(Body, ChunkedBoth, testing::ValuesIn(kBoth));
+INSTANTIATE_TEST_SUITE_P(Body, ChunkedRequest, testing::ValuesIn(kRequest));
+
+TEST(BodyFaults, each_has_a_request_that_gets_it) {
+  for (size_t i = 1; i < kBodyFaultCount; ++i) {
+    const std::string wanted = std::string(", ") + body_fault_name(static_cast<BodyFault>(i));
+    size_t cases = 0;
+    for (const std::span<const Case> list :
+         {std::span<const Case>(kBoth), std::span<const Case>(kRequest)})
+      for (const Case& c : list) cases += c.expected.ends_with(wanted);
+    EXPECT_NE(cases, 0u) << wanted;
+  }
+}
 
 TEST(BodySkipper, takes_exactly_the_length) {
-  expect_skipped({Body::length, 5}, "helloNEXT", "5, finished");
-  expect_skipped({Body::length, 5}, "hell", "4, goes on");
-  expect_skipped({Body::length, 0}, "NEXT", "0, finished");
+  expect_skipped({Body::length, 5}, Side::request, "helloNEXT", "5, finished");
+  expect_skipped({Body::length, 5}, Side::request, "hell", "4, goes on");
+  expect_skipped({Body::length, 0}, Side::request, "NEXT", "0, finished");
 }
 
 TEST(BodySkipper, takes_nothing_without_a_body) {
-  expect_skipped({}, "NEXT", "0, finished");
+  expect_skipped({}, Side::request, "NEXT", "0, finished");
   EXPECT_TRUE(BodySkipper().finished());
 }
 
 TEST(BodySkipper, takes_everything_until_close) {
-  expect_skipped({Body::until_close, 0}, "0\r\n\r\n", "5, goes on");
-  expect_skipped({Body::tunnel, 0}, "GET / HTTP/1.1\r\n\r\n", "18, goes on");
+  expect_skipped({Body::until_close, 0}, Side::request, "0\r\n\r\n", "5, goes on");
+  expect_skipped({Body::tunnel, 0}, Side::request, "GET / HTTP/1.1\r\n\r\n", "18, goes on");
 }
 
 TEST(BodySkipper, takes_nothing_behind_the_end_or_a_fault) {
-  BodySkipper done({Body::length, 1});
+  BodySkipper done({Body::length, 1}, Side::request);
   EXPECT_EQ(done.skip(bytes("ab")), 1u);
   EXPECT_EQ(done.skip(bytes("ab")), 0u);
-  BodySkipper bad({Body::chunked, 0});
+  BodySkipper bad({Body::chunked, 0}, Side::request);
   EXPECT_EQ(bad.skip(bytes("z")), 0u);
   EXPECT_EQ(bad.skip(bytes("0\r\n\r\n")), 0u);
   EXPECT_FALSE(bad.finished());
@@ -122,7 +177,7 @@ TEST(BodySkipper, takes_nothing_behind_the_end_or_a_fault) {
 }
 
 TEST(BodySkipper, lets_data_pass_unseen) {
-  BodySkipper s({Body::chunked, 0});
+  BodySkipper s({Body::chunked, 0}, Side::request);
   EXPECT_EQ(s.blind(), 0u);
   EXPECT_EQ(s.skip(bytes("10\r\nab")), 6u);
   EXPECT_EQ(s.blind(), 14u);
@@ -133,10 +188,10 @@ TEST(BodySkipper, lets_data_pass_unseen) {
   EXPECT_EQ(s.skip(bytes("\r\n0\r\n\r\nNEXT")), 7u);
   EXPECT_TRUE(s.finished());
 
-  BodySkipper length({Body::length, 1ull << 40});
+  BodySkipper length({Body::length, 1ull << 40}, Side::request);
   length.skip_blind(1ull << 40);
   EXPECT_TRUE(length.finished());
-  BodySkipper endless({Body::until_close, 0});
+  BodySkipper endless({Body::until_close, 0}, Side::response);
   EXPECT_EQ(endless.blind(), UINT64_MAX);
   endless.skip_blind(1ull << 50);
   EXPECT_EQ(endless.blind(), UINT64_MAX);
@@ -149,7 +204,7 @@ TEST(BodySkipper, finds_the_next_pipelined_request) {
   RequestFramer framer;
   RequestHead r;
   ASSERT_EQ(framer.feed(b, r), Fed::complete);
-  BodySkipper skipper(r.framing);
+  BodySkipper skipper(r.framing, Side::request);
   const auto behind = std::span(b).subspan(r.bounds.end);
   const size_t taken = skipper.skip(behind);
   ASSERT_TRUE(skipper.finished());

@@ -52,6 +52,7 @@ inline std::string describe(std::span<const uint8_t> b, const RequestHead& r) {
   s += ", body " + describe(r.framing) + (r.keep_alive ? ", keep-alive" : ", close");
   if (r.host.present()) s += ", host " + text(b, r.host);
   if (r.upgrade) s += ", upgrade";
+  if (r.h2c) s += ", h2c";
   if (r.expect_continue) s += ", expects continue";
   return s;
 }
