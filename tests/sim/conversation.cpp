@@ -347,8 +347,7 @@ Conversation draw_conversation(Random& r, const std::string& client_address, con
       said.same(fmt::format("Content-Length: {}\r\n", is_head ? r.below(100000) : bytes));
     if (until_close || shuts) said.same("Connection: close\r\n");
     if (s.mode == Mode::insert && kind != Cookie::valid) {
-      said.wanted +=
-          "Set-Cookie: SRV=" + tokens.issue(ours.first) + "; path=/; HttpOnly; SameSite=Lax\r\n";
+      said.wanted += "Set-Cookie: SRV=" + tokens.issue(ours.first) + "; path=/; HttpOnly\r\n";
       // A shared cache must not keep it, where one would.
       if (s.no_cache && (status == 200 || status == 204))
         said.wanted += "Cache-Control: private\r\n";

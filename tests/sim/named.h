@@ -51,6 +51,6 @@ bool contains(const Passing& p, std::string_view text);
 // Octets [begin, end) of a segment, as a frame of its own; its FIN stays with the last one.
 Bytes piece(const Segment& s, size_t begin, size_t end, bool fin = true);
 
-inline const char* const kSetCookie = "Set-Cookie: SRV=s0; path=/; HttpOnly; SameSite=Lax\r\n";
+inline const char* const kSetCookie = "Set-Cookie: SRV=s0; path=/; HttpOnly\r\n";
 
 }  // namespace limpet::sim

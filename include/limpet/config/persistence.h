@@ -58,7 +58,7 @@ struct Cookie {
   std::vector<std::string> domains;  // names with a dot inside, perhaps one in front
   bool http_only = true;
   bool secure = false;  // true with same_site none
-  SameSite same_site = SameSite::lax;
+  SameSite same_site = SameSite::unset;
   std::vector<std::string> attributes;  // 1 .. 128 printable bytes each, no ';', and none that a
                                         // setting above stands for
 };

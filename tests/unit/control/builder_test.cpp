@@ -290,12 +290,12 @@ TEST(Builder, a_persistence_list_becomes_rules_in_its_order) {
   }
 }
 
-TEST(Builder, a_cookie_has_by_default_what_keeps_scripts_other_sites_and_caches_away) {
+TEST(Builder, a_cookie_has_by_default_what_keeps_scripts_and_caches_away) {
   const Built b = built_from(cookie_sample(), 1);
   const affinity::CookiePolicy& policy = splice_of(b)->rules->cookies[1].policy;
   std::array<char, affinity::kMaxResponseText> out;
   EXPECT_EQ(policy.response(b.owned.snapshot->pools[0].ids, nullptr, {.member = 0}, out).lines,
-            "Set-Cookie: SRV=s0; path=/; HttpOnly; SameSite=Lax\r\nCache-Control: private\r\n");
+            "Set-Cookie: SRV=s0; path=/; HttpOnly\r\nCache-Control: private\r\n");
   EXPECT_TRUE(policy.strips_requests()) << "and from the backend";
 }
 
