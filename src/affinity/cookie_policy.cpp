@@ -289,9 +289,11 @@ bool may_be_cached(uint16_t status) {
   return std::find(kStatus.begin(), kStatus.end(), status) != kStatus.end();
 }
 
-bool forbids_caching(std::string_view text) {
-  static constexpr std::array<std::string_view, 5> kForbid{"private", "no-cache", "no-store",
-                                                           "max-age=0", "s-maxage=0"};
+namespace {
+
+// Whether is(word) holds for one of the directives of a Cache-Control value.
+template <class Is>
+bool any_directive(std::string_view text, Is&& is) {
   while (!text.empty()) {
     const size_t end = std::min(text.find(','), text.size());
     std::string_view one = text.substr(0, end);
@@ -299,13 +301,34 @@ bool forbids_caching(std::string_view text) {
     const size_t first = one.find_first_not_of(" \t\r\n");
     if (first == std::string_view::npos) continue;
     one = one.substr(first, one.find_last_not_of(" \t\r\n") - first + 1);
-    const auto is = [one](std::string_view lower) {
-      return std::equal(one.begin(), one.end(), lower.begin(), lower.end(),
-                        [](char a, char b) { return (a >= 'A' && a <= 'Z' ? a | 0x20 : a) == b; });
-    };
-    if (std::any_of(kForbid.begin(), kForbid.end(), is)) return true;
+    if (is(one)) return true;
   }
   return false;
+}
+
+bool begins_with(std::string_view text, std::string_view lower) {
+  return text.size() >= lower.size() &&
+         std::equal(lower.begin(), lower.end(), text.begin(),
+                    [](char b, char a) { return (a >= 'A' && a <= 'Z' ? a | 0x20 : a) == b; });
+}
+
+}  // namespace
+
+bool allows_caching(std::string_view text) {
+  return any_directive(text, [](std::string_view one) {
+    return (one.size() == 6 && begins_with(one, "public")) || begins_with(one, "max-age=") ||
+           begins_with(one, "s-maxage=");
+  });
+}
+
+bool forbids_caching(std::string_view text) {
+  static constexpr std::array<std::string_view, 5> kForbid{"private", "no-cache", "no-store",
+                                                           "max-age=0", "s-maxage=0"};
+  return any_directive(text, [](std::string_view one) {
+    return std::any_of(kForbid.begin(), kForbid.end(), [one](std::string_view word) {
+      return one.size() == word.size() && begins_with(one, word);
+    });
+  });
 }
 
 ResponseEdits CookiePolicy::response(const BackendIds& backends, CookieCrypter* crypter,

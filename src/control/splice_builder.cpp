@@ -196,6 +196,7 @@ Result<std::shared_ptr<const SessionRules>> build_rules(const config::Service& s
   if (rules->cookies.empty()) return std::shared_ptr<const SessionRules>(std::move(rules));
   response.names.push_back(
       {http::Look::header, "Cache-Control", SessionRules::kCacheControl, false});
+  response.names.push_back({http::Look::header, "Expires", SessionRules::kExpires, false});
   Result<http::Sniffer> requests = http::Sniffer::compile(request);
   if (!requests) return Error{requests.error()};
   Result<http::Sniffer> responses = http::Sniffer::compile(response);

@@ -229,10 +229,16 @@ bool edit_response(Session& s, tcp::StreamMap& map, std::span<const uint8_t> byt
   const bool same = s.rules == c.rules.id;
   const Asked& asked = s.front();
 
-  bool cacheable = affinity::may_be_cached(head.status);
-  for (const Hit& h : all)
-    if (h.id == SessionRules::kCacheControl)
-      cacheable = cacheable && !affinity::forbids_caching(text_of(bytes, h.value));
+  // RFC 9111, 3: by its status, or because it says so; never where it says that it may not.
+  bool cacheable = affinity::may_be_cached(head.status), forbidden = false;
+  for (const Hit& h : all) {
+    const std::string_view value = text_of(bytes, h.value);
+    if (h.id == SessionRules::kExpires) cacheable = true;
+    if (h.id != SessionRules::kCacheControl) continue;
+    cacheable = cacheable || affinity::allows_caching(value);
+    forbidden = forbidden || affinity::forbids_caching(value);
+  }
+  cacheable = cacheable && !forbidden && head.status >= 200;
 
   const uint16_t home = same && s.first_answered ? home_of(asked, c) : c.member;
   std::array<std::array<char, affinity::kMaxResponseText>, kMaxCookieRules> texts;

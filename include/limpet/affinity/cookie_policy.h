@@ -111,8 +111,10 @@ struct ResponseEdits {
 };
 
 // Whether a shared cache may keep a response of this status (RFC 9110, 15.1, as HAProxy has it),
-// and whether a Cache-Control field value says that it must not.
+// and whether a Cache-Control field value says that it may in any case (RFC 9111, 3; HAProxy looks
+// for "public" only), or that it must not.
 bool may_be_cached(uint16_t status);
+bool allows_caching(std::string_view cache_control);
 bool forbids_caching(std::string_view cache_control);
 
 class CookiePolicy {

@@ -36,11 +36,12 @@ struct SessionRules {
   uint64_t id = 1;
   std::vector<CookieRule> cookies;        // in order of the list; at most kMaxCookieRules
   std::optional<http::Sniffer> request;   // cookies by index into `cookies`; absent: no cookies
-  std::optional<http::Sniffer> response;  // Set-Cookie by index, and kCacheControl
+  std::optional<http::Sniffer> response;  // Set-Cookie by index, and both below
   Forwarded forwarded = Forwarded::none;
   uint32_t head_bytes = 16384;  // of a request head, at most
 
-  static constexpr uint16_t kCacheControl = 0x100;  // id of that header's hits
+  // ids of those headers' hits
+  static constexpr uint16_t kCacheControl = 0x100, kExpires = 0x101;
 
   // Whether anything of a connection is looked at behind its first request head.
   bool follows() const { return !cookies.empty() || forwarded == Forwarded::x_forwarded_for; }

@@ -42,6 +42,7 @@ inline SessionRules rules_of(const std::vector<CookieSettings>& cookies,
   if (cookies.empty()) return r;
   response.names.push_back(
       {http::Look::header, "Cache-Control", SessionRules::kCacheControl, false});
+  response.names.push_back({http::Look::header, "Expires", SessionRules::kExpires, false});
   r.request = http::Sniffer::compile(request).value();
   r.response = http::Sniffer::compile(response).value();
   return r;

@@ -384,6 +384,34 @@ TEST_F(SessionTest, every_flag_is_counted) {
   EXPECT_EQ(responses_of(0, ResponseFlag::deleted), 1u) << "and none put in its place";
 }
 
+TEST_F(SessionTest, no_cache_speaks_wherever_the_response_could_be_stored) {
+  CookieSettings settings = cookie(CookieMode::insert);
+  settings.no_cache = true;
+  use(rules_of({settings}));
+  const auto says_private = [&](const std::string& status_and_lines) {
+    up(kGet);
+    const size_t before = responses().size();
+    down("HTTP/1.1 " + status_and_lines + "\r\nContent-Length: 0\r\n\r\n");
+    return responses().find("Cache-Control: private\r\n", before) != std::string::npos;
+  };
+  for (const char* status : {"201", "302", "303", "307", "308", "400", "401", "403", "421", "429",
+                             "500", "502", "503", "504", "200", "301", "404", "410", "501"}) {
+    const bool by_itself = affinity::may_be_cached(static_cast<uint16_t>(std::stoi(status)));
+    const std::string line = std::string(status) + " x\r\n";
+    EXPECT_EQ(says_private(line + "X: y"), by_itself) << status;
+    for (const char* stored :
+         {"Cache-Control: public", "Cache-Control: PUBLIC, max-age=5", "cache-control: max-age=60",
+          "Cache-Control: x, s-maxage=60", "Expires: Tue, 01 Jan 2030 00:00:00 GMT"})
+      EXPECT_TRUE(says_private(line + stored)) << line << stored;
+    for (const char* not_stored :
+         {"Cache-Control: public, no-store", "Cache-Control: private, max-age=60",
+          "Cache-Control: public\r\nCache-Control: no-cache", "Cache-Control: max-age=0",
+          "Cache-Control: no-store\r\nExpires: Tue, 01 Jan 2030 00:00:00 GMT"})
+      EXPECT_FALSE(says_private(line + not_stored)) << line << not_stored;
+    EXPECT_EQ(says_private(line + "Cache-Control: publicity"), by_itself) << status;
+  }
+}
+
 TEST_F(SessionTest, no_cache_speaks_only_where_nobody_has) {
   CookieSettings s = cookie(CookieMode::insert);
   s.no_cache = true;
