@@ -188,8 +188,9 @@ Result<std::shared_ptr<const SessionRules>> build_rules(const config::Service& s
         affinity::CookiePolicy::compile(settings_of(service, p.cookie));
     if (!policy) return Error{policy.error()};
     const auto id = static_cast<uint16_t>(rules->cookies.size());
-    request.names.push_back(
-        {http::Look::cookie, p.cookie.session_name, id, policy->strips_requests()});
+    request.names.push_back({http::Look::cookie, p.cookie.session_name, id,
+                             policy->strips_requests(),
+                             policy->mode() == affinity::CookieMode::learn});
     response.names.push_back({http::Look::set_cookie, p.cookie.session_name, id, false});
     rules->cookies.push_back({std::move(*policy), static_cast<uint8_t>(i), after_source});
   }

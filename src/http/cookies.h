@@ -66,6 +66,19 @@ class CookieReader {
   bool first_ = true;
 };
 
+// visit(name, value) for the pairs NAME=VALUE of one Cookie header as RFC 6265, 5.4, makes it: they
+// are separated by ';', whatever else stands in them.
+template <class Visit>
+void for_each_plain_pair(Bytes head, Range value, Visit&& visit) {
+  for (uint32_t at = value.begin; at < value.end;) {
+    uint32_t end = at, equal = value.end;
+    for (; end < value.end && head[end] != ';'; ++end)
+      if (head[end] == '=' && equal == value.end) equal = end;
+    if (equal < end) visit(trimmed(head, {at, equal}), trimmed(head, {equal + 1, end}));
+    at = end + 1;
+  }
+}
+
 // Finds which bytes of one Cookie header go when some of its cookies are stripped. Fed every pair
 // of the header in order; a run of stripped cookies, with the attributes behind them, goes at once.
 class Stripper {

@@ -66,7 +66,8 @@ Result<Names> Names::of(const SnifferSpec& spec) {
       (request ? s.cookies : s.set_cookies) = true;
       std::vector<Cookie>& cookies = request ? r.cookies_ : r.set_cookies_;
       twice = r.find(cookies, n.name) != nullptr;
-      cookies.push_back({n.name, n.id, n.strip});
+      cookies.push_back({n.name, n.id, n.strip, request && n.whole});
+      r.any_whole_ = r.any_whole_ || cookies.back().whole;
     }
     if (twice) return Error{fmt::format("the {} '{}' is listed twice", word(n.look), n.name)};
   }
@@ -108,6 +109,7 @@ void Names::read_cookies(Bytes head, const Line& l, Out& out) const {
   while (reader.next(p)) {
     if (p.kind == PairKind::attribute) continue;
     const Cookie* c = p.kind == PairKind::cookie ? find(cookies_, text_of(head, p.name)) : nullptr;
+    if (c != nullptr && c->whole) c = nullptr;
     if (c == nullptr || !c->strip) {
       if (stripper.running()) {
         const Range gone = stripper.keep(p);
@@ -141,6 +143,21 @@ void Names::read_cookies(Bytes head, const Line& l, Out& out) const {
     const Range gone = stripper.end();
     if (run != nullptr) run->remove = gone;
   }
+  if (any_whole_) read_whole_cookies(head, l, out);
+}
+
+void Names::read_whole_cookies(Bytes head, const Line& l, Out& out) const {
+  for_each_plain_pair(head, l.value, [&](Range name, Range value) {
+    const Cookie* c = find(cookies_, text_of(head, name));
+    if (c == nullptr || !c->whole) return;
+    Hit* h = out.add();
+    if (h == nullptr) return;
+    h->id = c->id;
+    h->look = Look::cookie;
+    h->line = l.line;
+    h->name = name;
+    h->value = value;
+  });
 }
 
 void Names::read_set_cookie(Bytes head, const Line& l, Out& out) const {

@@ -51,15 +51,18 @@ class Names {
     std::string name;
     uint16_t id;
     bool strip;
+    bool whole;
   };
   const Cookie* find(const std::vector<Cookie>& among, std::string_view name) const;
   Stop& stop(std::string_view name);
   void read_cookies(Bytes head, const Line& l, Out& out) const;
+  void read_whole_cookies(Bytes head, const Line& l, Out& out) const;
   void read_set_cookie(Bytes head, const Line& l, Out& out) const;
 
   std::vector<Stop> stops_;
   std::vector<Cookie> cookies_;
   std::vector<Cookie> set_cookies_;
+  bool any_whole_ = false;  // of cookies_
 };
 
 }  // namespace limpet::http

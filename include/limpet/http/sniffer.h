@@ -35,6 +35,10 @@ struct SnifferName {
   // Cookies only: the service takes this cookie out of its requests (HAProxy's `indirect`), so hits
   // say which bytes to remove.
   bool strip = false;
+  // Look::cookie only: read as RFC 6265, 4.2 and 5.4, has it, so that the value is what a browser
+  // sends of what it was told: it ends at ';' and nowhere else, quotes and commas are part of it.
+  // Never stripped.
+  bool whole = false;
 };
 
 struct SnifferSpec {
@@ -54,6 +58,7 @@ struct SnifferSpec {
 // - a name without '=' is no cookie; "name=" is one with an empty value;
 // - the same name may come several times, in one line and in several: all are hits, in order. (In
 //   HAProxy the first that names a usable server wins.)
+// - but for `whole` ones, whose hits stand behind all others of their line;
 // - a Set-Cookie has one pair; its value ends at ',' or ';', its attributes begin behind the ';'.
 struct Hit {
   uint16_t id = 0;

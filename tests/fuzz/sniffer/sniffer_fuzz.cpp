@@ -29,13 +29,16 @@ Compiled compile(std::vector<SnifferName> names) {
 }
 
 Compiled& compiled(unsigned which) {
-  static std::array<Compiled, 4> all{
+  static std::array<Compiled, 5> all{
       compile({{Look::cookie, "S", 1, true}}),
       compile({{Look::cookie, "S", 1, true},
                {Look::cookie, "T", 2, true},
                {Look::cookie, "A", 3, false},
                {Look::header, "X", 4, false},
                {Look::header, "cookie", 5, false}}),
+      compile({{Look::cookie, "S", 1, false, true},
+               {Look::cookie, "T", 2, true},
+               {Look::cookie, "A", 3, false, true}}),
       compile({{Look::set_cookie, "S", 1, true},
                {Look::set_cookie, "A", 2, false},
                {Look::header, "Set-Cookie", 3, false}}),

@@ -35,7 +35,8 @@ inline SessionRules rules_of(const std::vector<CookieSettings>& cookies,
   for (const CookieSettings& s : cookies) {
     const auto id = static_cast<uint16_t>(r.cookies.size());
     auto policy = affinity::CookiePolicy::compile(s).value();
-    request.names.push_back({http::Look::cookie, s.name, id, policy.strips_requests()});
+    request.names.push_back(
+        {http::Look::cookie, s.name, id, policy.strips_requests(), s.mode == CookieMode::learn});
     response.names.push_back({http::Look::set_cookie, s.name, id, false});
     r.cookies.push_back({std::move(policy), static_cast<uint8_t>(id), false});
   }

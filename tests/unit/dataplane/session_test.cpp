@@ -96,6 +96,36 @@ TEST_F(SessionTest, learn_remembers_who_set_the_application_s_cookie_and_forgets
   EXPECT_EQ(requests(), kGet + again + again) << "read, never touched";
 }
 
+// What a server sets and what a browser sends of it: all up to the semicolon.
+TEST_F(SessionTest, learn_looks_up_what_it_has_learned) {
+  const std::pair<std::string, std::string> cases[] = {
+      {"abc", "abc"},       {R"({"a":1,"b":[2,3]})", R"({"a":1,"b":[2,3]})"},
+      {"a,b", "a,b"},       {"\"a,b\"", "\"a,b\""},
+      {"\"a;b\"", "\"a"},  // RFC 6265, 5.2: cut at the semicolon, quotes or not
+      {"\"open", "\"open"}, {"a\\\"b", "a\\\"b"},
+      {"a=b=", "a=b="},     {"%7B%22a%22%3A1%7D", "%7B%22a%22%3A1%7D"},
+      {" a b ", "a b"},     {"\xc3\xa9", "\xc3\xa9"},
+      {"$x", "$x"},
+  };
+  for (const auto& [set, sent] : cases)
+    for (const std::string around : {"", "x=\"; "}) {
+      session = {};
+      client = backend = {};
+      counters = {};
+      table = std::make_unique<affinity::StickTable>(
+          affinity::StickTable::Settings{.capacity = 100, .expire = std::chrono::minutes(1)},
+          HashKey{});
+      use(rules_of({cookie(CookieMode::learn, "J")}));
+      up(kGet);
+      down("HTTP/1.1 200 OK\r\nSet-Cookie: J=" + set + "; Path=/\r\nContent-Length: 0\r\n\r\n");
+      up("GET / HTTP/1.1\r\nHost: a\r\nCookie: " + around + "J=" + sent + "; y=z\r\n\r\n");
+      EXPECT_EQ(asked(RequestFlag::valid), 1u) << around << set;
+      // Another session that begins alike is another one.
+      up("GET / HTTP/1.1\r\nHost: a\r\nCookie: J=" + sent + ",z\r\n\r\n");
+      EXPECT_EQ(asked(RequestFlag::invalid), 1u) << set;
+    }
+}
+
 TEST_F(SessionTest, every_request_says_who_the_client_is) {
   use(rules_of({}, Forwarded::x_forwarded_for));
   const std::string spoofed =

@@ -39,6 +39,28 @@ TEST_P(Cookies, are_seen_and_stripped_as_HAProxy_does) {
   EXPECT_EQ(cut(head, hits), start + GetParam().left + "\r\n");
 }
 
+// As browsers read and write them, beside one that is read and stripped as HAProxy does.
+TEST(WholeCookies, end_at_the_semicolon_only) {
+  Compiled compiled({{{Look::cookie, "J", 1, false, true},
+                      {Look::cookie, "SRV", 2, true},
+                      {Look::cookie, "K", 3, false, true}}});
+  const std::pair<std::string, std::string> cases[] = {
+      {"J=a", "J=a"},
+      {R"(J={"a":1,"b":2}; x=y)", R"(J={"a":1,"b":2})"},
+      {R"(x="; J="a; K=b")", R"(J="a | K=b")"},
+      {"SRV=s1; J=a,SRV=s2; K=", "SRV=s1 | SRV=s2 | J=a,SRV=s2 | K="},
+      {" J =\t a b \t;J=c", "J=a b | J=c"},
+      {"J; =J; $J=a; JJ=b; j=c", ""},
+      {"J=a=b; J", "J=a=b"},
+      {";;J=a;", "J=a"},
+      {"a,J=b", ""},
+  };
+  for (const auto& [value, hits] : cases) {
+    const std::string head = "GET / HTTP/1.1\r\nCookie: " + value + "\r\n\r\n";
+    EXPECT_EQ(describe(head, sniff(compiled, head)), hits) << value;
+  }
+}
+
 const CookieCase kCookies[] = {
     {"alone", "Cookie: SRV=a\r\n", "SRV=a", ""},
     {"alone among headers", "A: b\r\nCookie: SRV=a\r\nC: d\r\n", "SRV=a", "A: b\r\nC: d\r\n"},

@@ -151,8 +151,19 @@ std::vector<Hit> oracle_hits(const std::string& head, const HeadBounds& bounds,
     if (lower(name) == "cookie")
       for (const Segment& g : segments(head, l.value, ";,"))
         if (g.has_equal && !g.attribute)
-          if (const SnifferName* n = wanted(spec, Look::cookie, at(head, g.name)))
+          if (const SnifferName* n = wanted(spec, Look::cookie, at(head, g.name)); n && !n->whole)
             add(*n, l, g.name, g.value);
+    if (lower(name) == "cookie")
+      for (size_t begin = l.value.begin; begin < l.value.end;) {
+        const size_t end = std::min<size_t>(head.find(';', begin), l.value.end);
+        const size_t equal = head.find('=', begin);
+        if (equal < end) {
+          const Range pair = trim(head, begin, equal);
+          const SnifferName* n = wanted(spec, Look::cookie, at(head, pair));
+          if (n != nullptr && n->whole) add(*n, l, pair, trim(head, equal + 1, end));
+        }
+        begin = end + 1;
+      }
     if (lower(name) == "set-cookie") {
       const auto all = segments(head, l.value, ";");
       if (all.empty() || !all[0].has_equal) continue;
