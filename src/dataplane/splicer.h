@@ -114,7 +114,7 @@ class Worker::Splicer : tcp::SpliceSink, tcp::SpliceEditor {
   Worker& w_;
   tcp::EditPool edits_;
   tcp::CopyPool copies_;
-  Mapped<tcp::SpliceFlow> flows_;  // by flow id
+  Mapped<tcp::SpliceFlow> flows_;          // by flow id
   Mapped<affinity::StickHandle> goes_by_;  // by flow id: the stick entry that it holds
   HoldPool pool_;
   tcp::Splice splice_;

@@ -288,7 +288,8 @@ void Table::remove(uint64_t hash, uint32_t value) {
 
 uint32_t Table::bytes_each() const {
   const uint64_t index = static_cast<uint64_t>(bucket_count_) * sizeof(Bucket);
-  return static_cast<uint32_t>(sizeof(Record) + sizeof(Aside) + (index + capacity_ - 1) / capacity_);
+  return static_cast<uint32_t>(sizeof(Record) + sizeof(Aside) +
+                               (index + capacity_ - 1) / capacity_);
 }
 
 FlowId Table::victim(uint64_t random, Tick now, unsigned samples, uint16_t backend) const {

@@ -18,9 +18,9 @@ constexpr unsigned kMaxOptionsInHeader = 16;  // padding included
 Drop check_ip4_options(const uint8_t* options, size_t length);
 
 struct Ip6Chain {
-  Drop drop = Drop::none;      // ip_options_bad, or ip_length_bad when a header crosses the end
-  uint8_t protocol = 0;        // what stands at `offset`
-  bool fragment = false;       // a fragment header was met: the walk ended behind it
+  Drop drop = Drop::none;  // ip_options_bad, or ip_length_bad when a header crosses the end
+  uint8_t protocol = 0;    // what stands at `offset`
+  bool fragment = false;   // a fragment header was met: the walk ended behind it
   // A fragment header was met that says "all of it" (RFC 6946): the walk has gone on behind it.
   bool atomic = false;
   uint16_t fragment_word = 0;  // its offset (in units of 8, upper 13 bits) and M flag (bit 0)

@@ -16,7 +16,7 @@ namespace limpet::flow {
 
 using FlowId = uint32_t;
 constexpr FlowId kNoFlow = 0xffffffffu;
-constexpr uint8_t kBeingBuilt = 255;  // protocol of a record that is allocated but not filled
+constexpr uint8_t kBeingBuilt = 255;     // protocol of a record that is allocated but not filled
 constexpr uint16_t kNotArmed = 0xffffu;  // Aside::wheel_slot of a record without a timer
 
 struct alignas(64) Record {

@@ -73,7 +73,8 @@ class Table {
   FlowId find(const ForwardKey& key, uint64_t hash) const;  // kNoFlow when absent
   FlowId find(const ReverseKey& key, uint64_t hash) const;
 
-  // Takes a free record (kNoFlow when none): a default Record (but for protocol = kBeingBuilt) and Aside.
+  // Takes a free record (kNoFlow when none): a default Record (but for protocol = kBeingBuilt) and
+  // Aside.
   FlowId allocate();
   // Enters both directions of a record that the caller has filled. False when the index has no room
   // even after displacement (the record is then still the caller's: fill again or release it). At

@@ -51,7 +51,7 @@ struct SegmentIn {
   wire::SackBlocks sack;
   std::span<const uint8_t> payload;
   bool discarded = false;  // for its options (wire/tcp.h); not for the splice
-  uint8_t options = 0;  // bytes of the header's options, padding included
+  uint8_t options = 0;     // bytes of the header's options, padding included
   // Read from SYNs only.
   std::optional<uint16_t> mss;
   std::optional<uint8_t> window_scale;

@@ -8,8 +8,7 @@ namespace {
 const std::string kJava =
     "GET / HTTP/1.1\r\nConnection: Upgrade, HTTP2-Settings\r\nContent-Length: 0\r\n"
     "Host: a\r\nHTTP2-Settings: AAEAAEAA\r\nUpgrade: h2c\r\nUser-Agent: Java\r\n";
-const std::string kPlain =
-    "GET / HTTP/1.1\r\nContent-Length: 0\r\nHost: a\r\nUser-Agent: Java\r\n";
+const std::string kPlain = "GET / HTTP/1.1\r\nContent-Length: 0\r\nHost: a\r\nUser-Agent: Java\r\n";
 const std::string kXff = "X-Forwarded-For: 192.0.2.7\r\n";
 const std::string kSwitching = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n";
 
@@ -61,16 +60,16 @@ TEST_P(H2c, does_not_depend_on_pieces) {
   EXPECT_EQ(requests(), kPlain + added() + "\r\n");
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Modes, H2c,
-    testing::Values(Kind{"insert", {cookie(CookieMode::insert)}},
-                    Kind{"rewrite", {cookie(CookieMode::rewrite)}},
-                    Kind{"prefix", {cookie(CookieMode::prefix)}},
-                    Kind{"learn", {cookie(CookieMode::learn)}},
-                    Kind{"insert and forwarded",
-                         {cookie(CookieMode::insert)},
-                         Forwarded::x_forwarded_for},
-                    Kind{"forwarded only", {}, Forwarded::x_forwarded_for}, Kind{"nothing", {}}));
+INSTANTIATE_TEST_SUITE_P(Modes, H2c,
+                         testing::Values(Kind{"insert", {cookie(CookieMode::insert)}},
+                                         Kind{"rewrite", {cookie(CookieMode::rewrite)}},
+                                         Kind{"prefix", {cookie(CookieMode::prefix)}},
+                                         Kind{"learn", {cookie(CookieMode::learn)}},
+                                         Kind{"insert and forwarded",
+                                              {cookie(CookieMode::insert)},
+                                              Forwarded::x_forwarded_for},
+                                         Kind{"forwarded only", {}, Forwarded::x_forwarded_for},
+                                         Kind{"nothing", {}}));
 
 TEST_F(SessionTest, h2c_goes_together_with_our_cookie_wherever_that_stands) {
   use(rules_of({cookie(CookieMode::insert)}, Forwarded::x_forwarded_for));
