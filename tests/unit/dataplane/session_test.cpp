@@ -111,7 +111,7 @@ TEST_F(SessionTest, learn_looks_up_what_it_has_learned) {
     for (const std::string around : {"", "x=\"; "}) {
       session = {};
       client = backend = {};
-      counters = {};
+      for (PersistenceCounters& c : counters) std::construct_at(&c);  // from zero
       table = std::make_unique<affinity::StickTable>(
           affinity::StickTable::Settings{.capacity = 100, .expire = std::chrono::minutes(1)},
           HashKey{});
@@ -424,11 +424,11 @@ TEST_F(SessionTest, no_cache_speaks_wherever_the_response_could_be_stored) {
     down("HTTP/1.1 " + status_and_lines + "\r\nContent-Length: 0\r\n\r\n");
     return responses().find("Cache-Control: private\r\n", before) != std::string::npos;
   };
-  for (const char* status : {"201", "302", "303", "307", "308", "400", "401", "403", "421", "429",
-                             "500", "502", "503", "504", "200", "301", "404", "410", "501"}) {
-    const bool by_itself = affinity::may_be_cached(static_cast<uint16_t>(std::stoi(status)));
-    const std::string line = std::string(status) + " x\r\n";
-    EXPECT_EQ(says_private(line + "X: y"), by_itself) << status;
+  for (const char* code : {"201", "302", "303", "307", "308", "400", "401", "403", "421", "429",
+                           "500", "502", "503", "504", "200", "301", "404", "410", "501"}) {
+    const bool by_itself = affinity::may_be_cached(static_cast<uint16_t>(std::stoi(code)));
+    const std::string line = std::string(code) + " x\r\n";
+    EXPECT_EQ(says_private(line + "X: y"), by_itself) << code;
     for (const char* stored :
          {"Cache-Control: public", "Cache-Control: PUBLIC, max-age=5", "cache-control: max-age=60",
           "Cache-Control: x, s-maxage=60", "Expires: Tue, 01 Jan 2030 00:00:00 GMT"})
@@ -438,7 +438,7 @@ TEST_F(SessionTest, no_cache_speaks_wherever_the_response_could_be_stored) {
           "Cache-Control: public\r\nCache-Control: no-cache", "Cache-Control: max-age=0",
           "Cache-Control: no-store\r\nExpires: Tue, 01 Jan 2030 00:00:00 GMT"})
       EXPECT_FALSE(says_private(line + not_stored)) << line << not_stored;
-    EXPECT_EQ(says_private(line + "Cache-Control: publicity"), by_itself) << status;
+    EXPECT_EQ(says_private(line + "Cache-Control: publicity"), by_itself) << code;
   }
 }
 
