@@ -44,7 +44,6 @@ constexpr Row kRows[] = {
 };
 
 struct Totals {
-  uint64_t mtu_exceeded = 0;
   uint64_t seeds = 0, failed = 0, lossy = 0, wrapped = 0, edits_up = 0, edits_down = 0;
   uint64_t rows[std::size(kRows)] = {};
   uint64_t outside_window = 0;
@@ -71,7 +70,6 @@ bool table(const Totals& t) {
   row("simultaneous_closes", t.counts.simultaneous_closes);
   for (size_t i = 0; i < std::size(kRows); ++i) row(kRows[i].name, t.rows[i]);
   row("outside_window", t.outside_window);
-  row("mtu_exceeded", t.mtu_exceeded);
   for (const auto& [name, n] : t.cookies) row(name.c_str(), n);
   row("hostile_expired", t.hostile.expired);
   row("hostile_acks_kept", t.hostile.acks_kept);
@@ -193,7 +191,6 @@ std::vector<std::string> run_seed(uint64_t n, bool trace, Totals& totals) {
   totals.hostile += outer.counts();
   const WorkerCounters& c = box.rig().stats().worker;
   for (size_t i = 0; i < std::size(kRows); ++i) totals.rows[i] += (c.*kRows[i].counter).get();
-  totals.mtu_exceeded += box.rig().drops(limpet::Drop::mtu_exceeded);
   totals.outside_window += box.rig().drops(limpet::Drop::outside_window);
   if (!failures.empty()) failures.insert(failures.begin(), what);
   return failures;

@@ -67,9 +67,10 @@ class SpliceCopies : public SpliceTest {
 
 TEST_F(SpliceCopies, a_head_with_two_copies_of_its_begin_does_not_end_the_process) {
   greet();
-  to_backend(say(1001, "GET http://t/x HTTP/1.1\r\nX:\r\n"));
-  to_backend(say(1001, "GET http://t/x HTTP/1.1\r\nhost\r\n"));
-  EXPECT_EQ(accept(), "GET http://t/x HTTP/1.1\r\nX:\r\nX-Forwarded-For: 10.1.0.2\r\n\r\n");
+  to_backend(say(1001, "GET http://t/x HTTP/1.1\r\nHost: t\r\nX:\r\n"));
+  to_backend(say(1001, "GET http://t/x HTTP/1.1\r\nHost: t\r\nhost\r\n"));
+  EXPECT_EQ(accept(),
+            "GET http://t/x HTTP/1.1\r\nHost: t\r\nX:\r\nX-Forwarded-For: 10.1.0.2\r\n\r\n");
 }
 
 TEST_F(SpliceCopies, the_first_copy_of_the_first_head_leaves_with_its_edits) {

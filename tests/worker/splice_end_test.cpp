@@ -113,8 +113,8 @@ TEST_F(SpliceEnd, an_upload_to_nobody_never_meets_a_closed_window) {
 // It may bring octets and an end of its own now: those of a SYN are no part of the request.
 TEST_F(SpliceTest, SynAckOfAClientBringsNothingToItsRequest) {
   greet();
-  EXPECT_TRUE(nothing(rig.send(
-      kFront, client({.flags = kAck, .seq = 1001, .ack = isn + 1, .data = bytes_of("GET / ")}))));
+  rig.send(kFront,
+           client({.flags = kAck, .seq = 1001, .ack = isn + 1, .data = bytes_of("GET / ")}));
   for (const uint8_t flags : std::initializer_list<uint8_t>{kSyn | kAck, kSyn | kAck | kFin})
     EXPECT_TRUE(nothing(rig.send(
         kFront,

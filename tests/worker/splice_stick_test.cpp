@@ -5,8 +5,10 @@ namespace limpet::worker_test {
 namespace {
 
 std::string learning() {
-  return with(spliced(), R"(persistence = ( { type = "source"; } );)",
-              R"(persistence = ( { type = "cookie"; mode = "learn"; session_name = "APP"; },
+  const std::string web =
+      R"(mode = "splice"; vip = "10.1.0.100"; port = 80; protocol = "tcp"; pool = "web";)";
+  return with(spliced(), web + "\n    " + R"(persistence = ( { type = "source"; } );)",
+              web + R"( persistence = ( { type = "cookie"; mode = "learn"; session_name = "APP"; },
                     { type = "source"; } );
     table = { size = 100; expire = "2s"; };)");
 }
@@ -50,6 +52,7 @@ TEST_F(SpliceStickTest, a_pin_lives_while_its_connection_is_open_and_its_time_af
   rig.pass(std::chrono::seconds(20));
   EXPECT_EQ(table().expired, 0u);
   reset();
+  rig.pass(std::chrono::seconds(3));  // a flow that has ended is kept for a while
   EXPECT_EQ(table().held, 0u);
   EXPECT_EQ(table().used, 1u);
 }
@@ -69,6 +72,7 @@ TEST_F(SpliceStickTest, a_session_lives_while_the_connection_that_began_it_is_op
   rig.send(kBack, from_backend({.flags = kRst | kAck,
                                 .seq = 7001 + static_cast<uint32_t>(head.size()),
                                 .ack = 1028}));
+  rig.pass(std::chrono::seconds(3));
   EXPECT_EQ(table().held, 0u);
   const uint64_t expired = table().expired;
   rig.pass(std::chrono::seconds(20));

@@ -148,7 +148,7 @@ TEST_F(SpliceTest, what_we_own_is_sent_again_from_within_an_insertion) {
   port_takes[1] = 100;
   inserted[0] = std::string(350, '+');
   client(1001, "GE");
-  client(1003, "T\n");
+  client(1003, "T\nPO");
   ASSERT_EQ(data_to(kBackend), "GET" + inserted[0] + "\n");
   backend_acks(1304);  // 300 of them
   pass(200ms);
