@@ -139,8 +139,13 @@ void CopyPool::release(CopyList& list) {
 
 uint32_t CopyPool::room(CopyList list) const {
   const size_t used = list == kNoCopies ? 0 : size_t{block(list).total} * sizeof(Unit);
-  const size_t most = limit();
-  return used < most ? static_cast<uint32_t>(most - used) : 0;
+  // What the list takes is not free any more, and its part of that becomes smaller.
+  const size_t part = (bytes_total() - used_) / 4;
+  const size_t left =
+      std::min(kMost - std::min(kMost, used), (part - std::min(part, used)) / 5 * 4);
+  // In whole blocks, but for some that are still small or are not filled at their end.
+  const auto blocks = static_cast<uint32_t>(left / (sizeof(Unit) << kTop));
+  return blocks > 2 ? (blocks - 2) * (capacity(kTop) - 2 * kRecord) : 0;
 }
 
 }  // namespace limpet::tcp

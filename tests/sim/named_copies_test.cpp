@@ -8,7 +8,6 @@ namespace {
 using namespace std::chrono_literals;
 
 struct Upload {
-  Duration took{};  // until the server had all of it
   uint64_t copied = 0, uncopied = 0, unlike = 0;
 };
 
@@ -30,24 +29,7 @@ Upload upload(size_t requests, size_t size, size_t chunk, unsigned loss) {
     n.answer("HTTP/1.1 204 No Content\r\n\r\n", "");
   }
   Upload r;
-  Instant first{}, last{};
-  n.prepare = [&](Network& net, Host&, Host&) {
-    Rule seen;
-    seen.name = "data to the server";
-    seen.host = "server";
-    seen.up = false;
-    seen.match = [&](const Passing& p) {
-      if (!p.data()) return false;
-      if (first.ns == 0) first = p.now;
-      last = p.now;
-      return true;
-    };
-    seen.what = Rule::What::call;
-    seen.call = [](const Passing&) {};
-    net.rule(std::move(seen));
-  };
   n.run();
-  r.took = last - first;
   r.copied = n.worker().splice_copied_bytes.get();
   r.uncopied = n.worker().splice_uncopied.get();
   r.unlike = n.worker().splice_unlike.get();
@@ -60,13 +42,12 @@ INSTANTIATE_TEST_SUITE_P(Chunks, Uploads, testing::Values(1, 100, 4096),
 
 TEST_P(Uploads, pass_as_fast_as_their_window_lets_them) {
   const Upload u = upload(1, 1 << 20, GetParam(), 0);
-  EXPECT_LE(u.uncopied, 2u) << "its window says how much may be copied";
+  EXPECT_EQ(u.uncopied, 0u) << "its window says how much may be copied";
   EXPECT_EQ(u.unlike, 0u);
   EXPECT_GT(u.copied, 0u);
   if (GetParam() == 4096) {
     EXPECT_LT(u.copied, 10000u) << "data need no copy";
   }
-  RecordProperty("microseconds", std::to_string(u.took.count() / 1000));
 }
 
 TEST_P(Uploads, pass_with_losses_on_both_links) {

@@ -29,7 +29,7 @@ class CopyPool {
  public:
   // Of one connection, in bytes of blocks; less when the pool is nearly full: a quarter of what is
   // free, so that whoever comes next finds room for a head whatever the others have taken.
-  static constexpr size_t kMost = size_t{256} << 10;
+  static constexpr size_t kMost = size_t{2} << 20;
   // Octets between two ranges that need not be kept must be at least so many.
   static constexpr uint32_t kLeastGap = 64;
 
@@ -52,7 +52,8 @@ class CopyPool {
   template <class Visit>
   void each(CopyList list, Seq begin, Seq end, Visit&& visit) const;
 
-  // Roughly how many octets more the list could take.
+  // How many octets more the list can take, if others leave it what is there now: no more than
+  // that, as a sender who is told of them must not be told of too many.
   uint32_t room(CopyList list) const;
   size_t bytes_used() const { return used_; }  // blocks
   size_t bytes_total() const { return size_t{unit_count_} * sizeof(Unit); }
