@@ -122,7 +122,11 @@ void Worker::Splicer::relay(Worker::Work& w, flow::FlowId id, Side from, const t
         seq == splice_.exact(f, tcp::other(from)) || seq == f.map[tcp::index_of(from)].emitted();
     const tcp::Track next = tcp::next_state(r.state, from, in.flags, exact);
     r.last_seen = w_.tick_;
-    if (next != r.state && next != tcp::Track::syn_sent) w_.enter(id, next);
+    if (next != r.state && next != tcp::Track::syn_sent) {
+      w_.enter(id, next);
+      // It is over, though its record stays for a while.
+      if (next == tcp::Track::time_wait || next == tcp::Track::closed) go_by(id, {});
+    }
   }
   pass(w, id, from, h);
   follow_up(id);
