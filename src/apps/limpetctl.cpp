@@ -20,6 +20,7 @@ constexpr const char* kExamples = R"(Examples:
   limpetctl show backends web/s0 --json   one backend, for a script
   limpetctl show drops                    what is being thrown away, and why
   limpetctl show drops no_flow            one reason; or one port, or worker number
+  limpetctl show refusals web             requests that were refused, by name
   limpetctl show persistence web          what the clients' cookies said and what became of them
   limpetctl show flows web --limit 50     who is connected to where
   limpetctl explain 192.0.2.7 web         where this client would go now, and why
@@ -63,15 +64,16 @@ int main(int argc, char** argv) {
   bool json = false, all = false;
   unsigned limit = 1000;
   auto* show = app.add_subcommand(
-      "show", "Print services, backends, workers, ports, drops, persistence, neighbors or flows");
+      "show",
+      "Print services, backends, workers, ports, drops, persistence, refusals, neighbors or flows");
   show->add_option("what", what)
       ->required()
       ->check(CLI::IsMember({"services", "backends", "workers", "ports", "drops", "persistence",
-                             "neighbors", "flows"}));
+                             "refusals", "neighbors", "flows"}));
   show->add_option("name", name,
                    "Only this one: SERVICE, POOL or POOL/NAME, worker number, port (ports, "
                    "neighbors); of drops a "
-                   "worker number, reason or port; of flows and persistence a SERVICE");
+                   "worker number, reason or port; of flows, persistence and refusals a SERVICE");
   show->add_flag("--json", json, "One line of JSON instead of a table");
   show->add_flag("--all", all, "Also what is zero");
   show->add_option("--limit", limit, "At most so many rows: 1000 by default, never more than 65536")

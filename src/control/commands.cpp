@@ -107,6 +107,9 @@ void Controller::Impl::show(Server::ClientId client, const Request& request) {
     case What::persistence:
       rows = persistence_rows(v, request.name);
       break;
+    case What::refusals:
+      rows = refusal_rows(v, request.name);
+      break;
     case What::flows:
     case What::neighbors:
       break;

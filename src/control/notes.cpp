@@ -92,6 +92,7 @@ ServiceTotals Notes::sum_service(uint16_t slot) const {
     t.bytes_out += c.bytes_out.get();
     t.no_backend += c.no_backend.get();
     add(t.reasons, c.reasons);
+    add(t.refused, c.refused);
   }
   return t;
 }
@@ -121,6 +122,7 @@ ServiceTotals Notes::service_totals(uint16_t slot) const {
   t.bytes_out -= s.bytes_out;
   t.no_backend -= s.no_backend;
   subtract(t.reasons, s.reasons);
+  subtract(t.refused, s.refused);
   return t;
 }
 

@@ -227,6 +227,15 @@ Table persistence(const Json& rows, bool all) {
   return t;
 }
 
+Table refusals(const Json& rows, bool all) {
+  Table t{{"SERVICE", "REASON", "TOTAL", "MEANING"}, {}};
+  for (const Json& r : rows)
+    if (all || number(at(r, {"total"})) != 0)
+      t.rows.push_back({word(at(r, {"service"})), word(at(r, {"reason"})), count(at(r, {"total"})),
+                        word(at(r, {"meaning"}))});
+  return t;
+}
+
 Table keys(const Json& rows) {
   Table t{{"KEY", "STATE", "MEANING"}, {}};
   for (const Json& r : rows) {
@@ -317,6 +326,8 @@ std::string render(const std::string& what, const Json& data, bool all) {
     t = drops(rows, all);
   else if (what == "persistence")
     t = persistence(rows, all);
+  else if (what == "refusals")
+    t = refusals(rows, all);
   else if (what == "neighbors")
     t = neighbors(rows);
   else if (what == "flows")
@@ -328,6 +339,7 @@ std::string render(const std::string& what, const Json& data, bool all) {
   std::string out = t.to_string();
   if (what == "keys") out += fmt::format("file {}\n", word(at(data, {"file"})));
   if (what == "persistence" && t.rows.empty()) out = "no service has a persistence list\n";
+  if (what == "refusals" && t.rows.empty()) out = "nothing was refused\n";
   if (what == "drops" && t.rows.empty()) out = "no frame was dropped\n";
   if (at(data, {"truncated"}) == Json(true))
     out += fmt::format("... the first {} only; more with --limit\n", rows.size());

@@ -1,4 +1,5 @@
-// What became of the clients' carriers: a row for each entry of each service's persistence list.
+// What became of the clients' carriers: a row for each entry of each service's persistence list,
+// and of what was refused: one for each reason.
 #include <fmt/core.h>
 
 #include <charconv>
@@ -110,6 +111,31 @@ Result<Rows> persistence_rows(const View& v, std::string_view name) {
   if (found) return rows;
   return Error{only ? fmt::format("no entry \"{}\" in a persistence list", name)
                     : fmt::format("no service \"{}\"", name)};
+}
+
+Result<Rows> refusal_rows(const View& v, std::string_view name) {
+  Rows rows;
+  bool found = name.empty();
+  for (const config::Service& service : v.document.services) {
+    if (!name.empty() && name != service.name) continue;
+    const uint16_t slot = v.slots.find_service(service.name);
+    if (slot == dataplane::kNoSlot) continue;
+    found = true;
+    if (v.snapshot.services[slot].splice == nullptr) continue;
+    const ServiceTotals t = v.notes.service_totals(slot);
+    for (size_t i = 0; i < t.refused.size(); ++i) {
+      // The first of each list of octets' reasons is that nothing is wrong.
+      if (i == dataplane::refused(http::Refusal::none) ||
+          i == dataplane::refused(http::BodyFault::none))
+        continue;
+      rows.push_back({{"service", service.name},
+                      {"reason", dataplane::refused_name(i)},
+                      {"total", t.refused[i]},
+                      {"meaning", dataplane::refused_text(i)}});
+    }
+  }
+  if (found) return rows;
+  return Error{fmt::format("no service \"{}\"", name)};
 }
 
 }  // namespace limpet::control

@@ -44,20 +44,47 @@ Shown all(std::span<const uint8_t> bytes) {
   return {static_cast<uint32_t>(bytes.size()), true};
 }
 
-// Which clients send behind a body that needs none (RFC 9112, 2.2).
-bool only_empty_lines(std::span<const uint8_t> bytes) {
-  return std::all_of(bytes.begin(), bytes.end(), [](uint8_t c) { return c == '\r' || c == '\n'; });
+constexpr bool is_line_end(uint8_t c) {
+  return c == '\r' || c == '\n';
 }
 
-// Responses cannot be told apart any more: they pass as they are.
-Shown give_up(Session& s, std::span<const uint8_t> bytes) {
-  s.down = Session::Down::open;
+// Which clients send behind a body that needs none (RFC 9112, 2.2).
+bool only_empty_lines(std::span<const uint8_t> bytes) {
+  return std::all_of(bytes.begin(), bytes.end(), is_line_end);
+}
+
+// Responses cannot be told apart any more, or none will follow: they pass as they are.
+Shown give_up(Session& s, std::span<const uint8_t> bytes, Session::Down down) {
+  s.down = down;
   s.asked_count = 0;
   // What an upgrade led to is not known either. Nothing may pass that would have been edited.
   if (s.up == Session::Up::ask) s.up = Session::Up::head;
-  s.call_up = s.waits;
+  s.call_up = s.call_up || s.waits;
   s.waits = false;
   return all(bytes);
+}
+
+// A later request that must not pass. `asked`: of its own, when its head has passed.
+template <class Reason>
+void refuse(Session& s, const SessionContext& c, Reason why, uint8_t asked) {
+  c.service.refused[refused(why)].add();
+  s.up = Session::Up::refused;
+  s.refused_asked = asked;
+}
+
+// It is turned away when the responses to those before it are through: whether they are served
+// must not depend on the segments in which the client's octets came.
+bool responses_due(const Session& s) {
+  switch (s.down) {
+    case Session::Down::head:
+      return s.asked_count > s.refused_asked || s.response.position() != 0;
+    case Session::Down::body:
+    case Session::Down::open:  // until the backend closes
+      return true;
+    case Session::Down::lost:
+      break;
+  }
+  return false;
 }
 
 void answered(Session& s) {
@@ -74,19 +101,27 @@ Shown follow_requests(Session& s, tcp::StreamMap& map, std::span<const uint8_t> 
     switch (s.up) {
       case Session::Up::body:
         if (!skip(s.request_body, bytes, done, &bodies)) {
+          if (!s.request_body.failed()) return {done, fin};
           // What follows cannot be found: nothing that looks like a request may pass unseen.
-          s.broken = s.request_body.failed();
-          return {done, fin && !s.broken};
+          refuse(s, c, s.request_body.fault(), 1);
+          break;
         }
         // Where no response is read any more nobody will hear what became of an upgrade. What
         // follows counts as a request then: if it is none it is refused, and if it is one nothing
         // of it slips past.
-        s.up = s.asks && s.down != Session::Down::open ? Session::Up::ask : Session::Up::head;
+        s.up = s.asks && s.asked_count != 0 ? Session::Up::ask : Session::Up::head;
         s.request = {};
         break;
       case Session::Up::ask:
         s.waits = true;
         return {done, fin && done >= bytes.size()};
+      case Session::Up::refused:
+        if (responses_due(s)) {
+          s.waits = true;
+          return {done, false};
+        }
+        s.broken = true;
+        break;
       case Session::Up::tunnel:
         return all(bytes);
       case Session::Up::head: {
@@ -96,6 +131,12 @@ Shown follow_requests(Session& s, tcp::StreamMap& map, std::span<const uint8_t> 
           return {done, false};
         }
         const std::span<const uint8_t> rest = bytes.subspan(done);
+        // Its response would pass unread, without its cookies: on another connection it does not.
+        if (s.down == Session::Down::lost && !only_empty_lines(rest)) {
+          c.service.refused[refused(Refused::response_unread)].add();
+          s.broken = s.disowned = true;
+          break;
+        }
         // What was not kept comes again, perhaps in smaller pieces.
         if (rest.size() < s.request.position()) s.request = {};
         http::RequestHead head;
@@ -106,16 +147,25 @@ Shown follow_requests(Session& s, tcp::StreamMap& map, std::span<const uint8_t> 
           if (fin && (!s.begun || only_empty_lines(rest))) return all(bytes);
           // The first one's length is the business of who collects it.
           const uint32_t most = std::min(c.rules.head_bytes, Session::kMaxHead);
-          s.broken = s.begun && (fin || rest.size() >= most);
-          return {done, false};
+          if (!s.begun || (!fin && rest.size() < most)) return {done, false};
+          refuse(s, c, fin ? Refused::head_unfinished : Refused::head_too_long, 0);
+          break;
         }
         if (fed == Fed::refused) {
+          if (s.begun) {
+            s.refused = s.request.refusal();
+            refuse(s, c, s.refused, 0);
+            break;
+          }
+          if (s.refused == http::Refusal::none)
+            c.service.refused[refused(s.request.refusal())].add();
           s.refused = s.request.refusal();
-          s.broken = s.begun;
           return {done, false};
         }
+        const uint8_t asked = s.asked_count;
         if (!edit_request(s, map, rest, map.frontier() + done, head, c)) {
-          s.broken = true;
+          refuse(s, c, Refused::head_unedited, static_cast<uint8_t>(s.asked_count - asked));
+          s.broken = !s.begun;
           break;
         }
         s.begun = true;
@@ -153,18 +203,23 @@ Shown show_responses(Session& s, tcp::StreamMap& map, std::span<const uint8_t> b
   while (!s.disowned) {
     switch (s.down) {
       case Session::Down::open:
+      case Session::Down::lost:
         return all(bytes);
       case Session::Down::body:
         if (!skip(s.response_body, bytes, done)) {
           if (!s.response_body.failed()) return {done, fin};
           c.worker.splice_bad_responses.add();
-          return give_up(s, bytes);
+          return give_up(s, bytes, Session::Down::lost);
         }
         s.down = Session::Down::head;
+        s.call_up = s.call_up || s.up == Session::Up::refused;
         break;
       case Session::Down::head: {
+        if (s.asked_count == 0)  // as clients do with empty lines behind a body
+          while (done < bytes.size() && is_line_end(bytes[done])) ++done;
         if (done >= bytes.size()) return {done, fin};
-        if (s.asked_count == 0) return give_up(s, bytes);  // nobody has asked (408 before a close)
+        // Nobody has asked (408 before a close).
+        if (s.asked_count == 0) return give_up(s, bytes, Session::Down::lost);
         const std::span<const uint8_t> rest = bytes.subspan(done);
         if (s.response.position() == 0 || rest.size() < s.response.position())
           s.response = http::ResponseFramer(s.front().method);
@@ -173,12 +228,13 @@ Shown show_responses(Session& s, tcp::StreamMap& map, std::span<const uint8_t> b
         if (fed == Fed::need_more && !fin && rest.size() < Session::kMaxHead) return {done, false};
         if (fed != Fed::complete) {
           c.worker.splice_bad_responses.add();
-          return give_up(s, bytes);
+          return give_up(s, bytes, Session::Down::lost);
         }
         s.response = http::ResponseFramer(s.front().method);
         if (head.status == 101 && !s.front().upgrade) {
           // What follows would be a tunnel that nobody asked for: requests in it pass unread.
           c.worker.splice_unasked_upgrades.add();
+          c.service.refused[refused(Refused::upgrade_unasked)].add();
           s.broken = s.disowned = true;
           break;
         }
@@ -186,7 +242,6 @@ Shown show_responses(Session& s, tcp::StreamMap& map, std::span<const uint8_t> b
         if (head.is_interim()) break;
         if (!edit_response(s, map, rest, map.frontier() + (done - head.bounds.end), head, c))
           c.worker.splice_edits_lost.add();
-        const bool asked = s.front().asks;
         answered(s);
         if (head.framing.body == Body::tunnel) {
           s.up = Session::Up::tunnel;
@@ -195,11 +250,18 @@ Shown show_responses(Session& s, tcp::StreamMap& map, std::span<const uint8_t> b
           s.down = Session::Down::open;
           return all(bytes);
         }
-        if (asked && s.up == Session::Up::ask) {  // refused: requests go on
+        // An upgrade was refused, perhaps before the body of its request has ended: requests go on.
+        if (s.asked_count == 0) s.asks = false;
+        if (s.asked_count == 0 && s.up == Session::Up::ask) {
           s.up = Session::Up::head;
           s.call_up = true;
         }
-        if (head.framing.body == Body::until_close || !head.keep_alive) return give_up(s, bytes);
+        if (head.doubt != http::Refusal::none) {
+          c.worker.splice_bad_responses.add();
+          return give_up(s, bytes, Session::Down::lost);
+        }
+        if (head.framing.body == Body::until_close || !head.keep_alive)
+          return give_up(s, bytes, Session::Down::open);
         s.response_body = http::BodySkipper(head.framing, http::Side::response);
         s.down = Session::Down::body;
         break;

@@ -7,7 +7,8 @@
 // must not slip a header or a cookie past us); responses until one cannot be, or none can follow.
 //
 //   requests:  head -> body -> head ...      responses: head -> body -> head ...
-//                        `-> ask: an upgrade or CONNECT; its response says what follows
+//                 |      |-> ask: an upgrade or CONNECT; its response says what follows
+//                 `------`-> refused, when the responses to those before it are through
 #pragma once
 
 #include <array>
@@ -52,8 +53,10 @@ struct Session {
   static constexpr uint32_t kMaxHead = 16384;
   static_assert(kMaxHead <= tcp::Splice::kPartialHold, "or it waits for octets that do not fit");
 
-  enum class Up : uint8_t { head, body, ask, tunnel };
-  enum class Down : uint8_t { head, body, open };
+  enum class Up : uint8_t { head, body, ask, refused, tunnel };
+  // open: the backend closes behind it, or it is a tunnel; lost: nobody can say where it ends, so
+  // the connection does when another request comes.
+  enum class Down : uint8_t { head, body, open, lost };
 
   http::RequestFramer request;
   http::ResponseFramer response{http::Method::get};
@@ -65,11 +68,12 @@ struct Session {
   Up up = Up::head;
   Down down = Down::head;
   http::Refusal refused = http::Refusal::none;
-  bool asks = false;    // the request whose body is passing
-  bool begun = false;   // the first request head is complete
-  bool broken = false;  // what the client says must not pass: the connection ends
+  bool asks = false;          // the request whose body is passing
+  uint8_t refused_asked = 0;  // of the refused one: 1 when its head has passed
+  bool begun = false;         // the first request head is complete
+  bool broken = false;        // what the client says must not pass: the connection ends
   bool disowned = false;  // and so it does for what the backend said: nobody is to blame by a 400
-  bool waits = false;   // requests are held back until a response has come
+  bool waits = false;     // requests are held back until a response has come
   bool first_answered = false;
   bool call_up = false;  // one has: Splice::again() for the client's stream, then cleared
   // Of the first request, by cookie rule of mode learn: what moves when its backend is gone.
@@ -105,6 +109,7 @@ struct SessionContext {
   affinity::StickTable* table = nullptr;
   std::span<PersistenceCounters> counters;  // by entry of the list
   WorkerCounters& worker;
+  ServiceCounters& service;
   tcp::EditPool& edits;
   IpAddress client, vip;
   be16 client_port{}, vip_port{};

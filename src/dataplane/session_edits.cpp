@@ -220,7 +220,12 @@ bool edit_request(Session& s, tcp::StreamMap& map, std::span<const uint8_t> byte
 
 bool edit_response(Session& s, tcp::StreamMap& map, std::span<const uint8_t> bytes, tcp::Seq first,
                    const http::ResponseHead& head, const SessionContext& c) {
-  if (!c.rules.response || c.tools == nullptr) return true;
+  EditList edits;
+  // Nobody can say where it ends: whoever asks again does so on another connection, where the
+  // answer gets its cookies. In front, as some take the first Connection for the only one.
+  bool fits = head.doubt == http::Refusal::none ||
+              edits.add(head.bounds.headers, 0, std::string_view("Connection: close\r\n"));
+  if (!c.rules.response || c.tools == nullptr) return edits.apply(map, c.edits, first) && fits;
   std::array<Hit, kMaxHits> hits;
   const http::ScanResult r = c.rules.response->scan(bytes, head.bounds, c.tools->scratch, hits);
   if (r.status == http::ScanStatus::scratch_bad || r.status == http::ScanStatus::bounds_bad)
@@ -271,8 +276,7 @@ bool edit_response(Session& s, tcp::StreamMap& map, std::span<const uint8_t> byt
   }
   s.first_answered = true;
 
-  EditList edits;
-  bool fits = r.status == http::ScanStatus::complete;
+  fits = fits && r.status == http::ScanStatus::complete;
   for (const Hit& h : all) {
     if (h.id >= c.rules.cookies.size()) continue;
     const CookieRule& rule = c.rules.cookies[h.id];

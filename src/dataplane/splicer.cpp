@@ -318,6 +318,7 @@ bool Worker::Splicer::backend_gone(flow::FlowId id) {
 bool Worker::Splicer::slow_head(flow::FlowId id) {
   current_ = id;
   w_.n_.splice_slow_heads.add();
+  w_.stats_.services[w_.table_.at(id).service].refused[refused(Refused::head_slow)].add();
   not_served(id, affinity::Reason::slow_request);
   const SpliceEntry* entry = entry_of(w_.table_.at(id));
   answer(id, entry == nullptr ? std::string() : entry->slow_request);

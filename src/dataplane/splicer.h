@@ -71,6 +71,9 @@ class Worker::Splicer : tcp::SpliceSink, tcp::SpliceEditor {
   SessionContext context(flow::FlowId id);
   void follow_up(flow::FlowId id);
   void watch_head(flow::FlowId id, const Session& s);
+  enum class Quiet : uint8_t { now, soon, never };
+  Quiet quiet(flow::FlowId id);
+  Duration head_time(flow::FlowId id) const;
   void turn_away(flow::FlowId id, bool slow);
   void give_session(flow::FlowId id);
   void go_by(flow::FlowId id, affinity::StickHandle entry);

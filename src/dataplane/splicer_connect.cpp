@@ -39,7 +39,12 @@ void Worker::Splicer::collect(Worker::Work& w, flow::FlowId id, const tcp::Segme
   const tcp::Hold& hold = binding_of(id).splice.hold[tcp::index_of(tcp::Side::client)];
   const bool too_long = entry != nullptr && hold.size() >= entry->head_bytes;
   const bool refused = s != nullptr && (s->refused != http::Refusal::none || s->broken);
-  if (refused || too_long || hold.has_fin()) refuse_head(id);
+  if (!refused && !too_long && !hold.has_fin()) return;
+  if (!refused)
+    w_.stats_.services[r.service]
+        .refused[dataplane::refused(too_long ? Refused::head_too_long : Refused::head_unfinished)]
+        .add();
+  refuse_head(id);
 }
 
 void Worker::Splicer::refuse_head(flow::FlowId id) {

@@ -49,6 +49,7 @@ SessionContext Worker::Splicer::context(flow::FlowId id) {
       .table = service.splice == nullptr ? nullptr : service.splice->table.get(),
       .counters = w_.stats_.persistence[r.service],
       .worker = w_.n_,
+      .service = w_.stats_.services[r.service],
       .edits = edits_,
       .client = r.client,
       .vip = service.vip,
@@ -94,7 +95,14 @@ void Worker::Splicer::follow_up(flow::FlowId id) {
     s->call_up = false;
     splice_.again(f, tcp::Side::client, w_.now_);
   }
-  if (s->broken && w_.table_.at(id).state != tcp::Track::dead) return turn_away(id, false);
+  if (s->broken && w_.table_.at(id).state != tcp::Track::dead) {
+    if (quiet(id) != Quiet::soon) return turn_away(id, false);
+    Binding& b = binding_of(id);
+    // While octets of the response are still to come, its time goes on.
+    if (b.head_by.ns == 0 || f.map[1].una() < f.map[1].frontier())
+      b.head_by = w_.now_ + head_time(id);
+    return pool_.due(f.work, b.head_by);
+  }
   watch_head(id, *s);
   if (s->idle() || (f.map[0].is_open() && f.map[1].is_open())) give_session(id);
 }
@@ -112,29 +120,46 @@ void Worker::Splicer::watch_head(flow::FlowId id, const Session& s) {
   if (!partial) {
     b.head_by = {};
   } else if (b.head_by.ns == 0) {  // of the one before it was cleared while that was under way
-    const flow::Record& r = w_.table_.at(id);
-    b.head_by = w_.now_ + tick_duration(w_.snapshot_->services[r.service].timeouts.head);
+    b.head_by = w_.now_ + head_time(id);
     pool_.due(f.work, b.head_by);
   }
+}
+
+Duration Worker::Splicer::head_time(flow::FlowId id) const {
+  return tick_duration(w_.snapshot_->services[w_.table_.at(id).service].timeouts.head);
+}
+
+// Whether octets of ours would stand where the client expects a response to the request that is
+// turned away: `soon` when it only has to acknowledge what it was sent, `never` else.
+Worker::Splicer::Quiet Worker::Splicer::quiet(flow::FlowId id) {
+  const flow::Record& r = w_.table_.at(id);
+  const tcp::SpliceFlow& f = flows_[id];
+  const tcp::StreamMap& down = f.map[1];
+  const Session* s = session_of(id);
+  // A client that has closed may still read; behind a backend's FIN nothing can stand.
+  const bool stands = r.state == tcp::Track::established || r.state == tcp::Track::fin_client;
+  if (!stands || f.work == tcp::kNoWork || s == nullptr || s->disowned ||
+      s->asked_count > s->refused_asked || s->down != Session::Down::head ||
+      s->response.position() != 0)
+    return Quiet::never;
+  // A body of known length is through for the session before its octets have come.
+  return down.ack() == down.emitted() && down.una() >= down.frontier() && !down.edited() &&
+                 !binding_of(id).splice.hold[tcp::index_of(tcp::Side::backend)].active()
+             ? Quiet::now
+             : Quiet::soon;
 }
 
 // A later request that cannot be served. While nothing else is on its way to the client, it hears
 // why, as for a first request; else octets of ours would stand in the middle of a response, and
 // both ends are reset.
 void Worker::Splicer::turn_away(flow::FlowId id, bool slow) {
-  flow::Record& r = w_.table_.at(id);
-  const tcp::StreamMap& down = flows_[id].map[1];
+  const flow::Record& r = w_.table_.at(id);
   const Session* s = session_of(id);
   const SpliceEntry* entry = entry_of(r);
-  // A client that has closed may still read.
-  const bool stands = r.state == tcp::Track::established || r.state == tcp::Track::fin_client;
-  const bool disowned = s != nullptr && s->disowned;
-  const bool quiet = stands && !disowned && flows_[id].work != tcp::kNoWork && s != nullptr &&
-                     s->asked_count == 0 && s->down == Session::Down::head &&
-                     down.ack() == down.emitted() && !down.edited() &&
-                     !binding_of(id).splice.hold[tcp::index_of(tcp::Side::backend)].active();
-  if (!disowned) (slow ? w_.n_.splice_slow_heads : w_.n_.splice_bad_heads).add();
-  if (!quiet || entry == nullptr) {
+  slow = slow && (s == nullptr || !s->broken);
+  if (slow) w_.stats_.services[r.service].refused[refused(Refused::head_slow)].add();
+  if (s == nullptr || !s->disowned) (slow ? w_.n_.splice_slow_heads : w_.n_.splice_bad_heads).add();
+  if (quiet(id) != Quiet::now || entry == nullptr) {
     backend_gone(id);
     return;
   }

@@ -38,6 +38,7 @@ Framing framing_of(const ResponseHead& r, Method request, const Fields& fields) 
     return {Body::tunnel, 0};
   if (request == Method::head || r.status / 100 == 1 || r.status == 204 || r.status == 304)
     return {};
+  if (r.doubt != Refusal::none) return {Body::until_close, 0};
   if (fields.chunked) return {Body::chunked, 0};
   if (!fields.has_length) return {Body::until_close, 0};
   return fields.length > 0 ? Framing{Body::length, fields.length} : Framing{};
@@ -55,11 +56,12 @@ Fed ResponseFramer::feed(std::span<const uint8_t> bytes_so_far, ResponseHead& he
   read_status_line(b, r);
   Fields fields;
   for_each_line(b, r.bounds, [&](const Line& l) {
-    progress_.refusal = take(b, l, fields);
-    return progress_.refusal == Refusal::none;
+    const Refusal doubt = take(b, l, fields);
+    if (r.doubt == Refusal::none) r.doubt = doubt;
+    return true;
   });
-  if (progress_.refusal != Refusal::none) return Fed::refused;
   r.framing = framing_of(r, request_, fields);
+  if (r.framing.body != Body::until_close) r.doubt = Refusal::none;  // it has no body
   // RFC 9112, 6.1: whoever sends both lengths, or an encoding with HTTP/1.0, is not to be trusted
   // with a second response.
   const bool doubtful = fields.has_encoding && (fields.has_length || r.minor == 0);

@@ -242,17 +242,15 @@ TEST_F(SpliceTest, a_slow_head_is_answered_with_408) {
 }
 
 // What a client is told by limpet itself, and the FIN behind it.
-class LaterRequest : public SpliceTest {
+class Followed : public SpliceTest {
  protected:
-  LaterRequest()  // a mode that follows all requests, and edits none of these
+  Followed()  // a mode that follows all requests, and edits none of these
       : SpliceTest(
             with(spliced(),
                  R"(mode = "splice"; vip = "10.1.0.100"; port = 80; protocol = "tcp"; pool = "web";
     persistence = ( { type = "source"; } );)",
                  R"(mode = "splice"; vip = "10.1.0.100"; port = 80; protocol = "tcp"; pool = "web";
     persistence = ( { type = "cookie"; mode = "rewrite"; session_name = "SRV"; value = "plain"; } );)")) {
-    establish();
-    rig.send(kBack, from_backend({.flags = kAck, .seq = 7001, .ack = 1028, .data = kAnswer}));
   }
   std::string said(const std::vector<Left>& frames) {
     std::string text;
@@ -266,6 +264,114 @@ class LaterRequest : public SpliceTest {
   }
   const Bytes kAnswer = bytes_of("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi");  // 40 octets
 };
+
+class LaterRequest : public Followed {
+ protected:
+  LaterRequest() {
+    establish();
+    rig.send(kBack, from_backend({.flags = kAck, .seq = 7001, .ack = 1028, .data = kAnswer}));
+  }
+};
+
+// The good request and the bad one in the first segment, and in two.
+TEST_F(Followed, a_good_request_is_served_although_a_bad_one_is_behind_it) {
+  const std::string bad = "GET / HTTP/1.1\nHost: a\r\n\r\n";
+  const std::string both = std::string(kRequest.begin(), kRequest.end()) + bad;
+  for (const size_t cut : {both.size(), kRequest.size() + 5, kRequest.size(), size_t{5}}) {
+    SCOPED_TRACE(cut);
+    greet();
+    uint32_t seq = 1001;
+    std::vector<Left> out;
+    for (const std::string& part : {both.substr(0, cut), both.substr(cut)}) {
+      if (part.empty()) continue;
+      const auto more = rig.send(
+          kFront,
+          client({.flags = kAck | kPsh, .seq = seq, .ack = isn + 1, .data = bytes_of(part)}));
+      out.insert(out.end(), more.begin(), more.end());
+      seq += static_cast<uint32_t>(part.size());
+    }
+    EXPECT_EQ(said(out), "");
+    Seen syn;
+    for (const Left& l : out)
+      if (l.port == kBack) syn = look(l.frame);
+    ASSERT_EQ(syn.flags, kSyn);
+    backend = syn.to;
+    source_port = syn.from_port;
+    Bytes got;
+    for (const Left& l : rig.send(
+             kBack,
+             from_backend(
+                 {.flags = kSyn | kAck, .seq = 7000, .ack = 1001, .options = {2, 4, 5, 0xb4}})))
+      if (l.port == kBack) got = look(l.frame).data;
+    EXPECT_EQ(got, kRequest) << "nothing of the bad one";
+    EXPECT_EQ(said(rig.send(
+                  kBack, from_backend({.flags = kAck, .seq = 7001, .ack = 1028, .data = kAnswer}))),
+              std::string(kAnswer.begin(), kAnswer.end()));
+    EXPECT_EQ(said(rig.take()), "") << "it may be lost on its way";
+    const std::string text =
+        said(rig.send(kFront, client({.flags = kAck, .seq = seq, .ack = isn + 41})));
+    EXPECT_EQ(text.find("HTTP/1.1 400 "), 0u) << text;
+    EXPECT_NE(text.find("<RST to the backend>"), std::string::npos);
+    rig.send(kFront, client({.flags = kRst, .seq = seq}));
+  }
+  EXPECT_EQ(
+      rig.stats().services[0].refused[dataplane::refused(http::Refusal::line_feed_bare)].get(), 4u);
+}
+
+TEST_F(Followed, a_body_that_is_none_is_answered_with_400_however_it_comes) {
+  const std::string head = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
+  greet();
+  const auto out = rig.send(
+      kFront, client({.flags = kAck | kPsh, .seq = 1001, .ack = isn + 1, .data = bytes_of(head)}));
+  const Seen syn = only(out, kBack);
+  backend = syn.to;
+  source_port = syn.from_port;
+  rig.send(
+      kBack,
+      from_backend({.flags = kSyn | kAck, .seq = 7000, .ack = 1001, .options = {2, 4, 5, 0xb4}}));
+  const auto at = 1001 + static_cast<uint32_t>(head.size());
+  rig.send(kBack, from_backend({.flags = kAck, .seq = 7001, .ack = at}));
+  const std::string text = said(rig.send(
+      kFront, client({.flags = kAck, .seq = at, .ack = isn + 1, .data = bytes_of("5\nabcde")})));
+  EXPECT_EQ(text.find("HTTP/1.1 400 "), 0u) << text;
+  EXPECT_NE(text.find("<RST to the backend>"), std::string::npos);
+}
+
+TEST_F(Followed, switching_protocols_unasked_resets_both_ends) {
+  establish();
+  const std::string text = said(rig.send(
+      kBack, from_backend({.flags = kAck,
+                           .seq = 7001,
+                           .ack = 1028,
+                           .data = bytes_of("HTTP/1.1 101 Switching Protocols\r\n\r\n")})));
+  EXPECT_NE(text.find("<RST>"), std::string::npos) << text;
+  EXPECT_NE(text.find("<RST to the backend>"), std::string::npos) << text;
+  EXPECT_EQ(text.find("HTTP"), std::string::npos) << text;
+  EXPECT_EQ(rig.stats().worker.splice_unasked_upgrades.get(), 1u);
+  EXPECT_EQ(rig.stats().worker.splice_bad_heads.get(), 0u) << "it is not the client's fault";
+}
+
+TEST_F(Followed, a_request_behind_a_response_without_an_end_resets_both_ends) {
+  establish();
+  EXPECT_NE(
+      said(rig.send(kBack, from_backend({.flags = kAck,
+                                         .seq = 7001,
+                                         .ack = 1028,
+                                         .data = bytes_of("HTTP/1.1 200 OK\r\nTransfer-Encoding: "
+                                                          "chunked, chunked\r\n\r\n0\r\n\r\n")})))
+          .find("Connection: close\r\nTransfer-Encoding"),
+      std::string::npos);
+  const std::string text = said(
+      rig.send(kFront, client({.flags = kAck, .seq = 1028, .ack = isn + 1, .data = kRequest})));
+  EXPECT_NE(text.find("<RST>"), std::string::npos) << text;
+  EXPECT_NE(text.find("<RST to the backend>"), std::string::npos) << text;
+  EXPECT_EQ(rig.stats()
+                .services[0]
+                .refused[dataplane::refused(dataplane::Refused::response_unread)]
+                .get(),
+            1u);
+  EXPECT_EQ(rig.stats().worker.splice_bad_heads.get(), 0u);
+}
 
 TEST_F(LaterRequest, that_is_none_is_answered_with_400_when_all_is_quiet) {
   const std::string text = said(rig.send(
@@ -290,13 +396,19 @@ TEST_F(LaterRequest, that_ends_with_the_stream_within_its_head_is_answered_with_
   EXPECT_EQ(rig.only_flow().state, Track::answering);
 }
 
-TEST_F(LaterRequest, that_is_none_resets_while_a_response_is_on_its_way) {
-  const std::string text = said(rig.send(
+TEST_F(LaterRequest, that_is_none_waits_while_a_response_is_on_its_way_but_not_for_ever) {
+  rig.send(
       kFront,
-      client({.flags = kAck, .seq = 1028, .ack = isn + 1, .data = bytes_of("rubbish\r\n\r\n")})));
+      client({.flags = kAck, .seq = 1028, .ack = isn + 1, .data = bytes_of("rubbish\r\n\r\n")}));
+  rig.pass(9s);
+  EXPECT_EQ(said(rig.take()), "");
+  rig.pass(2s);  // limits.head_time
+  const std::string text = said(rig.take());
   EXPECT_NE(text.find("<RST>"), std::string::npos);
   EXPECT_NE(text.find("<RST to the backend>"), std::string::npos);
   EXPECT_EQ(text.find("HTTP"), std::string::npos);
+  EXPECT_EQ(rig.stats().worker.splice_slow_heads.get(), 0u);
+  EXPECT_EQ(rig.stats().worker.splice_bad_heads.get(), 1u);
 }
 
 TEST_F(LaterRequest, whose_head_is_slow_is_answered_with_408) {

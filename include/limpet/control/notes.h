@@ -32,6 +32,7 @@ struct ServiceTotals {
   uint64_t packets_in = 0, packets_out = 0;
   uint64_t bytes_in = 0, bytes_out = 0;
   uint64_t no_backend = 0;
+  std::array<uint64_t, dataplane::kRefusedCount> refused{};
   std::array<uint64_t, affinity::kReasonCount> reasons{};
 };
 

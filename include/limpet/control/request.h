@@ -19,7 +19,17 @@ namespace limpet::control {
 
 struct Request {
   enum class Command { show, backend, reload, keys, explain, log_level };
-  enum class What { services, backends, workers, ports, drops, persistence, neighbors, flows };
+  enum class What {
+    services,
+    backends,
+    workers,
+    ports,
+    drops,
+    persistence,
+    refusals,
+    neighbors,
+    flows
+  };
   enum class KeyAction { list, rotate, add, seal, retire };
 
   Command command = Command::show;

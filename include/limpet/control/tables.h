@@ -21,8 +21,9 @@ struct Table {
   std::string to_string() const;
 };
 
-// `what`: services, backends, workers, ports, drops, persistence, neighbors, flows, keys. `data` is
-// the envelope that interfaces.md describes. `all`: also what is zero (drops, persistence).
+// `what`: services, backends, workers, ports, drops, persistence, refusals, neighbors, flows, keys.
+// `data` is the envelope that interfaces.md describes. `all`: also what is zero (drops,
+// persistence, refusals).
 std::string render(const std::string& what, const nlohmann::json& data, bool all);
 
 }  // namespace limpet::control

@@ -47,6 +47,9 @@ Result<Rows> service_rows(const View& view, std::string_view name, bool removed,
 Result<Rows> backend_rows(const View& view, std::string_view name, bool removed, bool busy = false);
 // One row for each entry of a service's persistence list; `name`: SERVICE or SERVICE/ENTRY.
 Result<Rows> persistence_rows(const View& view, std::string_view name);
+// One row for each service in mode splice and each reason why its clients' requests, or backends'
+// responses, are refused; `name`: a SERVICE.
+Result<Rows> refusal_rows(const View& view, std::string_view name);
 Result<Rows> worker_rows(const View& view, std::string_view name);
 Result<Rows> port_rows(const View& view, std::string_view name);
 Result<Rows> drop_rows(const View& view, std::string_view name);

@@ -16,6 +16,7 @@
 #include "limpet/affinity/persistence.h"
 #include "limpet/affinity/reason.h"
 #include "limpet/base/drop.h"
+#include "limpet/dataplane/refused.h"
 
 namespace limpet::dataplane {
 
@@ -60,6 +61,7 @@ struct alignas(64) ServiceCounters {  // per worker and service slot
   Counter bytes_in;
   Counter bytes_out;
   Counter no_backend;
+  std::array<Counter, kRefusedCount> refused;           // by number, refused.h
   std::array<Counter, affinity::kReasonCount> reasons;  // of connections, by what chose a backend
 };
 

@@ -22,6 +22,9 @@ struct ResponseHead {
   uint8_t minor = 1;    // of HTTP/1.minor; later versions count as 1.1
   Framing framing;      // given the request's method
   bool keep_alive = true;
+  // Why nobody can say where it ends, if so: clients and servers have views of their own on two
+  // lengths, or on chunks twice. `framing` is until_close then.
+  Refusal doubt = Refusal::none;
   friend bool operator==(const ResponseHead&, const ResponseHead&) = default;
 
   bool is_interim() const { return status < 200 && status != 101; }

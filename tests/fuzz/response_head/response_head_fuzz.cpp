@@ -20,6 +20,7 @@ void check_head(std::span<const uint8_t> bytes, const ResponseHead& r, Method re
 
   const Body body = r.framing.body;
   require((r.framing.length > 0) == (body == Body::length), "a length has a number");
+  require(r.doubt == Refusal::none || body == Body::until_close, "a doubt is about the end");
   const bool bodyless =
       request == Method::head || r.status < 200 || r.status == 204 || r.status == 304;
   if (r.status == 101)

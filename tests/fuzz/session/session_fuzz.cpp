@@ -182,7 +182,9 @@ class Connection {
   }
   void check();
   std::string requests() { return client_.edited(edits_); }
-  bool over() const { return session_.broken || session_.refused != http::Refusal::none; }
+  bool over() const {
+    return session_.broken || (!session_.begun && session_.refused != http::Refusal::none);
+  }
 
  private:
   SessionContext context();
@@ -206,6 +208,7 @@ class Connection {
   std::vector<balance::BackendStatus> status_ = std::vector<balance::BackendStatus>(3);
   std::array<PersistenceCounters, affinity::Policy::kMaxEntries> counters_;
   WorkerCounters worker_;
+  ServiceCounters service_;
   std::unique_ptr<affinity::StickTable> table_;
   uint16_t member_ = balance::Maglev::kNone;
   Instant now_{1'000'000'000'000};
@@ -226,6 +229,7 @@ SessionContext Connection::context() {
           .table = table_.get(),
           .counters = counters_,
           .worker = worker_,
+          .service = service_,
           .edits = edits_,
           .client = IpAddress::v4(192, 0, 2, 7),
           .vip = IpAddress::v4(198, 51, 100, 1),

@@ -35,8 +35,8 @@ TEST(Request, show_with_nothing_but_what) {
 }
 
 TEST(Request, every_table_has_the_name_of_its_rows) {
-  for (const char* what :
-       {"services", "backends", "workers", "ports", "drops", "persistence", "neighbors", "flows"}) {
+  for (const char* what : {"services", "backends", "workers", "ports", "drops", "persistence",
+                           "refusals", "neighbors", "flows"}) {
     const auto r = parse_request(std::string(R"({"cmd":"show","what":")") + what + "\"}");
     ASSERT_TRUE(r) << what;
     EXPECT_STREQ(name(r->what), what);
@@ -98,7 +98,7 @@ TEST(Request, unknown_members_are_left_to_later_versions) {
 TEST(Request, what_is_wrong_is_said) {
   EXPECT_EQ(error_of(R"({"cmd":"show","what":"shoes"})"),
             "nothing called \"shoes\" to show; expected services, backends, workers, ports, drops, "
-            "persistence, neighbors or flows");
+            "persistence, refusals, neighbors or flows");
   EXPECT_EQ(error_of(R"({"cmd":"dance"})"),
             "no command \"dance\"; expected show, backend, reload, keys, explain or log-level");
   for (const char* limit : {"0", "-1", "1.5", "\"7\"", "4294967296", "true", "[]"})

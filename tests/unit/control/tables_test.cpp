@@ -91,6 +91,18 @@ TEST(Render, keys_say_what_their_state_means) {
             "file /etc/limpet/cookie.keys\n");
 }
 
+TEST(Render, refusals_shows_what_was_refused_and_leaves_zeros_out) {
+  const Json data = {
+      {"refusals",
+       {{{"service", "shop"}, {"reason", "line_feed_bare"}, {"total", 7}, {"meaning", "a line"}},
+        {{"service", "shop"}, {"reason", "tls"}, {"total", 0}, {"meaning", "TLS"}}}}};
+  const std::string text = render("refusals", data, false);
+  EXPECT_NE(text.find("shop     line_feed_bare      7  a line"), std::string::npos) << text;
+  EXPECT_EQ(text.find("tls"), std::string::npos);
+  EXPECT_NE(render("refusals", data, true).find("tls"), std::string::npos);
+  EXPECT_EQ(render("refusals", Json{{"refusals", Json::array()}}, false), "nothing was refused\n");
+}
+
 TEST(Render, persistence_shows_what_happened_and_leaves_zeros_out) {
   const Json data = {{"persistence",
                       {{{"service", "shop"},

@@ -39,6 +39,27 @@ class PersistenceViewTest : public ViewTest {
   }
 };
 
+TEST_F(PersistenceViewTest, refusals_have_a_row_for_each_reason_of_spliced_services) {
+  stats_[0].services[0].refused[dataplane::refused(http::Refusal::line_feed_bare)].add(2);
+  stats_[1].services[0].refused[dataplane::refused(http::Refusal::line_feed_bare)].add(3);
+  stats_[1].services[0].refused[dataplane::refused(http::BodyFault::trailer_folded)].add(4);
+  stats_[1].services[0].refused[dataplane::refused(dataplane::Refused::response_unread)].add(5);
+  std::map<std::string, uint64_t> totals;
+  for (const json& r : *refusal_rows(view(), "")) {
+    EXPECT_EQ(keys(r), (std::set<std::string>{"service", "reason", "total", "meaning"}));
+    EXPECT_EQ(r["service"], "web") << "echo is in mode nat";
+    EXPECT_TRUE(totals.emplace(r["reason"], r["total"]).second) << "no reason is listed twice";
+  }
+  EXPECT_EQ(totals.size(), dataplane::kRefusedCount - 2) << "without the two that are none";
+  EXPECT_EQ(totals.count("none"), 0u);
+  EXPECT_EQ(totals["line_feed_bare"], 5u);
+  EXPECT_EQ(totals["trailer_folded"], 4u);
+  EXPECT_EQ(totals["response_unread"], 5u);
+  EXPECT_EQ(totals["tls"], 0u) << "zeros too";
+  EXPECT_TRUE(refusal_rows(view(), "echo")->empty());
+  EXPECT_FALSE(refusal_rows(view(), "x").ok());
+}
+
 TEST_F(PersistenceViewTest, there_is_a_row_for_each_entry_of_each_list_with_the_promised_fields) {
   const Rows rows = *persistence_rows(view(), "");
   ASSERT_EQ(rows.size(), 3u) << "echo has no list";

@@ -35,6 +35,7 @@ class SessionTest : public testing::Test {
             .table = table.get(),
             .counters = counters,
             .worker = worker,
+            .service = service,
             .edits = edits,
             .client = IpAddress::v4(192, 0, 2, 7),
             .vip = IpAddress::v4(198, 51, 100, 1),
@@ -97,6 +98,15 @@ class SessionTest : public testing::Test {
   }();
   std::array<PersistenceCounters, affinity::Policy::kMaxEntries> counters;
   WorkerCounters worker;
+  ServiceCounters service;
+  void count_anew() {
+    for (Counter& n : service.refused) n.set(0);
+    for (Counter& n : counters[0].request) n.set(0);
+  }
+  template <class Reason>
+  uint64_t refusals(Reason r) {
+    return service.refused[refused(r)].get();
+  }
   tcp::EditPool edits{1 << 20};
   std::unique_ptr<affinity::StickTable> table;
   uint16_t member = 1;

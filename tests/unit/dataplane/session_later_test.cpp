@@ -25,8 +25,11 @@ TEST_F(SessionTest, nor_does_it_when_the_end_of_the_stream_comes_by_itself) {
   EXPECT_FALSE(session.broken);
   const std::string before = requests();
   up("", true);
+  EXPECT_FALSE(session.broken) << "the one before it has its answer first";
+  down(kOk);
   EXPECT_TRUE(session.broken);
   EXPECT_EQ(requests(), before);
+  EXPECT_EQ(refusals(Refused::head_unfinished), 1u);
 }
 
 TEST_F(SessionTest, empty_lines_behind_the_last_body_pass_with_the_end_of_the_stream) {
@@ -66,21 +69,174 @@ const std::string kCookie = "GET /2 HTTP/1.1\r\nCookie: SRV=s1\r\nHost: a\r\n\r\
 TEST_F(SessionTest, an_upgrade_that_nobody_will_hear_of_holds_no_request_back) {
   use(rules_of({cookie(CookieMode::insert)}));
   up(kGet);
-  down("SSH-2.0-OpenSSH\r\n");
+  down("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok");
   up(kAskUpgrade + kCookie);
   EXPECT_EQ(requests(), kGet + kAskUpgrade + "GET /2 HTTP/1.1\r\nHost: a\r\n\r\n");
   EXPECT_FALSE(session.broken);
   up("\x81\x01x");
-  EXPECT_TRUE(session.broken) << "so a granted one ends; to pass it would be to pass any request";
+  EXPECT_EQ(session.up, Session::Up::refused)
+      << "so a granted one ends with the backend's FIN; to pass it would be to pass any request";
 }
 
 TEST_F(SessionTest, nor_does_one_whose_body_was_on_its_way_when_responses_were_given_up) {
   use(rules_of({cookie(CookieMode::insert)}));
-  up("POST / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: x\r\nContent-Length: 2\r\n\r\n");
-  down("SSH-2.0-OpenSSH\r\n");
+  up("POST / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: x\r\nContent-Length: "
+     "2\r\n\r\n");
+  down("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok");
   const std::string before = requests();
   up("ab" + kCookie);
   EXPECT_EQ(requests(), before + "abGET /2 HTTP/1.1\r\nHost: a\r\n\r\n");
+}
+
+// What is refused behind good requests, and where it is cut.
+const std::string kBad = "GET / HTTP/1.1\r\nX : y\r\n\r\n";
+
+TEST_F(SessionTest, a_bad_request_behind_good_ones_waits_for_their_responses) {
+  const std::string all = kGet + kCookie + kBad + kCookie;
+  const std::string good = kGet + "GET /2 HTTP/1.1\r\nHost: a\r\n\r\n";
+  for (size_t cut = 0; cut <= all.size(); ++cut) {
+    session = {};
+    client = backend = {};
+    count_anew();
+    use(rules_of({cookie(CookieMode::insert)}));
+    up(all.substr(0, cut));
+    up(all.substr(cut));
+    EXPECT_TRUE(session.begun) << "so a backend is chosen";
+    EXPECT_FALSE(session.broken);
+    EXPECT_EQ(requests(), good) << "cut at " << cut;
+    down("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\no");
+    EXPECT_FALSE(session.broken);
+    down("k");
+    EXPECT_FALSE(session.broken);
+    down("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r");
+    EXPECT_FALSE(session.broken) << "an octet is still to come";
+    down("\n");
+    EXPECT_TRUE(session.broken);
+    EXPECT_FALSE(session.disowned) << "it has a 400 coming";
+    EXPECT_EQ(requests(), good);
+    EXPECT_EQ(refusals(http::Refusal::name_blank), 1u);
+  }
+}
+
+TEST_F(SessionTest, a_bad_body_behind_a_good_request_waits_for_that_response) {
+  use(rules_of({cookie(CookieMode::insert)}));
+  const std::string post = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
+  up(kGet + post + "0x1\r\n");
+  EXPECT_FALSE(session.broken);
+  EXPECT_EQ(requests(), kGet + post + "0");
+  down(kOk);
+  EXPECT_TRUE(session.broken) << "its own is not waited for";
+  EXPECT_EQ(refusals(http::BodyFault::chunk_line_bad), 1u);
+}
+
+TEST_F(SessionTest, a_bad_request_behind_the_last_one_waits_for_the_backend_to_close) {
+  use(rules_of({cookie(CookieMode::insert)}));
+  up(kGet + kBad);
+  down("HTTP/1.1 200 OK\r\n\r\nuntil it closes");
+  EXPECT_FALSE(session.broken);
+  down(" and more", true);
+  EXPECT_TRUE(responses().ends_with("until it closes and more"));
+  EXPECT_TRUE(backend.map.is_open());
+}
+
+TEST_F(SessionTest, an_upgrade_that_is_refused_before_its_body_has_ended_goes_on_with_requests) {
+  use(rules_of({cookie(CookieMode::insert)}));
+  const std::string ask =
+      "POST / HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+      "5\r\nab";
+  up(ask);
+  down("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+  up("cde\r\n0\r\n\r\n" + kCookie);
+  EXPECT_EQ(requests(), ask + "cde\r\n0\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\n\r\n");
+  down(kOk);
+  EXPECT_FALSE(session.broken);
+  EXPECT_TRUE(session.idle());
+}
+
+TEST_F(SessionTest, empty_lines_behind_a_response_pass_and_the_next_one_is_edited) {
+  for (const std::string lines : {"\r\n", "\n", "\r\n\r\n", "\r"}) {
+    session = {};
+    client = backend = {};
+    use(rules_of({cookie(CookieMode::insert)}));
+    const std::string edited =
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nSet-Cookie: SRV=s1\r\n\r\nok";
+    up(kGet);
+    down(kOk + lines);
+    EXPECT_TRUE(session.idle());
+    up(kGet);
+    down(kOk);
+    up(kGet + kGet);
+    down(kOk + "\r\n" + kOk + "\r\n");
+    EXPECT_EQ(responses(), edited + lines + edited + edited + "\r\n" + edited + "\r\n");
+    EXPECT_EQ(worker.splice_bad_responses.get(), 0u);
+  }
+}
+
+// Ends that clients and servers have views of their own about.
+TEST_F(SessionTest, a_response_whose_end_nobody_can_tell_is_the_last_of_its_connection) {
+  const std::string forms[] = {
+      "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+      "Transfer-Encoding: chunked, chunked\r\n",
+      "Transfer-Encoding: chunked,chunked\r\n",
+      "Transfer-Encoding: chunked\r\nX: y\r\ntransfer-encoding: CHUNKED\r\n",
+      "Transfer-Encoding: gzip, chunked\r\n",
+      "Transfer-Encoding: chunked, gzip\r\n",
+      "Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n",
+      "Transfer-Encoding: identity\r\n",
+      "Transfer-Encoding: identity, chunked\r\n",
+      "Transfer-Encoding: chunked,\r\n",
+      "Transfer-Encoding:\r\n",
+      "Transfer-Encoding: \"chunked\"\r\n",
+      "Transfer-Encoding: xchunked\r\n",
+      "Transfer-Encoding: chunked;q=1\r\n",
+      "Transfer-Encoding: chunked chunked\r\n",
+      "Content-Length: 2\r\nContent-Length: 3\r\n",
+      "Content-Length: x\r\n",
+      "Content-Length: 2, 3\r\n",
+      "Content-Length: -1\r\n",
+  };
+  uint64_t bad = 0;
+  for (const bool forwarded : {false, true})
+    for (const std::string& form : forms) {
+      session = {};
+      client = backend = {};
+      count_anew();
+      use(forwarded ? rules_of({}, Forwarded::x_forwarded_for)
+                    : rules_of({cookie(CookieMode::insert)}));
+      const std::string line = "HTTP/1.1 200 OK\r\n";
+      up(kGet);
+      down(line + form + "\r\n2\r\nok\r\n0\r\n\r\n");
+      EXPECT_EQ(responses(), line + "Connection: close\r\n" + form +
+                                 (forwarded ? "" : "Set-Cookie: SRV=s1\r\n") +
+                                 "\r\n2\r\nok\r\n0\r\n\r\n")
+          << "it gets its own cookie, and the browser comes on another connection";
+      EXPECT_EQ(worker.splice_bad_responses.get(), ++bad);
+      EXPECT_FALSE(session.broken) << "it may be on its way";
+      const std::string before = requests();
+      up("\r\n");
+      EXPECT_FALSE(session.broken);
+      up(kGet);
+      EXPECT_TRUE(session.broken && session.disowned) << form;
+      EXPECT_EQ(requests(), before);
+      EXPECT_EQ(refusals(Refused::response_unread), 1u);
+    }
+}
+
+TEST_F(SessionTest, a_response_that_falls_apart_in_its_body_is_the_last_too) {
+  use(rules_of({cookie(CookieMode::insert)}));
+  up(kGet);
+  down("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n");
+  EXPECT_EQ(worker.splice_bad_responses.get(), 1u);
+  up(kGet);
+  EXPECT_TRUE(session.broken && session.disowned);
+}
+
+TEST_F(SessionTest, so_is_one_that_nobody_asked_for) {
+  use(rules_of({cookie(CookieMode::insert)}));
+  up(kGet);
+  down(kOk + "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n");
+  up(kGet);
+  EXPECT_TRUE(session.broken && session.disowned);
 }
 
 // Of users of s2 on a connection to s1. Their cookie is good; HAProxy would bring them to s2.

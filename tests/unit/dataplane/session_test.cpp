@@ -111,7 +111,7 @@ TEST_F(SessionTest, learn_looks_up_what_it_has_learned) {
     for (const std::string around : {"", "x=\"; "}) {
       session = {};
       client = backend = {};
-      for (PersistenceCounters& c : counters) std::construct_at(&c);  // from zero
+      count_anew();
       table = std::make_unique<affinity::StickTable>(
           affinity::StickTable::Settings{.capacity = 100, .expire = std::chrono::minutes(1)},
           HashKey{});
@@ -280,9 +280,12 @@ TEST_F(SessionTest, a_fin_behind_requests_that_wait_passes_after_them) {
 
 TEST_F(SessionTest, a_second_request_that_is_none_ends_the_connection) {
   use(rules_of({cookie(CookieMode::insert)}));
-  up(kGet + "GET / HTTP/1.1\r\nno colon here\r\nCookie: SRV=s1\r\n\r\n");
+  up(kGet);
+  down(kOk);
+  up("GET / HTTP/1.1\r\nno colon here\r\nCookie: SRV=s1\r\n\r\n");
   EXPECT_TRUE(session.broken);
   EXPECT_EQ(requests(), kGet) << "nothing of it passes";
+  EXPECT_EQ(refusals(http::Refusal::name_blank), 1u);
 }
 
 TEST_F(SessionTest, a_body_that_cannot_be_followed_ends_the_connection) {
@@ -296,6 +299,7 @@ TEST_F(SessionTest, a_first_head_that_is_none_is_refused_with_its_reason) {
   up("GET / HTTP/1.1\r\nno colon here\r\n\r\n");
   EXPECT_EQ(session.refused, http::Refusal::name_blank);
   EXPECT_FALSE(session.begun);
+  EXPECT_EQ(refusals(http::Refusal::name_blank), 1u);
 }
 
 TEST_F(SessionTest, a_response_that_is_none_passes_as_it_is) {
@@ -306,7 +310,9 @@ TEST_F(SessionTest, a_response_that_is_none_passes_as_it_is) {
   EXPECT_TRUE(backend.map.is_open());
   EXPECT_EQ(worker.splice_bad_responses.get(), 1u);
   up("GET / HTTP/1.1\r\nCookie: SRV=s1\r\n\r\n");
-  EXPECT_EQ(requests(), kGet + "GET / HTTP/1.1\r\n\r\n") << "requests are edited nevertheless";
+  EXPECT_EQ(requests(), kGet) << "its answer would be unread: the connection ends";
+  EXPECT_TRUE(session.broken && session.disowned);
+  EXPECT_EQ(refusals(Refused::response_unread), 1u);
 }
 
 TEST_F(SessionTest, a_response_that_nobody_asked_for_passes) {
@@ -418,10 +424,10 @@ TEST_F(SessionTest, no_cache_speaks_wherever_the_response_could_be_stored) {
   CookieSettings settings = cookie(CookieMode::insert);
   settings.no_cache = true;
   use(rules_of({settings}));
-  const auto says_private = [&](const std::string& status_and_lines) {
+  const auto says_private = [&](const std::string& code_and_lines) {
     up(kGet);
     const size_t before = responses().size();
-    down("HTTP/1.1 " + status_and_lines + "\r\nContent-Length: 0\r\n\r\n");
+    down("HTTP/1.1 " + code_and_lines + "\r\nContent-Length: 0\r\n\r\n");
     return responses().find("Cache-Control: private\r\n", before) != std::string::npos;
   };
   for (const char* code : {"201", "302", "303", "307", "308", "400", "401", "403", "421", "429",

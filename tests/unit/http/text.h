@@ -63,6 +63,7 @@ inline std::string describe(std::span<const uint8_t> b, const ResponseHead& r) {
                   (r.reason.present() ? text(b, r.reason) : "") + "', body " + describe(r.framing) +
                   (r.keep_alive ? ", keep-alive" : ", close");
   if (r.is_interim()) s += ", interim";
+  if (r.doubt != Refusal::none) s += std::string(", doubt ") + refusal_name(r.doubt);
   return s;
 }
 
