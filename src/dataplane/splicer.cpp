@@ -62,6 +62,8 @@ tcp::SegmentIn Worker::Splicer::segment_in(const Worker::Work& w) {
     in.sack = wire::sack_blocks(bytes, w.f);
   }
   in.payload = wire::tcp_data(bytes, w.f);
+  in.ttl = w.f.ttl;
+  in.traffic_class = wire::traffic_class(bytes, w.f);
   in.options = static_cast<uint8_t>(w.f.payload - w.f.l4 - wire::tcp_header::kSize);
   return in;
 }
@@ -179,6 +181,8 @@ void Worker::Splicer::say(const tcp::SegmentOut& o, wire::Segment& s) {
   s.timestamps = o.timestamps;
   s.sack = o.sack;
   s.may_fragment = o.split;
+  s.ttl = o.ttl;
+  s.traffic_class = o.traffic_class;
 }
 
 // By the port towards one end of current_.

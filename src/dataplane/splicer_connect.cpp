@@ -299,12 +299,16 @@ void Worker::Splicer::answered(Worker::Work& w, flow::FlowId id, const tcp::Segm
 void Worker::Splicer::reset_client(flow::FlowId id) {
   const flow::Record& r = w_.table_.at(id);
   const ServiceEntry& service = w_.snapshot_->services[r.service];
+  tcp::SegmentOut mark;
+  flows_[id].mark(tcp::Side::backend, mark);
   w_.send_reset({.source = service.vip,
                  .destination = r.client,
                  .source_port = service.port,
                  .destination_port = r.client_port,
                  .sequence = splice_.exact(flows_[id], tcp::Side::client).value,
-                 .acknowledgment = std::nullopt});
+                 .acknowledgment = std::nullopt,
+                 .ttl = mark.ttl,
+                 .traffic_class = mark.traffic_class});
 }
 
 // A backend that has not answered yet has nothing to lose: what it says later is reset. One that
@@ -315,12 +319,16 @@ void Worker::Splicer::reset_backend(flow::FlowId id) {
       r.state != tcp::Track::fin_backend)
     return;
   const BackendEntry& backend = w_.snapshot_->backends[r.backend];
+  tcp::SegmentOut mark;
+  flows_[id].mark(tcp::Side::client, mark);
   w_.send_reset({.source = w_.snapshot_->sources[r.source].address,
                  .destination = backend.address,
                  .source_port = r.source_port,
                  .destination_port = backend.port,
                  .sequence = splice_.exact(flows_[id], tcp::Side::backend).value,
-                 .acknowledgment = std::nullopt});
+                 .acknowledgment = std::nullopt,
+                 .ttl = mark.ttl,
+                 .traffic_class = mark.traffic_class});
 }
 
 }  // namespace limpet::dataplane

@@ -12,14 +12,16 @@ EditPool::EditPool(size_t bytes)
     : units_(new Unit[bytes / sizeof(Unit)]),
       unit_count_(static_cast<uint32_t>(bytes / sizeof(Unit))),
       blocks_(reinterpret_cast<uint8_t*>(units_.get()), std::countr_zero(sizeof(Unit)),
-              unit_count_) {}
+              unit_count_) {
+  assert(unit_count_ < kNoEdit);
+}
 
 EditId EditPool::allocate(uint32_t at, uint32_t removed, std::span<const uint8_t> bytes) {
   if (bytes.size() > kMaxBytes || removed > kMaxRemoved) return kNoEdit;
   const size_t units = (sizeof(EditHeader) + bytes.size() + sizeof(Unit) - 1) / sizeof(Unit);
   const auto size_class = static_cast<uint8_t>(std::bit_width(units - 1));
   const EditId id = blocks_.take(size_class);
-  if (id == kNoEdit) return id;
+  if (id == BuddyArena::kNone) return kNoEdit;
   auto* h = new (&units_[id]) EditHeader;
   h->at = at;
   h->removed = removed;

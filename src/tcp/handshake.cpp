@@ -109,6 +109,7 @@ bool start(Splice& splice, SpliceFlow& f, const Offer& offer, const Promise& pro
 SegmentOut backend_syn(const Splice& splice, const SpliceFlow& f, uint16_t mss) {
   SegmentOut s;
   s.flags = tcp_flag::syn;
+  f.mark(Side::client, s);
   s.seq = f.map[kClient].una() - 1;
   // Never scaled in a SYN (RFC 7323, 2.2).
   s.window = static_cast<uint16_t>(std::min<uint32_t>(splice.client_window(f), 65535));
@@ -131,6 +132,7 @@ Connecting on_connecting(Splice& splice, SpliceFlow& f, const SegmentIn& in, Ins
   f.sack = f.sack && in.sack_permitted;
   std::optional<uint32_t> tsval;
   if (f.timestamps[kClient] && in.timestamps) tsval = in.timestamps->value;
+  f.hear(Side::backend, in);
   splice.connected(f, in.seq + 1, in.window, tsval, now);
   return Connecting::connected;
 }

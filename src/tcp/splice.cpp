@@ -112,6 +112,7 @@ Handled Splice::relay(SpliceFlow& f, Side from, const SegmentIn& in, Instant now
     return h;
   }
   note_timestamp(f, from, in);
+  f.hear(from, in);
 
   const bool news = in.ack > back.ack();
   back.acknowledge(edits_, in.ack);
@@ -180,6 +181,7 @@ Handled Splice::data(SpliceFlow& f, Side from, const SegmentIn& in, Handled h, b
 
   SegmentOut segment = blank(f, to);
   segment.relayed = true;
+  segment.ttl = in.ttl > 1 ? static_cast<uint8_t>(in.ttl - 1) : uint8_t{1};
   segment.ack = Seq{h.numbers.ack};
   segment.window = h.numbers.window;
   segment.sack = h.numbers.sack;
@@ -319,7 +321,7 @@ Handled Splice::data(SpliceFlow& f, Side from, const SegmentIn& in, Handled h, b
     }
     segment.split = parts != 0 || !e.last;
     if (segment.split && parts != 0) ++counters_.splits;
-    emit(f, from, e, payload, in.flags, segment);
+    emit(f, from, e, payload, in.flags, in.traffic_class & 3, segment);
     ++parts;
   }
   if (cut.swallowed()) {  // its receiver will never acknowledge it
@@ -353,6 +355,7 @@ bool Splice::collect(SpliceFlow& f, const SegmentIn& in, Instant now) {
     return false;
   }
   note_timestamp(f, Side::client, in);
+  f.hear(Side::client, in);
   const Seq right = in.ack + (uint32_t{in.window} << f.scale[index_of(Side::client)]);
   if (right > f.right[index_of(Side::backend)]) f.right[index_of(Side::backend)] = right;
   if (in.payload.empty() && !fin) {
@@ -423,6 +426,7 @@ bool Splice::answered(SpliceFlow& f, const SegmentIn& in, Instant now) {
     return false;
   }
   note_timestamp(f, Side::client, in);
+  f.hear(Side::client, in);
   if ((in.flags & tcp_flag::ack) != 0 && in.ack <= down.emitted()) {
     const bool news = in.ack > down.ack();
     down.acknowledge(edits_, in.ack);

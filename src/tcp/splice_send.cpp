@@ -49,6 +49,7 @@ SegmentOut Splice::blank(SpliceFlow& f, Side to) const {
   s.flags = tcp_flag::ack;
   s.window = tell_window(f, to, s.ack, std::nullopt);
   s.timestamps = timestamps_to(f, to);
+  f.mark(other(to), s);
   return s;
 }
 
@@ -73,8 +74,14 @@ uint32_t Splice::limit_in_place(const SpliceFlow& f, Side to, const SegmentIn& i
   return std::max<uint32_t>(f.most[index_of(to)], kLeastMss) - in.options;
 }
 
+// `ecn`: of the segment whose octets these are, and of none else: an ACK, a retransmission of our
+// own and a window probe are not ECN-capable (RFC 3168, 6.1.4 to 6.1.6). Each part of a segment has
+// its mark, as each fragment would (5.3). Neither SYN of ours offers ECN (6.1.1), so an end that
+// keeps to that sends none.
 void Splice::emit(const SpliceFlow&, Side from, const Emission& e, std::span<const uint8_t> payload,
-                  uint8_t flags, SegmentOut& s) {
+                  uint8_t flags, uint8_t ecn, SegmentOut& s) {
+  constexpr uint8_t kDscp = 0xfc;
+  s.traffic_class = static_cast<uint8_t>((s.traffic_class & kDscp) | (e.length == 0 ? 0 : ecn));
   s.seq = e.seq;
   s.flags = tcp_flag::ack;
   if (e.last) s.flags |= flags & tcp_flag::psh;
@@ -114,7 +121,7 @@ Seq Splice::send_held(SpliceFlow& f, Side from, Seq begin, Seq end, bool fin) {
     // A part of an insertion counts as its carrier not sent.
     if (space == 0) return map.floor(edits_, cut.at());
     if (!cut.next(std::min(limit, space), e)) return fin ? end + 1 : end;
-    emit(f, from, e, bytes, tcp_flag::psh, s);
+    emit(f, from, e, bytes, tcp_flag::psh, 0, s);
   }
 }
 

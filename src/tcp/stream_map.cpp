@@ -24,7 +24,7 @@ Placed place(const EditHeader& e, uint32_t shift) {
 }  // namespace
 
 bool StreamMap::append(EditPool& pool, Seq at, uint32_t removed, std::span<const uint8_t> bytes) {
-  assert(!open_ && at >= frontier_ && (removed != 0 || !bytes.empty()));
+  assert(!is_open() && at >= frontier_ && (removed != 0 || !bytes.empty()));
   const EditId id = pool.allocate(at.value, removed, bytes);
   if (id == kNoEdit) return false;
   if (edits_ == kNoEdit) {

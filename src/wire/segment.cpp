@@ -107,6 +107,8 @@ SegmentRoom begin_segment(std::span<uint8_t> out, const Link& link, const Segmen
           {.source = s.source,
            .destination = s.destination,
            .protocol = ip_protocol::kTcp,
+           .ttl = s.ttl,
+           .traffic_class = s.traffic_class,
            .dont_fragment = !s.may_fragment},
           header + payload);
   uint8_t* p = out.data() + room.l4;

@@ -69,10 +69,13 @@ TcpOptions tcp_options(std::span<const uint8_t> bytes, const Frame& f) {
 size_t build_reset(std::span<uint8_t> out, const Link& link, const Reset& reset) {
   const size_t size = eth::kSize + ip_header_size(reset.source.is_v4()) + tcp_header::kSize;
   if (out.size() < size) return 0;
-  const size_t l4 = emit_ip(
-      out.data(), link,
-      {.source = reset.source, .destination = reset.destination, .protocol = ip_protocol::kTcp},
-      tcp_header::kSize);
+  const size_t l4 = emit_ip(out.data(), link,
+                            {.source = reset.source,
+                             .destination = reset.destination,
+                             .protocol = ip_protocol::kTcp,
+                             .ttl = reset.ttl,
+                             .traffic_class = reset.traffic_class},
+                            tcp_header::kSize);
   uint8_t* p = out.data() + l4;
   std::memset(p, 0, tcp_header::kSize);
   store(p + tcp_header::kSource, reset.source_port);

@@ -17,8 +17,8 @@
 
 namespace limpet::tcp {
 
-using EditId = uint32_t;
-constexpr EditId kNoEdit = 0xffffffffu;
+using EditId = uint32_t;  // of which a StreamMap keeps 31 bits
+constexpr EditId kNoEdit = 0x7fffffffu;
 
 // One edit of a stream, in front of its bytes: at original position `at`, `removed` octets go and
 // `length` bytes come. Written once; `next` alone changes later.
@@ -62,7 +62,6 @@ class EditPool {
   };
   // 64 << class bytes with the header: 64 .. 2048.
   static_assert((sizeof(Unit) << (BuddyArena::kOrders - 1)) == kMaxBytes + sizeof(EditHeader));
-  static_assert(kNoEdit == BuddyArena::kNone);
 
   std::unique_ptr<Unit[]> units_;
   uint32_t unit_count_;

@@ -52,6 +52,9 @@ struct SegmentIn {
   std::span<const uint8_t> payload;
   bool discarded = false;  // for its options (wire/tcp.h); not for the splice
   uint8_t options = 0;     // bytes of the header's options, padding included
+  // Of the IP header.
+  uint8_t ttl = 64;
+  uint8_t traffic_class = 0;
   // Read from SYNs only.
   std::optional<uint16_t> mss;
   std::optional<uint8_t> window_scale;
@@ -71,6 +74,8 @@ struct SegmentOut {
   uint32_t length = 0;   // bytes of all pieces
   bool split = false;    // a part of a segment that was sent whole
   bool relayed = false;  // carries what a peer just sent, else it is all our own doing
+  uint8_t ttl = 64;
+  uint8_t traffic_class = 0;
   // SYNs only.
   std::optional<uint16_t> mss;
   std::optional<uint8_t> window_scale;
@@ -102,8 +107,24 @@ struct SpliceFlow {
   uint32_t work = kNoWork;              // index of its SpliceWork, while it has one
   uint32_t editor = kNoWork;            // the editor's own; nobody else looks at it
   CopyList copies = kNoCopies;          // of what the client sent and the editor judged
+  // Of its newest segment that was accepted, for those that we make in its place.
+  uint8_t ttl[2] = {0, 0};   // [side] 0: there was none
+  uint8_t dscp[2] = {0, 0};  // [side] as in the traffic class, without ECN
+
+  void hear(Side from, const SegmentIn& in) {
+    constexpr uint8_t kDscp = 0xfc;
+    ttl[index_of(from)] = in.ttl;
+    dscp[index_of(from)] = in.traffic_class & kDscp;
+  }
+  // What is ours to deliver must not end on the way because its sender's own copy would.
+  static constexpr uint8_t kLeastHops = 32;
+  void mark(Side from, SegmentOut& out) const {
+    const uint8_t t = ttl[index_of(from)];
+    if (t != 0) out.ttl = t > kLeastHops ? static_cast<uint8_t>(t - 1) : kLeastHops;
+    out.traffic_class = dscp[index_of(from)];
+  }
 };
-static_assert(sizeof(SpliceFlow) <= 128 && std::is_trivially_copyable_v<SpliceFlow>);
+static_assert(sizeof(SpliceFlow) <= 124 && std::is_trivially_copyable_v<SpliceFlow>);
 
 // What a connection needs only while octets of it are held; [side] as above.
 struct SpliceWork {
@@ -328,7 +349,7 @@ class Splice {
   std::optional<wire::TcpOptions::Timestamps> timestamps_to(const SpliceFlow& f, Side side) const;
   SegmentOut blank(SpliceFlow& f, Side to) const;
   void emit(const SpliceFlow& f, Side from, const Emission& e, std::span<const uint8_t> payload,
-            uint8_t flags, SegmentOut& out);
+            uint8_t flags, uint8_t ecn, SegmentOut& out);
   uint32_t room(const SpliceFlow& f, Side from, Seq at) const;
   Seq send_held(SpliceFlow& f, Side from, Seq begin, Seq end, bool fin);
   uint32_t payload_limit(const SpliceFlow& f, Side to, bool timestamps, unsigned sack_blocks) const;

@@ -79,11 +79,11 @@ class StreamMap {
   // All edits in front of `frontier` have been appended; a smaller one than before is ignored.
   void advance(Seq frontier);
   // No edit can follow any more.
-  void open() { open_ = true; }
-  bool is_open() const { return open_; }
+  void open() { open_ = 1; }
+  bool is_open() const { return open_ != 0; }
   Seq frontier() const { return frontier_; }
   // Whether all octets before `end` can be mapped.
-  bool covers(Seq end) const { return open_ || end <= frontier_; }
+  bool covers(Seq end) const { return is_open() || end <= frontier_; }
 
   Seq position(const EditPool& pool, Seq x) const;  // P(x); x within or above what is in flight
   // Both are una for what is acknowledged: an ACK that comes late says nothing that its sender has
@@ -138,10 +138,10 @@ class StreamMap {
   Seq plain_;  // mapped: from here to ack_ there was no edit
   Seq emitted_;
   Seq frontier_;
-  EditId edits_ = kNoEdit;
-  bool open_ = false;
+  EditId edits_ : 31 = kNoEdit;
+  EditId open_ : 1 = 0;
 };
-static_assert(sizeof(StreamMap) == 32);
+static_assert(sizeof(StreamMap) == 28);
 
 class StreamMap::Cut {
  public:

@@ -63,4 +63,10 @@ struct Verified {
 // place, but for a solicitation of a neighbor or router from "::".
 Frame parse_frame(std::span<const uint8_t> bytes, Verified verified);
 
+// DSCP (upper six bits) and ECN (lower two) of a parsed IP packet.
+inline uint8_t traffic_class(std::span<const uint8_t> bytes, const Frame& f) {
+  const uint8_t* ip = bytes.data() + f.l3;
+  return f.v6 ? static_cast<uint8_t>(ip[0] << 4 | ip[1] >> 4) : ip[1];
+}
+
 }  // namespace limpet::wire

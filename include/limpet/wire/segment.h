@@ -51,6 +51,8 @@ struct Segment {
   // IPv4: fragmentation on the way is allowed (of parts that we split: their sender never saw the
   // size that is too big).
   bool may_fragment = false;
+  uint8_t ttl = 64;           // hop limit of IPv6
+  uint8_t traffic_class = 0;  // DSCP in the upper six bits, ECN in the lower two
 };
 
 constexpr size_t kMaxSegmentHeaders = eth::kSize + ip6::kSize + tcp_header::kSize + 40;

@@ -97,6 +97,8 @@ struct Reset {
   be16 destination_port{};
   uint32_t sequence = 0;
   std::optional<uint32_t> acknowledgment;
+  uint8_t ttl = 64;
+  uint8_t traffic_class = 0;
 };
 constexpr size_t kMaxResetFrame = eth::kSize + ip6::kSize + tcp_header::kSize;
 

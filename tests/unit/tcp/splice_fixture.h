@@ -33,6 +33,7 @@ struct Emitted {
   std::string data;
   bool fin = false, split = false;
   std::optional<wire::TcpOptions::Timestamps> timestamps;
+  uint8_t ttl = 0, traffic_class = 0;
 };
 
 // The editor's heads are lines: final once they are complete. Runs of 'b' in them are bodies. A FIN
@@ -56,8 +57,9 @@ class SpliceTest : public testing::Test, SpliceSink, SpliceEditor, HoldMemory {
     EXPECT_FALSE(working_);
   }
   void emit(Side to, const SegmentOut& s) override {
-    Emitted e{to,      s.seq.value, s.ack.value, s.window, {}, (s.flags & tcp_flag::fin) != 0,
-              s.split, s.timestamps};
+    Emitted e{
+        to,      s.seq.value,  s.ack.value, s.window,       {}, (s.flags & tcp_flag::fin) != 0,
+        s.split, s.timestamps, s.ttl,       s.traffic_class};
     for (unsigned i = 0; i < s.piece_count; ++i)
       e.data.append(s.pieces[i].begin(), s.pieces[i].end());
     EXPECT_EQ(e.data.size(), s.length);

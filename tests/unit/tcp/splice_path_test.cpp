@@ -173,5 +173,85 @@ TEST_F(SpliceTest, a_part_of_an_insertion_that_fills_the_window_goes_once) {
   EXPECT_EQ(data_to(kBackend).size(), 154u);
 }
 
+constexpr uint8_t kExpedited = 0xb8, kEct0 = 2, kCe = 3;
+
+TEST_F(SpliceTest, what_we_make_has_the_marks_of_the_newest_segment_in_whose_place_it_is) {
+  client(1001, "half a li");
+  ASSERT_FALSE(out.empty());
+  EXPECT_EQ(out[0].to, kClient);
+  EXPECT_EQ(out[0].ttl, 64) << "no backend has spoken";
+  EXPECT_EQ(out[0].traffic_class, 0);
+  SegmentIn in = segment(1010, 5001, "ne\n");
+  in.ttl = 60;
+  in.traffic_class = kExpedited | kEct0;
+  relay(kClient, in);
+  ASSERT_EQ(data_to(kBackend), "half a line\n");
+  EXPECT_EQ(out[0].ttl, 59);
+  EXPECT_EQ(out[0].traffic_class, kExpedited) << "octets that we had: perhaps they go again";
+  in = segment(7001, 1001);
+  in.ttl = 100;
+  in.traffic_class = 0x28;
+  relay(kBackend, in);
+  pass(200ms);
+  ASSERT_EQ(data_to(kBackend), "half a line\n");
+  EXPECT_EQ(out[0].ttl, 59);
+  in = segment(1013, 9001);  // of what was never sent
+  in.ttl = 9;
+  relay(kClient, in);
+  ASSERT_EQ(out.size(), 1u);
+  EXPECT_EQ(out[0].ttl, 99) << "the backend's";
+  EXPECT_EQ(out[0].traffic_class, 0x28);
+  pass(400ms);
+  EXPECT_EQ(out.at(0).ttl, 59) << "what was not accepted says nothing";
+}
+
+// RFC 3168, 5.3 and 6.1.4.
+TEST_F(SpliceTest, each_part_of_a_segment_has_its_ecn_mark_and_an_ack_has_none) {
+  edit(kClient, 1005, 0, std::string(50, '+'));
+  edit(kClient, 1061, 10, "");
+  open(kClient);
+  port_takes[1] = 100;
+  SegmentIn in = segment(1001, 5001,
+                         std::string_view("0123456789012345678901234567890123456789"
+                                          "01234567890123456789"));
+  in.traffic_class = kExpedited | kCe;
+  relay(kClient, in);
+  ASSERT_EQ(out.size(), 2u);
+  for (const Emitted& e : out) EXPECT_EQ(e.traffic_class, kExpedited | kCe);
+  open(kBackend);
+  relay(kBackend, segment(7001, 1001, "abc"));
+  in = segment(1061, 5004, "0123456789");  // all of them removed: its ACK goes on
+  in.traffic_class = kExpedited | kEct0;
+  relay(kClient, in);
+  ASSERT_EQ(out.size(), 2u);
+  EXPECT_EQ(out[0].to, kBackend);
+  EXPECT_EQ(out[0].traffic_class, kExpedited);
+}
+
+// What was acknowledged must arrive, though its sender has chosen that its own segments do not.
+TEST_F(SpliceTest, what_we_own_has_hops_enough) {
+  SegmentIn in = segment(1001, 5001, "ha");
+  in.ttl = 2;
+  relay(kClient, in);
+  in = segment(1003, 5001, "lf\n");
+  in.ttl = 2;
+  relay(kClient, in);
+  ASSERT_EQ(data_to(kBackend), "half\n");
+  EXPECT_EQ(out.at(0).ttl, 32);
+  pass(200ms);
+  ASSERT_EQ(data_to(kBackend), "half\n");
+  EXPECT_EQ(out.at(0).ttl, 32);
+}
+
+TEST_F(SpliceTest, what_is_cut_has_one_hop_less_than_it_came_with) {
+  edit(kClient, 1005, 0, "+");
+  open(kClient);
+  SegmentIn in = segment(1001, 5001, "0123456789");
+  in.ttl = 17;
+  relay(kClient, in);
+  EXPECT_EQ(data_to(kBackend), "0123+456789");
+  EXPECT_EQ(out.at(0).ttl, 16) << "a loop ends";
+}
+
 }  // namespace
 }  // namespace limpet::tcp
