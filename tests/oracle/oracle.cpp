@@ -83,9 +83,9 @@ class Comparison {
   std::string cookies() const {
     if (promises_.cookies.empty()) return "";
     const auto was = judged_.all("cookie");
-    // What a quote in a cookie means is a matter of taste.
+    // What a quote or a comma in a cookie means is a matter of taste.
     for (const std::string_view v : was)
-      if (v.find('"') != std::string_view::npos) return "";
+      if (v.find_first_of("\",") != std::string_view::npos) return "";
     std::vector<std::string> wanted = pairs(was), got = pairs(read_.all("cookie"));
     std::erase_if(wanted, [&](const std::string& p) {
       return p.find('=') != std::string::npos &&

@@ -71,6 +71,7 @@ class Reader {
   bool start_line(Message& m, std::string_view text);
   bool fields(std::vector<Field>& into);
   bool body(Message& m);
+  std::vector<std::string_view> framing(const Message& m, std::string_view name) const;
   bool chunks(Message& m);
 
   std::string_view all_;
@@ -135,15 +136,25 @@ bool Reader::chunks(Message& m) {
   }
 }
 
+std::vector<std::string_view> Reader::framing(const Message& m, std::string_view name) const {
+  std::vector<std::string_view> values;
+  for (const Field& f : m.fields) {
+    std::string read = f.name;
+    if (how_.aliases) std::replace(read.begin(), read.end(), '_', '-');
+    if (same_name(read, name)) values.push_back(f.value);
+  }
+  return values;
+}
+
 // RFC 9112, 6.3.
 bool Reader::body(Message& m) {
-  const auto encodings = elements(m.all("transfer-encoding"));
+  const auto encodings = elements(framing(m, "transfer-encoding"));
   if (!encodings.empty()) {
     if (!same_name(encodings.back(), "chunked")) return fail("an encoding that is not chunked");
     return chunks(m);
   }
   std::optional<size_t> length;
-  for (const std::string_view value : m.all("content-length")) {
+  for (const std::string_view value : framing(m, "content-length")) {
     size_t n = 0;
     if (!number(value, n, 10) || (length && *length != n)) return fail("a length that is none");
     length = n;

@@ -17,13 +17,16 @@ struct Reading {
   const char* name;
   bool bare_lf;  // ends a line; else it is an octet of it
   bool folds;  // a line that begins with a blank goes on the one before; else it is one of its own
+  bool aliases =
+      false;  // Content_Length is Content-Length, as for who makes CGI variables of names
 };
 // gunicorn 20.1 and Twisted 22.4: CRLF only.
 constexpr Reading kStrict{"strict", false, true};
 constexpr Reading kLenient{"lenient", true, true};
 // RFC 9112, 5.2 forbids folds, so there are servers that have never heard of them.
 constexpr Reading kUnfolding{"unfolding", true, false};
-constexpr Reading kReadings[] = {kStrict, kLenient, kUnfolding};
+constexpr Reading kAliasing{"aliasing", true, true, true};
+constexpr Reading kReadings[] = {kStrict, kLenient, kUnfolding, kAliasing};
 
 struct Field {
   std::string name, value;  // without the blanks around; a fold is one blank

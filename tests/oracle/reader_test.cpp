@@ -87,6 +87,13 @@ TEST(BackendReader, GivesUpWhereNobodyCouldGoOn) {
   EXPECT_EQ(error(chunked + "1\r\nabc"), "no end of a chunk");
 }
 
+TEST(BackendReader, AnUnderscoreIsADashForTheAliasing) {
+  const std::string text = "POST / HTTP/1.1\r\nContent_Length: 18\r\n\r\nGET / HTTP/1.1\r\n\r\n";
+  EXPECT_EQ(read(text, kLenient).messages.size(), 2u);
+  ASSERT_EQ(read(text, kAliasing).messages.size(), 1u);
+  EXPECT_EQ(read(text, kAliasing).messages[0].content, "GET / HTTP/1.1\r\n\r\n");
+}
+
 TEST(BackendReader, ReadsNothingBehindARequestThatSwitches) {
   const std::string text = "GET /a HTTP/1.1\r\n\r\nGET /b HTTP/1.1\r\n\r\n\x81\x05";
   EXPECT_EQ(read(text, kLenient, 1).messages.size(), 2u);

@@ -20,6 +20,8 @@ struct CheckRules {
   uint32_t timestamps_may_go_back = 1u << 30;
   // The peer sends RFC 1122's garbage octet in keep-alive probes.
   bool garbage_probes = false;
+  // The peer says other octets than before of what has come: nobody reads them.
+  bool old_octets_may_differ = false;
   // The peer probes a closed window with an octet of data.
   bool data_probes = true;
   // The network damages frames, so wrong checksums are no fault.

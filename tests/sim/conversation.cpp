@@ -170,21 +170,52 @@ std::vector<size_t> draw_cuts(Random& r, size_t size) {
   return cuts;
 }
 
-std::string body_of(Random& r, bool in_chunks, size_t size) {
+// `judged`: which octets of it are, when it is not null.
+std::string body_of(Random& r, bool in_chunks, size_t size, std::vector<bool>* judged = nullptr) {
   const std::string raw = seeded(r.next(), size);
+  if (judged != nullptr) judged->assign(raw.size(), false);
   if (!in_chunks) return raw;
-  return chunked(raw, r.pick<size_t>({100, 1000, 5000, 60000}), r.chance(20) ? "T: x\r\n" : "");
+  const auto piece = r.pick<size_t>({100, 1000, 5000, 60000});
+  const std::string text = chunked(raw, piece, r.chance(20) ? "T: x\r\n" : "");
+  if (judged == nullptr) return text;
+  judged->assign(text.size(), true);
+  size_t at = 0;
+  for (size_t done = 0; done < raw.size(); done += piece) {
+    at = text.find('\n', at) + 1;
+    const size_t n = std::min(piece, raw.size() - done);
+    std::fill_n(judged->begin() + static_cast<ptrdiff_t>(at), n, false);
+    at += n + 2;
+  }
+  return text;
 }
 
-void note_request(Conversation& c, const HttpRequest& r) {
+// Where a request is that arrives behind all others; `head`: octets of its head as it must arrive.
+void note_request(Conversation& c, const HttpRequest& r, size_t head,
+                  const std::vector<bool>& lines) {
   std::string& all = c.requests.octets;
   all += r.head;
+  c.judged.resize(all.size(), true);
   const size_t body = all.size();
   all += r.body;
+  c.judged.insert(c.judged.end(), lines.begin(), lines.end());
+  c.judged.resize(all.size());
   c.requests.messages.push_back({body, all.size(), true});
+  const size_t begin = c.arrives.empty() ? 0 : c.up_wanted.size();
+  c.arrives.push_back({begin, c.up_wanted.size() + head});
 }
 
 }  // namespace
+
+size_t Conversation::judged_before(size_t left) const {
+  size_t behind = 0;
+  for (size_t i = 0; i < arrives.size() && left > arrives[i].begin; ++i) {
+    // A head is judged as a whole before any of it leaves.
+    const oracle::Judged::Bounds& b = requests.messages[i];
+    behind = b.body;
+    if (left > arrives[i].body) behind += std::min(left - arrives[i].body, b.end - b.body);
+  }
+  return behind;
+}
 
 Conversation draw_conversation(Random& r, const std::string& client_address, const std::string& vip,
                                uint16_t client_port, size_t least) {
@@ -301,8 +332,9 @@ Conversation draw_conversation(Random& r, const std::string& client_address, con
     request.head = head.sent;
     request.cuts = draw_cuts(r, head.sent.size());
     request.pause = r.pick<Duration>({Duration(0), 1ms, 30ms});
-    request.body = post ? body_of(r, in_chunks, size) : "";
-    note_request(c, request);
+    std::vector<bool> lines;
+    request.body = post ? body_of(r, in_chunks, size, &lines) : "";
+    note_request(c, request, head.wanted.size(), lines);
     request.pipelined = i > 0 && !request.wants_continue && !upgrade && r.chance(40) &&
                         !c.client.requests.back().wants_continue;
     if (r.chance(15)) request.think = r.pick<Duration>({1ms, 100ms});

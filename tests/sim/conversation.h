@@ -25,11 +25,19 @@ struct Conversation {
   HttpClientOptions client;
   std::vector<HttpAnswer> answers;
   std::string up_wanted, down_wanted;  // the streams as they must arrive
-  // The requests as they are said, and what readers of them are promised.
+  // The requests as they are said, what readers of them are promised, and which octets are judged:
+  // those of heads, and the lines of chunks.
   oracle::Judged requests;
   oracle::Promises promises;
-  bool readable = true;  // the oracle knows these edits (a prefix taken off is not one)
-  size_t preamble = 0;   // octets of PROXY in front of the first request
+  std::vector<bool> judged;
+  struct Arrival {
+    size_t begin = 0, body = 0;  // of the head, with what stands in front; behind the head
+  };
+  std::vector<Arrival> arrives;  // by request, in up_wanted
+  bool readable = true;          // the oracle knows these edits (a prefix taken off is not one)
+  // Octets before it are judged when so many of up_wanted have left.
+  size_t judged_before(size_t left) const;
+  size_t preamble = 0;  // octets of PROXY in front of the first request
   size_t edits_up = 0, edits_down = 0;
   bool names_dead = false;  // the first cookie names the dead backend
   std::string describe;

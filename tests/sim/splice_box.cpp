@@ -113,6 +113,13 @@ std::string SpliceBox::leaks() {
   return text;
 }
 
+uint32_t SpliceBox::judged() const {
+  if (phase_ == Phase::none) return 0;
+  const tcp::StreamMap& up = flow_.map[index_of(Side::client)];
+  return up.is_open() ? ~uint32_t{0}
+                      : static_cast<uint32_t>(up.frontier() - start_[index_of(Side::client)]);
+}
+
 std::span<uint8_t> SpliceBox::take(uint32_t size) {
   memory_.push_back(std::make_unique<uint8_t[]>(size));
   return {memory_.back().get(), size};

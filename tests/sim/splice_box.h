@@ -44,6 +44,8 @@ class SpliceBox : public Middlebox, tcp::SpliceSink, tcp::SpliceEditor, tcp::Hol
   bool judges() const override { return true; }
 
   tcp::SpliceCounters counters() const { return splice_.counters(); }
+  // Octets of the client's stream before this one are final.
+  uint32_t judged() const;
   uint64_t syns_again = 0;
   uint64_t in_place = 0, edits_made = 0, told_too_big = 0;
   uint16_t port_mtu[2] = {9000, 9000};  // towards client and server

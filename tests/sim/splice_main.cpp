@@ -2,6 +2,7 @@
 // and edits in both streams; a column of zeros fails.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <string>
 
@@ -54,7 +55,12 @@ bool table(const Totals& t) {
   row("edits", t.edits);
   row("syns_again", t.syns_again);
   row("rewritten_in_place", t.in_place);
+  row("hostile_lies", t.hostile.lies);
+  row("hostile_longer", t.hostile.longer);
+  row("hostile_shorter", t.hostile.shorter);
+  row("hostile_straddling", t.hostile.straddling);
   row("hostile_expired", t.hostile.expired);
+  row("hostile_old_clocks", t.hostile.old_clocks);
   row("hostile_acks_kept", t.hostile.acks_kept);
   row("hostile_single_octets", t.hostile.single_octets);
   if (t.lossy * 5 < t.seeds || t.wrapped * 20 < t.seeds) good = false;
@@ -96,10 +102,17 @@ int main(int argc, char** argv) {
       e->rto_max = 1s;
       e->retries = 200;
     }
-    const Hostile hostile = draw_hostile(n);
+    Hostile hostile = draw_hostile(n);
+    if (hostile == Hostile::odd_option) hostile = Hostile::again;  // the splice sees no options
     prepare(s, hostile);
     SpliceBox box(s, up, down);
-    HostileBox outer(box, hostile, n);
+    const HostileBox::Target target{
+        [&up](uint32_t at) {
+          return std::any_of(up.heads.begin(), up.heads.end(),
+                             [at](const EditPlan::Head& h) { return h.begin <= at && at < h.end; });
+        },
+        [&box](uint32_t, uint32_t acknowledged) { return std::max(box.judged(), acknowledged); }};
+    HostileBox outer(box, hostile, n, target);
     Trace printer(stdout);
     if (trace) {
       fmt::print("{}  client: {}\n", s.describe(), name(hostile));

@@ -71,7 +71,13 @@ bool table(const Totals& t) {
   for (size_t i = 0; i < std::size(kRows); ++i) row(kRows[i].name, t.rows[i]);
   row("outside_window", t.outside_window);
   for (const auto& [name, n] : t.cookies) row(name.c_str(), n);
+  row("hostile_lies", t.hostile.lies);
+  row("hostile_longer", t.hostile.longer);
+  row("hostile_shorter", t.hostile.shorter);
+  row("hostile_straddling", t.hostile.straddling);
   row("hostile_expired", t.hostile.expired);
+  row("hostile_old_clocks", t.hostile.old_clocks);
+  row("hostile_odd_options", t.hostile.odd_options);
   row("hostile_acks_kept", t.hostile.acks_kept);
   row("hostile_single_octets", t.hostile.single_octets);
   row("requests_read", t.read);
@@ -139,7 +145,12 @@ std::vector<std::string> run_seed(uint64_t n, bool trace, Totals& totals) {
   o.back_mtu = ports.pick<uint16_t>({1280, 1400, 1500, 9000});
   o.dead_answers = dead_answers;
   WorkerBox box(o);
-  HostileBox outer(box, hostile, n);
+  const HostileBox::Target target{
+      [&](uint32_t at) { return at < talk.judged.size() && talk.judged[at]; },
+      [&](uint32_t left, uint32_t acknowledged) {
+        return std::max(static_cast<uint32_t>(talk.judged_before(left)), acknowledged);
+      }};
+  HostileBox outer(box, hostile, n, target);
   Trace printer(stdout);
   const std::string what =
       fmt::format("{}  client: {}\n  {}", s.describe(), name(hostile), talk.describe);

@@ -1,0 +1,95 @@
+// Clients that say different things with the same numbers: what was judged is what the backend
+// reads, whatever its kernel discards. One octet of a head that is another one would do; here they
+// are the attacks that somebody would make.
+#include <gtest/gtest.h>
+
+#include "splice_rig.h"
+
+namespace limpet::oracle {
+namespace {
+
+const std::string kFirst = "GET /1 HTTP/1.1\r\nHost: t\r\nX: aaaa\r\n\r\n";
+const std::string kSecond = "GET /2 HTTP/1.1\r\nHost: t\r\nX: bbbb\r\n\r\n";
+const std::string kEvil = "GET /3 HTTP/1.1\r\nHost: t\r\nY: cccc\r\n\r\n";
+constexpr const char* kOk = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+
+// A connection whose first request has been answered and acknowledged.
+struct Open {
+  explicit Open(Service service = Service::forwarded) : rig(service) {
+    rig.say(0, kFirst);
+    rig.answer(kOk);
+  }
+  std::string end() {
+    rig.repair();
+    EXPECT_TRUE(rig.arrived());
+    return rig.complaint();
+  }
+  const uint32_t at = static_cast<uint32_t>(kFirst.size());
+  SpliceRig rig;
+};
+
+TEST(HostileClient, AnHonestOneIsReadAsItWasJudged) {
+  for (uint8_t s = 0; s < static_cast<uint8_t>(Service::count_); ++s) {
+    Open c(static_cast<Service>(s));
+    c.rig.say(c.at, kSecond);
+    EXPECT_NE(c.rig.got().find("/2"), std::string::npos);
+    EXPECT_EQ(c.end(), "") << int{s};
+  }
+}
+
+// A longer segment with the same number, while the first one is held.
+TEST(HostileClient, TheFirstCopyOfAHeadThatIsHeldStands) {
+  SpliceRig rig(Service::forwarded);
+  rig.say(0, "GET http://t/x HTTP/1.1\r\nX:\r\n");
+  rig.say(0, "GET http://t/x HTTP/1.1\r\nhost\r\n");
+  rig.say(static_cast<uint32_t>(rig.end()), "\r\n");
+  rig.repair();
+  EXPECT_EQ(rig.complaint(), "");
+
+  SpliceRig longer(Service::cookie_forwarded);
+  longer.say(0, kFirst);
+  longer.say(0, kEvil + "GET ");
+  longer.repair();
+  EXPECT_TRUE(longer.arrived());
+  EXPECT_EQ(longer.complaint(), "");
+}
+
+// An old TSval on the second request's head: the backend's kernel discards it.
+TEST(HostileClient, AHeadThatTheBackendsClockDiscardedIsNotReplaced) {
+  Open c;
+  c.rig.say(c.at, kSecond, {.later = -5000});
+  c.rig.say(c.at, kEvil);
+  EXPECT_EQ(c.end(), "");
+}
+
+// An option that an endpoint discards on, a TTL that ends behind us: the same door.
+TEST(HostileClient, AHeadThatNeverArrivedIsNotReplaced) {
+  Open c(Service::cookie_forwarded);
+  c.rig.say(c.at, kSecond, {.lost = true});
+  c.rig.say(c.at, kEvil);
+  EXPECT_EQ(c.end(), "");
+}
+
+TEST(HostileClient, AHeadIsNotReplacedInPieces) {
+  for (size_t cut = 1; cut < kEvil.size(); ++cut) {
+    Open c;
+    c.rig.say(c.at, kSecond, {.lost = true});
+    c.rig.say(c.at + static_cast<uint32_t>(cut), kEvil.substr(cut));
+    c.rig.say(c.at, kEvil.substr(0, cut));
+    ASSERT_EQ(c.end(), "") << cut;
+  }
+}
+
+TEST(HostileClient, ALineOfAChunkIsNotReplaced) {
+  Open c;
+  const std::string head = "POST /2 HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n";
+  c.rig.say(c.at, head);
+  c.rig.acknowledge();
+  const auto at = c.at + static_cast<uint32_t>(head.size());
+  c.rig.say(at, "04\r\nabcd\r\n0\r\n\r\n", {.lost = true});
+  c.rig.say(at, "00\r\n\r\nGET /3 H");
+  EXPECT_EQ(c.end(), "");
+}
+
+}  // namespace
+}  // namespace limpet::oracle
