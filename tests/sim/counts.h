@@ -10,6 +10,7 @@ namespace limpet::sim {
   X(segments_received)                                                         \
   X(retransmissions)  /* segments with octets that were sent before */         \
   X(fast_retransmits) /* recoveries entered by duplicate ACKs or SACK */       \
+  X(tail_probes)                                                               \
   X(rtos)             /* retransmission timer expired, SYN and FIN included */ \
   X(sack_blocks_sent)                                                          \
   X(sack_blocks_received)                                                      \

@@ -33,7 +33,7 @@ void Endpoint::connect(Instant now) {
 void Endpoint::enter(State state, Instant now) {
   state_ = state;
   if (state == State::time_wait) {
-    rto_at_ = persist_at_ = keepalive_at_ = kNever;
+    rto_at_ = tail_at_ = persist_at_ = keepalive_at_ = kNever;
     wait_at_ = now + options_.time_wait;
   }
 }
@@ -41,7 +41,7 @@ void Endpoint::enter(State state, Instant now) {
 void Endpoint::finish(End end, Instant now) {
   state_ = State::closed;
   end_ = end;
-  rto_at_ = persist_at_ = delack_at_ = keepalive_at_ = wait_at_ = reader_at_ = kNever;
+  rto_at_ = tail_at_ = persist_at_ = delack_at_ = keepalive_at_ = wait_at_ = reader_at_ = kNever;
   ack_now_ = false;
   if (end != End::none) {
     app_.on_end(*this, now);
@@ -64,7 +64,8 @@ void Endpoint::establish(Instant now) {
 
 Instant Endpoint::next_timer() const {
   if (state_ == State::closed) return kNever;
-  Instant next = std::min({rto_at_, persist_at_, delack_at_, keepalive_at_, wait_at_, reader_at_});
+  Instant next =
+      std::min({rto_at_, tail_at_, persist_at_, delack_at_, keepalive_at_, wait_at_, reader_at_});
   if (const auto app = app_.next_timer()) next = std::min(next, *app);
   return next;
 }
@@ -86,6 +87,7 @@ void Endpoint::on_timer(Instant now) {
     ++counts_.delayed_acks;
     ack_now_ = true;
   }
+  if (due(tail_at_)) probe_tail(now);
   if (due(rto_at_)) on_rto(now);
   if (due(persist_at_)) probe_window(now);
   if (due(keepalive_at_)) probe_idle(now);

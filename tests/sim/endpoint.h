@@ -49,6 +49,7 @@ struct EndpointOptions {
   size_t read_chunk = 0;  // the slow reader: so many octets...
   Duration read_every{};  // ...at these intervals; 0: everything at once
   bool nagle = true;
+  bool tail_probes = false;  // RFC 8985, 7: what was sent last is sent again before the time-out
   bool delayed_ack = true;
   bool coalesce = true;            // retransmissions are cut anew; else as they were sent
   bool persist_with_data = false;  // one octet beyond the window (RFC 9293); else Linux' una - 1
@@ -202,6 +203,7 @@ class Endpoint {
   size_t pipe() const;
   std::optional<Interval> next_lost(bool anything);
   void on_rto(Instant now);
+  void probe_tail(Instant now);
   Interval cut(Position from, Position limit) const;
 
   Position rcv_position(uint32_t seq) const {
@@ -287,8 +289,9 @@ class Endpoint {
 
   Instant last_heard_{};
   unsigned keepalives_unanswered_ = 0;
-  Instant rto_at_ = kNever, persist_at_ = kNever, delack_at_ = kNever, keepalive_at_ = kNever,
-          wait_at_ = kNever, reader_at_ = kNever;
+  bool tail_probed_ = false;  // since the last ACK of something new
+  Instant rto_at_ = kNever, tail_at_ = kNever, persist_at_ = kNever, delack_at_ = kNever,
+          keepalive_at_ = kNever, wait_at_ = kNever, reader_at_ = kNever;
 };
 
 }  // namespace limpet::sim

@@ -239,12 +239,12 @@ void Endpoint::arm(Instant now) {
     return;
   }
   if (!may_send()) {
-    rto_at_ = persist_at_ = kNever;
+    rto_at_ = tail_at_ = persist_at_ = kNever;
     return;
   }
   const bool shut = snd_edge_ <= snd_una_ && write_end() > snd_una_;
   if (shut && (flight() == 0 || probe_out_)) {
-    rto_at_ = kNever;
+    rto_at_ = tail_at_ = kNever;
     if (persist_at_ == kNever) persist_at_ = after();
     return;
   }
@@ -253,9 +253,16 @@ void Endpoint::arm(Instant now) {
     backoff_ = 0;
   }
   if (flight() == 0) {
-    rto_at_ = kNever;
+    rto_at_ = tail_at_ = kNever;
   } else if (rto_at_ == kNever) {
     rto_at_ = after();
+    // RFC 8985, 7.2; the worst delayed ACK as in Linux.
+    if (options_.tail_probes && sack_on_ && mode_ == Mode::open && !tail_probed_ &&
+        srtt_.count() != 0) {
+      const bool alone = flight() <= segment_size();
+      tail_at_ = now + 2 * srtt_ + (alone ? Duration(200ms) : Duration(2ms));
+      if (tail_at_ >= rto_at_) tail_at_ = kNever;
+    }
   }
 }
 

@@ -38,7 +38,8 @@ void Endpoint::acknowledged(Position ack, const Segment& s, Instant now) {
   resent_to_ = std::max(resent_to_, ack);
   dupacks_ = 0;
   tries_ = 0;
-  rto_at_ = kNever;  // RFC 6298, 5.3: armed anew
+  rto_at_ = tail_at_ = kNever;  // RFC 6298, 5.3: armed anew
+  tail_probed_ = false;
 
   if (mode_ != Mode::open && ack >= recover_) {
     if (mode_ == Mode::recovery) cwnd_ = std::max(ssthresh_, size);
@@ -101,6 +102,7 @@ void Endpoint::enter_recovery_if_lost() {
 }
 
 void Endpoint::enter_loss() {
+  tail_at_ = kNever;
   mode_ = Mode::loss;
   recover_ = snd_nxt_;
   resent_to_ = snd_una_;
@@ -125,6 +127,18 @@ void Endpoint::measure(Duration rtt) {
   }
   rto_ = std::clamp(srtt_ + std::max(granule, 4 * rttvar_), options_.rto_min, options_.rto_max);
   backoff_ = 0;
+}
+
+// RFC 8985, 7.3: something new, or the last segment again; the ACK will say what is lost.
+void Endpoint::probe_tail(Instant now) {
+  if (mode_ != Mode::open || flight() == 0 || tail_probed_) return;
+  ++counts_.tail_probes;
+  tail_probed_ = true;
+  if (!transmit_new(now)) {
+    const Position left = cuts_.size() > 1 ? cuts_[cuts_.size() - 2] : snd_una_;
+    send_range({std::max(left, snd_una_), snd_nxt_}, true, now);
+  }
+  rto_at_ = kNever;  // armed anew
 }
 
 void Endpoint::on_rto(Instant now) {
