@@ -4,6 +4,7 @@
 #include <netinet/in.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 
 #include "limpet/wire/segment.h"
@@ -16,7 +17,6 @@ namespace {
 using tcp::Seq;
 using tcp::Side;
 
-constexpr size_t kStrangers = 4096;
 constexpr uint32_t kMaxBindings = 65536;  // of a worker: heads or backends waited for at once
 
 HashKey key_from(const std::array<uint64_t, 8>& secret) {
@@ -25,6 +25,11 @@ HashKey key_from(const std::array<uint64_t, 8>& secret) {
   std::memcpy(key.data(), &a, 8);
   std::memcpy(key.data() + 8, &b, 8);
   return key;
+}
+
+// A quarter as many clients as flows may be about to begin: 6 bytes a flow.
+uint32_t half_open_places(uint32_t flows) {
+  return std::clamp<uint32_t>(std::bit_ceil(flows) / 4, 1024, 1 << 20);
 }
 
 }  // namespace
@@ -38,9 +43,10 @@ Worker::Splicer::Splicer(Worker& worker, const WorkerSetup& setup, Instant now)
       pool_(std::clamp<uint32_t>(setup.held_packets, 64, kMaxBindings),
             size_t{setup.held_packets} * 4096, flows_.data(), now),
       splice_(edits_, copies_, pool_, *this, *this),
-      cookies_(key_from(setup.secret)),
-      sessions_(setup.flows),
-      strangers_(kStrangers) {}
+      listener_(key_from(setup.secret), half_open_places(setup.flows), now),
+      sessions_(setup.flows) {
+  w_.n_.half_open_total.set(listener_.half_open().capacity());
+}
 
 Worker::Splicer::~Splicer() = default;
 
@@ -260,6 +266,7 @@ void Worker::Splicer::tick() {
     unix_read_ = w_.now_;
     publish();
   }
+  listener_.tick(w_.now_);
   pool_.advance(w_.now_, [this](uint32_t work) { on_due(work); });
 }
 

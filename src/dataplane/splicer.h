@@ -8,16 +8,14 @@
 //   head -------- no request --> answering
 #pragma once
 
-#include <vector>
-
 #include "hold_pool.h"
 #include "limpet/dataplane/worker.h"
 #include "limpet/tcp/edit_pool.h"
 #include "limpet/tcp/handshake.h"
 #include "limpet/tcp/splice.h"
-#include "limpet/tcp/syn_cookie.h"
 #include "limpet/wire/segment.h"
 #include "session.h"
+#include "strangers.h"
 #include "work.h"
 
 namespace limpet::dataplane {
@@ -107,13 +105,6 @@ class Worker::Splicer : tcp::SpliceSink, tcp::SpliceEditor {
   }
   Binding& binding_of(flow::FlowId id) { return pool_.at(flows_[id].work); }
 
-  // Who has said something that belongs to no flow: reset when it says it again later, as its first
-  // segment may only be late.
-  struct Stranger {
-    uint32_t tag = 0;
-    Tick first = 0;
-  };
-
   Worker& w_;
   tcp::EditPool edits_;
   tcp::CopyPool copies_;
@@ -121,11 +112,11 @@ class Worker::Splicer : tcp::SpliceSink, tcp::SpliceEditor {
   Mapped<affinity::StickHandle> goes_by_;  // by flow id: the stick entry that it holds
   HoldPool pool_;
   tcp::Splice splice_;
-  tcp::SynCookies cookies_;
+  tcp::Listener listener_;
   SessionPool sessions_;
   uint64_t unix_now_ = 0;  // seconds, as of unix_read_
   Instant unix_read_{};
-  std::vector<Stranger> strangers_;
+  Strangers strangers_;
   flow::FlowId current_ = flow::kNoFlow;  // whose segments emit() sends
 };
 

@@ -1,18 +1,10 @@
-// Segments of clients without a flow: SYN cookies, and the beginning of flows.
+// Segments of clients without a flow: handshakes, strangers, and the beginning of flows.
 #include <netinet/in.h>
 
 #include "limpet/base/hash.h"
 #include "splicer.h"
 
 namespace limpet::dataplane {
-namespace {
-
-// A client whose first segment was lost repeats everything within its first time-outs; who says
-// the same after that has a connection that we do not know.
-constexpr Tick kPatience = to_ticks(std::chrono::seconds(3));
-constexpr Tick kMemory = to_ticks(std::chrono::minutes(2));
-
-}  // namespace
 
 void Worker::Splicer::no_flow(Worker::Work& w) {
   const ServiceEntry& service = w_.snapshot_->services[w.service];
@@ -25,7 +17,7 @@ void Worker::Splicer::no_flow(Worker::Work& w) {
 tcp::Hearing Worker::Splicer::listen(const Worker::Work& w, const ServiceEntry& service,
                                      const tcp::SegmentIn& in) {
   const tcp::Tuple tuple{w.f.source, service.vip, w.f.source_port, service.port};
-  return tcp::listen(cookies_, tuple, in, service.splice->promise, w_.now_);
+  return listener_.hear(tuple, in, service.splice->promise, w_.now_);
 }
 
 void Worker::Splicer::hear(Worker::Work& w, const tcp::Hearing& heard, const tcp::SegmentIn& in) {
@@ -36,6 +28,8 @@ void Worker::Splicer::hear(Worker::Work& w, const tcp::Hearing& heard, const tcp
       return w_.consume(w.m);
     case tcp::Heard::open:
       return open(w, heard, in);
+    case tcp::Heard::early:
+      return w_.drop(w.m, Drop::early_segment);
     case tcp::Heard::stale:
       return w_.refuse(w, Drop::no_flow);
     case tcp::Heard::stranger:
@@ -46,11 +40,10 @@ void Worker::Splicer::hear(Worker::Work& w, const tcp::Hearing& heard, const tcp
 }
 
 // A flow whose client may have begun anew: the SYN alone proves nothing (RFC 5961, 4), so the flow
-// goes on, and the client has a cookie. What does not fit into this flow is judged by cookies
-// (numbers of ours without timestamps share their high bits, so an ACK alone says little); an
-// answer of the flow's to it would be the first of an ACK war. Data that holds its cookie ends the
-// flow, quietly towards the client, who knows nothing of it any more. False: the segment belongs to
-// the flow.
+// goes on, and the SYN was answered as anybody's. What does not fit into this flow is judged as if
+// there were none; an answer of the flow's to it would be the first of an ACK war. Data that knows
+// the numbers of the other handshake ends the flow, quietly towards the client, who knows nothing
+// of it any more. False: the segment belongs to the flow.
 bool Worker::Splicer::other_incarnation(Worker::Work& w, flow::FlowId id,
                                         const tcp::SegmentIn& in) {
   if ((in.flags & wire::tcp_flag::rst) != 0 || (in.flags & wire::tcp_flag::ack) == 0) return false;
@@ -91,16 +84,8 @@ void Worker::Splicer::reply(Worker::Work& w, const tcp::SegmentOut& o) {
 }
 
 void Worker::Splicer::stranger(Worker::Work& w) {
-  const uint64_t hash = mix64(w.hash ^ 0x9e3779b97f4a7c15u);
-  Stranger& s = strangers_[hash % strangers_.size()];
-  const uint32_t tag = static_cast<uint32_t>(hash >> 32) | 1u;
-  const Tick age = w_.tick_ - s.first;
-  if (s.tag != tag || age > kMemory) {
-    s = {tag, w_.tick_};
-  } else if (age > kPatience) {
-    s = {};
+  if (strangers_.again(mix64(w.hash ^ 0x9e3779b97f4a7c15u), w_.tick_))
     return w_.refuse(w, Drop::no_flow);
-  }
   w_.drop(w.m, Drop::no_flow);
 }
 
@@ -133,6 +118,7 @@ void Worker::Splicer::open(Worker::Work& w, const tcp::Hearing& heard, const tcp
     w_.table_.release(id);
     return w_.drop(w.m, Drop::flow_table_full);
   }
+  listener_.opened(heard);
   w_.wheel_.arm(id, w_.tick_ + w_.timeout_of(r));
   w_.stats_.services[w.service].connections_total.add();
   w_.stats_.services[w.service].connections_active.add();

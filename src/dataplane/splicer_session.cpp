@@ -183,6 +183,9 @@ void Worker::Splicer::publish() {
   n.splice_copied_bytes.set(c.copied_bytes);
   n.splice_uncopied.set(c.uncopied);
   n.splice_unlike.set(c.unlike);
+  n.half_open_used.set(listener_.half_open().used());
+  n.cookies_sent.set(listener_.counters().cookies_sent);
+  n.cookies_accepted.set(listener_.counters().cookies_accepted);
   n.sessions_used.set(sessions_.used());
   n.session_bytes.set(sizeof(Session));
   n.edits_live.set(edits_.live());

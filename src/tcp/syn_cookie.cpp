@@ -2,6 +2,7 @@
 #include "limpet/tcp/syn_cookie.h"
 
 #include <cstring>
+#include <span>
 
 namespace limpet::tcp {
 namespace {
@@ -11,15 +12,20 @@ namespace {
 // says less gets no more than that: 88 is the least that Linux lets be announced (TCP_MIN_MSS).
 constexpr std::array<uint16_t, 8> kMss4 = {8960, 1460, 1440, 1400, 1240, 1024, 536, 88};
 constexpr std::array<uint16_t, 8> kMss6 = {8940, 1460, 1440, 1380, 1220, 1024, 536, 88};
+// For clients without timestamps.
+constexpr std::array<uint16_t, 4> kFew4 = {1460, 1240, 536, 88};
+constexpr std::array<uint16_t, 4> kFew6 = {1440, 1220, 536, 88};
 
 constexpr uint32_t kNoScale = 15;
+constexpr uint32_t kMac = 0x1fffff00;
+constexpr unsigned kFrontShift = 29;  // the bits in front of the MAC
 
-const std::array<uint16_t, 8>& table_of(Family family) {
-  return family == Family::v4 ? kMss4 : kMss6;
+std::span<const uint16_t> table_of(Family family, bool timestamps) {
+  if (timestamps) return family == Family::v4 ? kMss4 : kMss6;
+  return family == Family::v4 ? std::span<const uint16_t>(kFew4) : kFew6;
 }
 
-uint32_t mss_index(Family family, uint16_t mss) {
-  const auto& table = table_of(family);
+uint32_t mss_index(std::span<const uint16_t> table, uint16_t mss) {
   uint32_t i = 0;
   while (i + 1 < table.size() && table[i] > mss) ++i;
   return i;
@@ -29,89 +35,100 @@ uint32_t epoch_of(Instant now) {
   return static_cast<uint32_t>(now.ns / static_cast<uint64_t>(SynCookies::kEpoch.count()));
 }
 
-// The options that the ISN or the timestamp carries: scale, SACK, epoch.
+// What the timestamp carries: scale, SACK, epoch.
 uint32_t option_bits(const Offer& offer, uint32_t epoch) {
   return uint32_t{offer.window_scale.value_or(kNoScale)} << 3 | (offer.sack ? 4u : 0u) |
          (epoch & 3u);
 }
 
-Offer offer_of(Family family, uint32_t mss, uint32_t options, bool timestamps) {
-  Offer o;
-  o.mss = table_of(family)[mss];
-  if (options >> 3 != kNoScale) o.window_scale = static_cast<uint8_t>(options >> 3);
-  o.sack = (options & 4u) != 0;
-  o.timestamps = timestamps;
-  return o;
-}
-
 }  // namespace
 
-uint16_t SynCookies::representable_mss(Family family, uint16_t mss) {
-  return table_of(family)[mss_index(family, mss)];
+HashKey derived_key(const HashKey& secret, uint64_t use) {
+  HashKey key;
+  for (uint64_t half = 0; half < 2; ++half) {
+    uint8_t input[16];
+    std::memcpy(input, &use, 8);
+    std::memcpy(input + 8, &half, 8);
+    const uint64_t h = siphash(secret, input);
+    std::memcpy(key.data() + 8 * half, &h, 8);
+  }
+  return key;
+}
+
+Offer SynCookies::representable(Family family, Offer offer) {
+  const auto table = table_of(family, offer.timestamps);
+  offer.mss = table[mss_index(table, offer.mss)];
+  if (!offer.timestamps) {
+    offer.window_scale.reset();
+    offer.sack = false;
+  }
+  return offer;
 }
 
 const HashKey& SynCookies::key_of(uint32_t epoch) {
   EpochKey& k = keys_[epoch % keys_.size()];
-  if (!k.known || k.epoch != epoch) {
-    k.epoch = epoch;
-    k.known = true;
-    for (uint32_t half = 0; half < 2; ++half) {
-      uint8_t input[8];
-      std::memcpy(input, &epoch, 4);
-      std::memcpy(input + 4, &half, 4);
-      const uint64_t h = siphash(secret_, input);
-      std::memcpy(k.key.data() + 8 * half, &h, 8);
-    }
-  }
+  if (!k.known || k.epoch != epoch) k = {epoch, true, derived_key(secret_, epoch)};
   return k.key;
 }
 
-uint32_t SynCookies::mac(const Tuple& tuple, uint32_t isn_client, uint32_t bits, uint32_t epoch) {
-  std::array<uint8_t, 48> input;
+uint32_t SynCookies::mac(uint64_t tuple_hash, uint32_t isn_client, uint32_t bits, uint32_t epoch) {
+  std::array<uint8_t, 20> input;
   uint8_t* p = input.data();
-  std::memcpy(p, tuple.client.bytes.data(), 16);
-  std::memcpy(p + 16, tuple.vip.bytes.data(), 16);
-  std::memcpy(p + 32, &tuple.client_port.raw, 2);
-  std::memcpy(p + 34, &tuple.port.raw, 2);
-  std::memcpy(p + 36, &isn_client, 4);
-  std::memcpy(p + 40, &bits, 4);
-  std::memcpy(p + 44, &epoch, 4);
-  return static_cast<uint32_t>(siphash(key_of(epoch), input));
+  std::memcpy(p, &tuple_hash, 8);
+  std::memcpy(p + 8, &isn_client, 4);
+  std::memcpy(p + 12, &bits, 4);
+  std::memcpy(p + 16, &epoch, 4);
+  return static_cast<uint32_t>(siphash(key_of(epoch), input)) & kMac;
 }
 
-SynAck SynCookies::make(const Tuple& tuple, uint32_t isn_client, const Offer& offer, Instant now) {
+// The bits of `bits`, which the MAC covers: 0x8000 with timestamps; front << kTsBits; option bits.
+SynAck SynCookies::make(Family family, uint64_t tuple_hash, uint32_t isn_client, const Offer& offer,
+                        Instant now) {
   const uint32_t epoch = epoch_of(now);
-  const uint32_t mss = mss_index(tuple.client.family(), offer.mss);
-  const uint32_t options = option_bits(offer, epoch);
-  const uint32_t bits = mss << kTsBits | options | (offer.timestamps ? 0x8000u : 0u);
-  const uint32_t m = mac(tuple, isn_client, bits, epoch);
+  const uint32_t mss = mss_index(table_of(family, offer.timestamps), offer.mss);
   SynAck r;
   if (offer.timestamps) {
-    r.isn = mss << 29 | (m & 0x1fffffffu);
+    const uint32_t options = option_bits(offer, epoch);
+    const uint32_t bits = 0x8000u | mss << kTsBits | options;
+    r.isn = mss << kFrontShift | mac(tuple_hash, isn_client, bits, epoch) | stage(tuple_hash);
     const auto ms = static_cast<uint32_t>(now.ns / 1000000);
     r.tsval = (ms & ~((1u << kTsBits) - 1)) | options;
     // Never ahead of the clock: a later segment of ours must not seem older.
     if (static_cast<int32_t>(r.tsval - ms) > 0) r.tsval -= 1u << kTsBits;
   } else {
-    r.isn = mss << 29 | options << 22 | (m & 0x3fffffu);
+    const uint32_t front = mss << 1 | (epoch & 1u);
+    r.isn = front << kFrontShift | mac(tuple_hash, isn_client, front << kTsBits, epoch) |
+            stage(tuple_hash);
   }
   return r;
 }
 
-CookieCheck SynCookies::check(const Tuple& tuple, uint32_t isn_client, uint32_t isn,
+CookieCheck SynCookies::check(Family family, uint64_t tuple_hash, uint32_t isn_client, uint32_t isn,
                               std::optional<uint32_t> tsecr, Instant now) {
-  const bool timestamps = tsecr.has_value();
-  const uint32_t mss = isn >> 29;
-  const uint32_t options =
-      timestamps ? *tsecr & ((1u << kTsBits) - 1) : (isn >> 22) & ((1u << kTsBits) - 1);
-  const uint32_t mask = timestamps ? 0x1fffffffu : 0x3fffffu;
-  const uint32_t running = epoch_of(now);
-  const uint32_t age = (running - options) & 3u;
-  const uint32_t bits = mss << kTsBits | options | (timestamps ? 0x8000u : 0u);
-  if (((mac(tuple, isn_client, bits, running - age) ^ isn) & mask) != 0) return {};
   CookieCheck r;
+  if ((isn & kStage) != stage(tuple_hash)) return r;
+  const bool timestamps = tsecr.has_value();
+  const uint32_t front = isn >> kFrontShift;
+  const uint32_t options = timestamps ? *tsecr & ((1u << kTsBits) - 1) : 0;
+  const uint32_t bits = (timestamps ? 0x8000u : 0u) | front << kTsBits | options;
+  const uint32_t running = epoch_of(now);
+  uint32_t age = timestamps ? (running - options) & 3u : (running - front) & 1u;
+  const auto holds = [&] {
+    return mac(tuple_hash, isn_client, bits, running - age) == (isn & kMac);
+  };
+  if (!holds()) {
+    // Without timestamps the epoch before the last two looks like one of them.
+    if (timestamps) return r;
+    age += kGoodEpochs;
+    if (!holds()) return r;
+  }
   r.verdict = age < kGoodEpochs ? CookieVerdict::valid : CookieVerdict::stale;
-  r.offer = offer_of(tuple.client.family(), mss, options, timestamps);
+  r.offer.mss = table_of(family, timestamps)[timestamps ? front : front >> 1];
+  r.offer.timestamps = timestamps;
+  if (timestamps) {
+    if (options >> 3 != kNoScale) r.offer.window_scale = static_cast<uint8_t>(options >> 3);
+    r.offer.sack = (options & 4u) != 0;
+  }
   return r;
 }
 

@@ -53,7 +53,7 @@ SpliceRig::SpliceRig(Service service, bool timestamps, const Memory& memory)
       timestamps_(timestamps),
       rules_(Services::get().rules[static_cast<size_t>(service)]),
       copies_(memory.copies),
-      cookies_(HashKey{1, 2, 3}),
+      listener_(HashKey{1, 2, 3}, 64, {}),
       memory_left_(memory.holds),
       counters_(affinity::Policy::kMaxEntries) {
   promise_.window = 16384;
@@ -189,15 +189,16 @@ void SpliceRig::open(const tcp::SegmentIn& first) {
   syn.mss = uint16_t{1460};
   syn.sack_permitted = true;
   if (timestamps_) syn.timestamps = {clock_[kClient], 0};
-  const tcp::Hearing heard = tcp::listen(cookies_, tuple, syn, promise_, now_);
+  const tcp::Hearing heard = listener_.hear(tuple, syn, promise_, now_);
   client_next_ = heard.answer.seq + 1;
   if (heard.answer.timestamps) heard_[kClient] = heard.answer.timestamps->value;
   tcp::SegmentIn in = first;
   in.ack = client_next_;
   if (timestamps_) in.timestamps->echo = heard_[kClient];
-  const tcp::Hearing again = tcp::listen(cookies_, tuple, in, promise_, now_);
+  const tcp::Hearing again = listener_.hear(tuple, in, promise_, now_);
   if (again.what != tcp::Heard::open || !tcp::start(splice_, flow_, again.offer, promise_, in))
     return;
+  listener_.opened(again);
   phase_ = Phase::head;
   from_client(in);
 }
@@ -358,6 +359,7 @@ void SpliceRig::note_bounds() {
 
 Promises SpliceRig::promises() const {
   Promises p;
+  p.no_h2c = true;
   const bool ours = service_ != Service::forwarded && service_ != Service::learn_forwarded;
   if (ours) p.cookies = {"SRV"};
   if (rules_.forwarded == Forwarded::x_forwarded_for) p.forwarded = "192.0.2.7";

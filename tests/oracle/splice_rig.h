@@ -104,7 +104,7 @@ class SpliceRig : tcp::SpliceSink, tcp::SpliceEditor, tcp::HoldMemory {
   tcp::EditPool edits_{65536};
   tcp::CopyPool copies_;
   tcp::Splice splice_{edits_, copies_, *this, *this, *this};
-  tcp::SynCookies cookies_;
+  tcp::Listener listener_;
   tcp::Promise promise_;
   tcp::SpliceFlow flow_;
   tcp::SpliceWork work_;

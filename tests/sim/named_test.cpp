@@ -22,21 +22,6 @@ bool acknowledges_all(const Named& n, size_t length, const Passing& p) {
                                                 static_cast<uint32_t>(ok(length).size() + length);
 }
 
-TEST(Named, the_second_segment_of_the_head_comes_first_while_the_cookie_s_epoch_ends) {
-  Named n;
-  n.options.start = 100s * 37 - 50ms;
-  n.scenario.client.nagle = false;
-  const std::string head = "GET /" + std::string(2000, 'u') + " HTTP/1.1\r\nHost: a\r\n\r\n";
-  n.ask(head, "");
-  n.answer(ok(5), with_cookie(ok(5)), "hello");
-  Rule late = Named::lose("client", true, "GET /");
-  late.what = Rule::What::hold;
-  late.hold = 150ms;
-  n.prepare = [&](Network& net, Host&, Host&) { net.rule(late); };
-  n.run();
-  EXPECT_GE(n.box->rig().drops(Drop::no_flow), 1u) << "the second one proves nothing alone";
-}
-
 TEST(Named, a_head_of_6_kb_in_small_segments_one_at_a_time_to_a_backend_with_a_small_window) {
   Named n;
   n.scenario.client.initial_window = 1;

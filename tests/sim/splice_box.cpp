@@ -85,7 +85,6 @@ SpliceBox::SpliceBox(const Scenario& scenario, EditPlan up, EditPlan down)
     : scenario_(scenario),
       copies_(size_t{1} << (scenario.seed % 4 == 0 ? 14 : 20)),  // sometimes hardly any
       splice_(edits_, copies_, *this, *this, *this),
-      cookies_(HashKey{1, 2, 3, static_cast<uint8_t>(scenario.seed)}),
       plan_{std::move(up), std::move(down)},
       client_(client_address(scenario.v6)),
       server_(server_address(scenario.v6)),
@@ -97,6 +96,8 @@ SpliceBox::SpliceBox(const Scenario& scenario, EditPlan up, EditPlan down)
   promise_.window_scale = static_cast<uint8_t>(r.below(9));
   promise_.window = r.pick<uint16_t>({7000, 16384, 65535});
   for (uint16_t& mtu : port_mtu) mtu = r.pick<uint16_t>({1280, 1400, 1500, 9000});
+  listener_.emplace(HashKey{1, 2, 3, static_cast<uint8_t>(scenario.seed)}, r.chance(70) ? 64 : 0,
+                    Instant{});
 }
 
 SpliceBox::~SpliceBox() {
@@ -110,6 +111,7 @@ std::string SpliceBox::leaks() {
   if (edits_.live() != 0) text += std::to_string(edits_.live()) + " edits left; ";
   if (!memory_.empty()) text += std::to_string(memory_.size()) + " holds left; ";
   if (work_used_) text += "work left; ";
+  if (strangers != 0) text += std::to_string(strangers) + " segments would have been reset; ";
   return text;
 }
 
@@ -208,11 +210,14 @@ void SpliceBox::send_syn(Instant now) {
 void SpliceBox::no_flow(const Segment& s, const tcp::SegmentIn& in, Instant now) {
   const tcp::Tuple tuple{client_, server_, be16::from(s.from_port), be16::from(s.to_port)};
   client_port_ = s.from_port;
-  const tcp::Hearing h = tcp::listen(cookies_, tuple, in, promise_, now);
+  const tcp::Hearing h = listener_->hear(tuple, in, promise_, now);
+  early += h.what == tcp::Heard::early ? 1 : 0;
+  strangers += h.what == tcp::Heard::stranger || h.what == tcp::Heard::stale ? 1 : 0;
   if (h.what == tcp::Heard::answered) return emit(Side::client, h.answer);
   if (h.what != tcp::Heard::open) return;
   start_[index_of(Side::client)] = in.seq;
   if (!tcp::start(splice_, flow_, h.offer, promise_, in)) return;
+  listener_->opened(h);
   phase_ = Phase::head;
 }
 

@@ -1,9 +1,10 @@
 // A box with the product's splice in it, but without worker, tables and HTTP: one connection, a
-// SYN cookie for the client, and edits at places that a seed draws in both streams. So every rule
-// of the splice meets every kind of loss, at many seeds a second.
+// place among the half-open ones or a cookie for the client, and edits at places that a seed draws
+// in both streams. So every rule of the splice meets every kind of loss, at many seeds a second.
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -49,6 +50,8 @@ class SpliceBox : public Middlebox, tcp::SpliceSink, tcp::SpliceEditor, tcp::Hol
   uint64_t syns_again = 0;
   uint64_t in_place = 0, edits_made = 0, told_too_big = 0;
   uint16_t port_mtu[2] = {9000, 9000};  // towards client and server
+  uint64_t early = 0;      // segments of a handshake under way that came before the first
+  uint64_t strangers = 0;  // segments of the client's, before there was a flow, that would be reset
   // Once the connection is over: everything that it used has come back.
   std::string leaks();
 
@@ -76,7 +79,7 @@ class SpliceBox : public Middlebox, tcp::SpliceSink, tcp::SpliceEditor, tcp::Hol
   tcp::EditPool edits_{1 << 20};
   tcp::CopyPool copies_;
   tcp::Splice splice_;
-  tcp::SynCookies cookies_;
+  std::optional<tcp::Listener> listener_;
   tcp::Promise promise_;
   EditPlan plan_[2];
   size_t head_[2] = {0, 0};  // the next one of the plan

@@ -24,7 +24,7 @@ struct Totals {
   tcp::SpliceCounters splice;
   HostileCounts hostile;
   uint64_t seeds = 0, failed = 0, lossy = 0, wrapped = 0, in_place = 0, edits = 0, syns_again = 0;
-  uint64_t told_too_big = 0;
+  uint64_t told_too_big = 0, early = 0;
 };
 
 bool table(const Totals& t) {
@@ -54,6 +54,8 @@ bool table(const Totals& t) {
   row("beyond_frontier", t.splice.beyond_frontier);
   row("edits", t.edits);
   row("syns_again", t.syns_again);
+  row("early", t.early);
+  row("tail_probes", t.counts.tail_probes);
   row("rewritten_in_place", t.in_place);
   row("hostile_lies", t.hostile.lies);
   row("hostile_longer", t.hostile.longer);
@@ -105,6 +107,8 @@ int main(int argc, char** argv) {
     Hostile hostile = draw_hostile(n);
     if (hostile == Hostile::odd_option) hostile = Hostile::again;  // the splice sees no options
     prepare(s, hostile);
+    s.client.tail_probes = s.seed % 2 == 0;
+    s.server.tail_probes = s.seed % 4 < 2;
     SpliceBox box(s, up, down);
     const HostileBox::Target target{
         [&up](uint32_t at) {
@@ -136,6 +140,7 @@ int main(int argc, char** argv) {
     totals.edits += box.edits_made;
     totals.syns_again += box.syns_again;
     totals.told_too_big += box.told_too_big;
+    totals.early += box.early;
     totals.splice.splits += c.splits;
     totals.splice.sack_translated += c.sack_translated;
     totals.splice.sack_dropped += c.sack_dropped;

@@ -70,6 +70,21 @@ IpAddress WorkerBox::vip(bool v6) {
 WorkerBox::WorkerBox(const WorkerBoxOptions& options)
     : options_(options), rig_(setup_of(options)), base_(rig_.now) {
   rig_.run();
+  if (options.crowd) crowd();
+}
+
+void WorkerBox::crowd() {
+  Segment s;
+  s.from = options_.v6 ? *IpAddress::parse("fd00:1::77") : IpAddress::v4(10, 1, 0, 77);
+  s.to = vip(options_.v6);
+  s.to_port = kServerPort;
+  s.flags = kSyn;
+  for (s.from_port = 1; s.from_port <= 1000; ++s.from_port) {
+    Bytes frame = emit(s);
+    put_mac(frame, rig_.port_mac(0), worker_test::mac_of(s.from));
+    rig_.inject(0, std::move(frame));
+    if (s.from_port % 20 == 0) rig_.run();
+  }
 }
 
 // The hosts' own MACs are the simulation's; the rig's hosts have theirs by address.
@@ -147,6 +162,8 @@ std::string WorkerBox::leaks() {
   const dataplane::WorkerCounters& n = rig_.stats().worker;
   if (n.edits_live.get() != 0) text += fmt::format("{} edits left; ", n.edits_live.get());
   if (n.bindings_used.get() != 0) text += fmt::format("{} holds left; ", n.bindings_used.get());
+  if (n.half_open_used.get() != 0)
+    text += fmt::format("{} half-open clients left; ", n.half_open_used.get());
   if (n.sessions_used.get() != 0) text += fmt::format("{} sessions left; ", n.sessions_used.get());
   return text;
 }

@@ -18,6 +18,7 @@ struct WorkerBoxOptions {
   uint16_t front_mtu = 1500, back_mtu = 1500;
   bool dead_answers = true;  // with a reset; else not at all
   bool dead = true;          // it is in the pool
+  bool crowd = false;  // others' SYNs have taken the places of half-open clients: cookies are given
   const char* connect = "60s";
   Duration start = std::chrono::hours(1);  // of the worker's clock; epochs of 100 s begin there
   affinity::CookieKeys keys;
@@ -45,6 +46,7 @@ class WorkerBox : public Middlebox {
 
  private:
   std::vector<Frame> collect();
+  void crowd();
   bool at_dead(const worker_test::Left& left);
 
   WorkerBoxOptions options_;

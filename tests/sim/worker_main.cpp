@@ -41,12 +41,13 @@ constexpr Row kRows[] = {
     {"beyond_frontier", &WorkerCounters::splice_beyond_frontier},
     {"redispatched", &WorkerCounters::splice_redispatched},
     {"stateless_answers", &WorkerCounters::splice_stateless_answers},
+    {"cookies_accepted", &WorkerCounters::cookies_accepted},
 };
 
 struct Totals {
   uint64_t seeds = 0, failed = 0, lossy = 0, wrapped = 0, edits_up = 0, edits_down = 0;
   uint64_t rows[std::size(kRows)] = {};
-  uint64_t outside_window = 0;
+  uint64_t outside_window = 0, early_segment = 0;
   uint64_t read = 0;  // requests, by the readers
   CookieCounts cookies;
   HostileCounts hostile;
@@ -70,6 +71,8 @@ bool table(const Totals& t) {
   row("simultaneous_closes", t.counts.simultaneous_closes);
   for (size_t i = 0; i < std::size(kRows); ++i) row(kRows[i].name, t.rows[i]);
   row("outside_window", t.outside_window);
+  row("early_segment", t.early_segment);
+  row("tail_probes", t.counts.tail_probes);
   for (const auto& [name, n] : t.cookies) row(name.c_str(), n);
   row("hostile_lies", t.hostile.lies);
   row("hostile_longer", t.hostile.longer);
@@ -144,6 +147,9 @@ std::vector<std::string> run_seed(uint64_t n, bool trace, Totals& totals) {
   o.front_mtu = ports.pick<uint16_t>({1280, 1400, 1500, 9000});
   o.back_mtu = ports.pick<uint16_t>({1280, 1400, 1500, 9000});
   o.dead_answers = dead_answers;
+  o.crowd = n % 8 == 3;
+  s.client.tail_probes = n % 2 == 0;
+  s.server.tail_probes = n % 4 < 2;
   WorkerBox box(o);
   const HostileBox::Target target{
       [&](uint32_t at) { return at < talk.judged.size() && talk.judged[at]; },
@@ -203,6 +209,7 @@ std::vector<std::string> run_seed(uint64_t n, bool trace, Totals& totals) {
   const WorkerCounters& c = box.rig().stats().worker;
   for (size_t i = 0; i < std::size(kRows); ++i) totals.rows[i] += (c.*kRows[i].counter).get();
   totals.outside_window += box.rig().drops(limpet::Drop::outside_window);
+  totals.early_segment += box.rig().drops(limpet::Drop::early_segment);
   if (!failures.empty()) failures.insert(failures.begin(), what);
   return failures;
 }

@@ -47,6 +47,7 @@ namespace limpet {
   X(no_service,            "no service at this address and port") \
   X(no_backend,            "no usable backend in the pool") \
   X(no_flow,               "segment of no known flow that must not be answered (RST, backend's late datagram)") \
+  X(early_segment,         "of a handshake under way whose next segment is late or lost: both will come again") \
   X(backend_down,          "flow of a backend that is down or gone") \
   X(flow_table_full,       "flow table full, nothing to evict") \
   X(source_ports_exhausted,"no free source port towards this backend") \

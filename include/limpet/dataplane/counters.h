@@ -108,7 +108,7 @@ struct alignas(64) WorkerCounters {
   Counter outside_window;
   Counter flows_begun_anew;  // client and backend opened a new connection on a living flow's tuple
   Counter resets_sent;       // in answer to segments of no flow or service
-  Counter splice_stateless_answers;  // SYN-ACKs by cookie, and what else answers without a flow
+  Counter splice_stateless_answers;  // SYN-ACKs, and what else is answered without a flow
   Counter splice_bad_heads;          // no request, or too long a one: answered by limpet
   Counter splice_slow_heads;         // not complete within limits.head_time
   Counter splice_redispatched;       // another backend was tried
@@ -125,6 +125,11 @@ struct alignas(64) WorkerCounters {
   Counter splice_splits, splice_sack_translated, splice_sack_dropped, splice_clamped_acks;
   Counter splice_owned_bytes, splice_resent_bytes, splice_swallowed, splice_beyond_frontier;
   Counter splice_copied_bytes, splice_uncopied, splice_unlike;
+  // Of clients that may be about to begin (tcp/handshake.h), the same.
+  Counter half_open_used;      // gauge
+  Counter half_open_total;     // constant: places for them
+  Counter cookies_sent;        // SYN-ACKs to clients for whom there was no place
+  Counter cookies_accepted;    // connections of such clients
   Counter sessions_used;       // gauge: connections with an HTTP message under way
   Counter session_bytes;       // of one, constant
   Counter edits_live;          // gauge: not acknowledged yet, of all connections

@@ -1,18 +1,26 @@
-// SYN cookies: everything that a client's SYN said and the final ACK does not say again, in the
-// numbers of our SYN-ACK (Bernstein 1996; RFC 4987, 3.6). So a SYN costs no memory, and a flow is
-// made only by a client that has proved its address and sent data.
+// SYN cookies: what a client's SYN said and the final ACK does not say again, in the numbers of our
+// SYN-ACK (Bernstein 1996; RFC 4987, 3.6), for clients who find no place among the half-open ones
+// (half_open.h). So a flood of SYNs costs no more memory than there is, and hinders nobody.
 //
-//   without timestamps   ISN  = MSS 3 | scale 4 | SACK 1 | epoch 2 | MAC 22 bits
-//   with timestamps      ISN  = MSS 3 | MAC 29 bits
+//   with timestamps      ISN  = MSS 3 | MAC 21 | stage 8 bits
 //                        TSval = clock in ms, its low 7 bits: scale 4 | SACK 1 | epoch 2
+//   without timestamps   ISN  = MSS 2 | epoch 1 | MAC 21 | stage 8 bits
 //
-// Windows clients send no timestamps, and scale and SACK must survive for them too. Scale 15 means
-// that the client offered none: scaling by 0 and no scaling are different promises.
+// Of the 2^32 numbers that a blind ACK may try eight are good, one for each value of the bits in
+// front of the MAC: a guess passes with a probability of 2^-29, either way. For that there is no
+// room for scale and SACK without timestamps: such a client is promised neither, as Linux does it
+// (tcp_syncookies), and a cookie is the exception. Scale 15 means that the client offered none:
+// scaling by 0 and no scaling are different promises.
 //
-// The MAC is SipHash-2-4 over the addresses, the ports, the client's initial sequence number, all
-// of the bits above and the whole number of the epoch, cut to what fits: a blind ACK passes with a
-// probability below 2^-22 or 2^-29. An epoch is 100 s; a cookie is good in its own and the
-// following two, so for 200 to 300 s, and told apart as `stale` in the one after. Its key is
+// The stage is a keyed hash of the tuple alone, in the bits that the first octet of an answer
+// changes: whoever acknowledges a number with the right stage has heard nothing but a SYN-ACK of
+// ours, whatever its own number is. It tells the second segment of a head whose first was lost from
+// a segment of a connection that is known no more. To those who do not know the tuple's stage it is
+// as good as MAC; its owner knows it, and has no need to guess.
+//
+// The MAC is SipHash-2-4 over the tuple, the client's initial sequence number, the bits in front of
+// it and the whole number of the epoch. An epoch is 150 s; a cookie is good in its own and the next
+// one, so for 150 to 300 s, and told apart as `stale` for at least as long again. Its key is
 // derived from the process's secret and the epoch, so no key authenticates for longer than that.
 //
 // Owner: one worker; immutable but for the kept epoch keys. No clock: time is a parameter.
@@ -26,6 +34,7 @@
 #include "limpet/base/endian.h"
 #include "limpet/base/hash.h"
 #include "limpet/base/time.h"
+#include "limpet/tcp/half_open.h"
 
 namespace limpet::tcp {
 
@@ -36,13 +45,8 @@ struct Tuple {  // as the client sees it
   be16 port{};
 };
 
-struct Offer {
-  uint16_t mss = 536;                   // of the client: the most that it takes
-  std::optional<uint8_t> window_scale;  // 0 .. 14
-  bool sack = false;
-  bool timestamps = false;
-  friend bool operator==(const Offer&, const Offer&) = default;
-};
+// Keys of different uses from one secret.
+HashKey derived_key(const HashKey& secret, uint64_t use);
 
 struct SynAck {
   uint32_t isn = 0;
@@ -62,22 +66,26 @@ struct CookieCheck {
 
 class SynCookies {
  public:
-  static constexpr Duration kEpoch = std::chrono::seconds(100);
-  static constexpr unsigned kGoodEpochs = 3;  // the running one and those before it
+  static constexpr Duration kEpoch = std::chrono::seconds(150);
+  static constexpr unsigned kGoodEpochs = 2;  // the running one and the one before it
   static constexpr uint32_t kTsBits = 7;
+  static constexpr uint32_t kStage = 0xff;
 
   explicit SynCookies(const HashKey& secret) : secret_(secret) {}
 
-  // What answers a SYN with sequence number `isn_client`.
-  SynAck make(const Tuple& tuple, uint32_t isn_client, const Offer& offer, Instant now);
+  // What a cookie can promise of what a client offers.
+  static Offer representable(Family family, Offer offer);
+  static uint32_t stage(uint64_t tuple_hash) { return static_cast<uint32_t>(tuple_hash >> 56); }
+
+  // What answers a SYN with sequence number `isn_client` and a representable offer, of the tuple
+  // with this hash, which nobody else may be able to compute.
+  SynAck make(Family family, uint64_t tuple_hash, uint32_t isn_client, const Offer& offer,
+              Instant now);
 
   // A segment acknowledges `isn` + 1 with sequence number `isn_client` + 1, and echoes `tsecr` when
   // it has the timestamp option.
-  CookieCheck check(const Tuple& tuple, uint32_t isn_client, uint32_t isn,
+  CookieCheck check(Family family, uint64_t tuple_hash, uint32_t isn_client, uint32_t isn,
                     std::optional<uint32_t> tsecr, Instant now);
-
-  // The value that a cookie can tell for an MSS: the largest of the family's table not above it.
-  static uint16_t representable_mss(Family family, uint16_t mss);
 
  private:
   struct EpochKey {
@@ -86,7 +94,7 @@ class SynCookies {
     HashKey key{};
   };
   const HashKey& key_of(uint32_t epoch);
-  uint32_t mac(const Tuple& tuple, uint32_t isn_client, uint32_t bits, uint32_t epoch);
+  uint32_t mac(uint64_t tuple_hash, uint32_t isn_client, uint32_t bits, uint32_t epoch);
 
   HashKey secret_;
   std::array<EpochKey, 4> keys_;  // by the low bits of the epoch

@@ -70,7 +70,6 @@ class Ends : SpliceSink, SpliceEditor, HoldMemory {
   EditPool edits_{4096};
   CopyPool copies_{1 << 16};
   Splice splice_{edits_, copies_, *this, *this, *this};
-  SynCookies cookies_{HashKey{1, 2, 3}};
   Promise promise_;
   SpliceFlow flow_;
   SpliceWork work_;
@@ -473,7 +472,8 @@ bool Ends::open() {
   if ((how & 2) != 0) syn.window_scale = in_.byte() % 15;
   syn.sack_permitted = (how & 4) != 0;
   if ((how & 8) != 0) syn.timestamps = {clock_[0], 0};
-  const Hearing h = listen(cookies_, tuple, syn, promise_, now_);
+  Listener listener(HashKey{1, 2, 3}, (how & 16) != 0 ? 0 : 64, now_);
+  const Hearing h = listener.hear(tuple, syn, promise_, now_);
   require(h.what == Heard::answered && h.answer.ack == start_[0], "a SYN is answered");
   mapped_[0] = start_[0];
   mapped_[1] = h.answer.seq + 1;
@@ -486,8 +486,8 @@ bool Ends::open() {
   Bytes octets(length);
   for (uint32_t i = 0; i < length; ++i) octets[i] = stream_[0].original(i);
   first.payload = octets;
-  const Hearing again = listen(cookies_, tuple, first, promise_, now_);
-  require(again.what == Heard::open, "a cookie comes back");
+  const Hearing again = listener.hear(tuple, first, promise_, now_);
+  require(again.what == Heard::open, "a client that knows our number is heard");
   if (!tcp::start(splice_, flow_, again.offer, promise_, first)) return false;
   right_[0] = mapped_[1];
   told_[0] = start_[0] + promise_.window;

@@ -45,7 +45,9 @@ TEST_F(PersistenceViewTest, refusals_have_a_row_for_each_reason_of_spliced_servi
   stats_[1].services[0].refused[dataplane::refused(http::BodyFault::trailer_folded)].add(4);
   stats_[1].services[0].refused[dataplane::refused(dataplane::Refused::response_unread)].add(5);
   std::map<std::string, uint64_t> totals;
-  for (const json& r : *refusal_rows(view(), "")) {
+  const auto rows = refusal_rows(view(), "");
+  ASSERT_TRUE(rows);
+  for (const json& r : *rows) {
     EXPECT_EQ(keys(r), (std::set<std::string>{"service", "reason", "total", "meaning"}));
     EXPECT_EQ(r["service"], "web") << "echo is in mode nat";
     EXPECT_TRUE(totals.emplace(r["reason"], r["total"]).second) << "no reason is listed twice";

@@ -45,7 +45,7 @@ class HandshakeTest : public testing::Test, SpliceSink, SpliceEditor, HoldMemory
     in.timestamps = {7, 0};
     return in;
   }
-  Hearing hear(const SegmentIn& in) { return listen(cookies, tuple, in, promise, now); }
+  Hearing hear(const SegmentIn& in) { return listener.hear(tuple, in, promise, now); }
   // As far as the head of the client.
   void begin() {
     const SegmentOut a = hear(syn()).answer;
@@ -70,11 +70,11 @@ class HandshakeTest : public testing::Test, SpliceSink, SpliceEditor, HoldMemory
   CopyPool copies{1 << 20};
   Splice splice{edits, copies, *this, *this, *this};
   SpliceFlow flow;
-  SynCookies cookies{HashKey{1, 2, 3}};
   Promise promise;
   const Tuple tuple{IpAddress::v4(192, 0, 2, 7), IpAddress::v4(10, 1, 0, 100), be16::from(40000),
                     be16::from(80)};
   Instant now{uint64_t{3600} * 1000000000u};
+  Listener listener{HashKey{1, 2, 3}, 64, now};
   SegmentOut last;
 
  private:
@@ -101,15 +101,6 @@ TEST_F(HandshakeTest, a_syn_ack_promises_what_was_offered_and_may_be_promised) {
   EXPECT_FALSE(a.window_scale);
   EXPECT_FALSE(a.sack_permitted);
   EXPECT_FALSE(a.timestamps);
-}
-
-TEST_F(HandshakeTest, a_keep_alive_probe_of_a_silent_client_is_answered) {
-  const SegmentOut a = hear(syn()).answer;
-  SegmentIn probe = segment(kAck, 1000, a.seq.value + 1, "?");
-  probe.timestamps = {8, a.timestamps->value};
-  const Hearing h = hear(probe);
-  EXPECT_EQ(h.what, Heard::answered);
-  EXPECT_EQ(h.answer.ack, Seq{1001});
 }
 
 TEST_F(HandshakeTest, the_backend_s_syn_is_the_client_s) {
