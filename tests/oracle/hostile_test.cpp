@@ -91,5 +91,49 @@ TEST(HostileClient, ALineOfAChunkIsNotReplaced) {
   EXPECT_EQ(c.end(), "");
 }
 
+// A bare LF is an octet of the line for some: our field is hidden in the client's.
+TEST(HostileClient, ABareLineFeedHidesNothing) {
+  Open c;
+  c.rig.say(c.at, "GET /2 HTTP/1.1\r\nHost: t\r\nX: a\n\r\n");
+  EXPECT_EQ(c.end(), "");
+  Open smuggled;
+  smuggled.rig.say(smuggled.at,
+                   "POST /2 HTTP/1.1\r\nHost: t\r\nX: a\nContent-Length: 38\r\n\r\n" + kEvil);
+  EXPECT_EQ(smuggled.end(), "");
+}
+
+TEST(HostileClient, AnotherNameOfALengthHidesNothing) {
+  Open c;
+  c.rig.say(c.at, "POST /2 HTTP/1.1\r\nHost: t\r\nContent_Length: 37\r\n\r\n" + kEvil);
+  EXPECT_EQ(c.end(), "");
+}
+
+// As Java's client asks with every first request.
+TEST(HostileClient, NobodyAsksABackendForHttp2) {
+  Open c;
+  c.rig.say(c.at,
+            "GET /2 HTTP/1.1\r\nConnection: Upgrade, HTTP2-Settings\r\nHost: t\r\n"
+            "HTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA\r\nUpgrade: h2c\r\n\r\n");
+  c.rig.answer(kOk);
+  EXPECT_NE(c.rig.got().find("/2"), std::string::npos);
+  c.rig.say(c.rig.end(), kSecond);
+  EXPECT_EQ(c.end(), "");
+}
+
+TEST(HostileClient, AnUninvitedSwitchOpensNoTunnel) {
+  Open c;
+  c.rig.say(c.at, kSecond);
+  c.rig.answer("HTTP/1.1 101 Switching Protocols\r\n\r\n");
+  c.rig.say(c.rig.end(), kEvil);
+  c.rig.repair();
+  EXPECT_EQ(c.rig.complaint(), "");
+}
+
+TEST(HostileClient, AFoldHidesNothing) {
+  Open c;
+  c.rig.say(c.at, "GET /2 HTTP/1.1\r\nHost: t\r\nX: a\r\n X-Forwarded-For: 8.8.8.8\r\n\r\n");
+  EXPECT_EQ(c.end(), "");
+}
+
 }  // namespace
 }  // namespace limpet::oracle
