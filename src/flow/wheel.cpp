@@ -44,6 +44,17 @@ void Wheel::arm(FlowId id, Tick deadline) {
   link(id, list);
 }
 
+void Wheel::arm_by(FlowId id, Tick deadline) {
+  const uint32_t list = table_.aside(id).wheel_slot;
+  if (list >= kSlots) {
+    if (list == kNotArmed) arm(id, deadline);
+    return;
+  }
+  const uint32_t due = (list - cursor_) & (kSlots - 1);
+  if (!tick_before(now_, deadline) || due > slots_between(cursor_, slot_of(deadline)))
+    arm(id, deadline);
+}
+
 void Wheel::cancel(FlowId id) {
   if (table_.aside(id).wheel_slot != kNotArmed) unlink(id);
 }

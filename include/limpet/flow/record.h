@@ -57,11 +57,31 @@ struct Listed : Record {
   uint8_t reason = 0;
 };
 
+// Mode splice: what a connection that stands waits for, which decides its time-out. In two of the
+// flags, as datagrams alone have a use for those.
+enum class Wait : uint8_t {
+  other,       // the rest of a request, a client that reads: the ceiling
+  response,    // a request is complete, its response is not
+  keep_alive,  // the next request
+  tunnel       // whatever its ends say to each other
+};
+constexpr unsigned kWaitShift = 3;
+constexpr uint8_t kWaitMask = 0x18;
+
+constexpr Wait wait_of(const Record& r) {
+  return static_cast<Wait>((r.flags & kWaitMask) >> kWaitShift);
+}
+constexpr void set_wait(Record& r, Wait wait) {
+  r.flags =
+      static_cast<uint8_t>((r.flags & ~kWaitMask) | static_cast<unsigned>(wait) << kWaitShift);
+}
+
 enum Flag : uint8_t {
   early_reuse = 0x01,  // source port was taken again within 60 s of its last use
   syn_held = 0x02,     // a copy of the SYN is kept until the backend answers
-  answered = 0x08,     // datagrams: the backend has sent one
-  assured = 0x10,      // datagrams: and the client another one after that, so it is really there
+  answered = 0x08,     // datagrams: the backend has sent one. Spliced: of Wait
+  assured = 0x10,      // datagrams: and the client another one after that, so it is really there.
+                       // Spliced: of Wait
   unbound = 0x20,      // no backend is chosen: backend, source and source_port mean nothing, and
                        // the flow has its forward key only
   spliced = 0x40,      // mode splice: its numbers are in the worker's SpliceFlow of the same id

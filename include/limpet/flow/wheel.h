@@ -27,6 +27,8 @@ class Wheel {
 
   // Also re-arms. A deadline that is not after the last advance comes due at the next advance.
   void arm(FlowId id, Tick deadline);
+  // Only when it would come due later, or not at all.
+  void arm_by(FlowId id, Tick deadline);
   void cancel(FlowId id);  // no effect when not armed
 
   // Calls due(id) for at most `budget` records whose slot has passed; the record is no longer armed

@@ -71,6 +71,25 @@ TEST_F(WheelTest, arming_again_replaces_the_deadline) {
   EXPECT_EQ(due(kStart + 1023), Ids{a});
 }
 
+TEST_F(WheelTest, arming_by_a_deadline_only_brings_it_nearer) {
+  const FlowId a = flow();
+  wheel.arm_by(a, kStart + 1000);
+  wheel.arm_by(a, kStart + 5000);
+  EXPECT_EQ(due(kStart + 1023), Ids{});
+  EXPECT_EQ(due(kStart + 1024), Ids{a}) << "armed at all, and not moved away";
+  const FlowId b = flow();
+  wheel.arm(b, kStart + 6000);
+  wheel.arm_by(b, kStart + 2000);
+  EXPECT_EQ(due(kStart + 2048), Ids{b});
+  wheel.arm(a, kStart + 6000);
+  wheel.arm_by(a, kStart);
+  wheel.arm_by(a, kStart + 3000);
+  EXPECT_EQ(due(kStart + 2049), Ids{a}) << "overdue, and stays so";
+  wheel.arm_by(b, kStart + 5 * kTurn);
+  wheel.arm_by(b, kStart + 3 * kTurn);
+  EXPECT_EQ(due(kStart + 2049 + kTurn), Ids{b}) << "behind the horizon";
+}
+
 TEST_F(WheelTest, a_deadline_behind_the_horizon_comes_due_at_the_horizon) {
   const FlowId a = flow();
   wheel.arm(a, kStart + 3 * kTurn);
