@@ -5,6 +5,7 @@
 #include <map>
 #include <tuple>
 
+#include "limpet/base/units.h"
 #include "nearest.h"
 #include "service.h"
 
@@ -22,24 +23,49 @@ void read_timeouts(ServiceReading& reading) {
   if (found == nullptr) return;
   const Node& node = *found;
   if (!is_group(node, report)) return;
-  check_names(node, {{"connect", "idle", "half_closed", "time_wait"}, {}}, report);
+  check_names(node,
+              {{"connect", "idle", "half_closed", "time_wait", "response", "keep_alive", "tunnel",
+                "on_expiry"},
+               {}},
+              report);
   struct Setting {
     std::string_view name;
     Duration Timeouts::*field;
     Duration most;
-    bool tcp_only;
+    bool tcp_only, splice_only;
   };
-  constexpr Setting kSettings[] = {{"connect", &Timeouts::connect, 10min, true},
-                                   {"idle", &Timeouts::idle, 168h, false},
-                                   {"half_closed", &Timeouts::half_closed, 24h, true},
-                                   {"time_wait", &Timeouts::time_wait, 10min, true}};
+  constexpr Setting kSettings[] = {{"connect", &Timeouts::connect, 10min, true, false},
+                                   {"idle", &Timeouts::idle, 168h, false, false},
+                                   {"half_closed", &Timeouts::half_closed, 24h, true, false},
+                                   {"time_wait", &Timeouts::time_wait, 10min, true, false},
+                                   {"response", &Timeouts::response, 24h, true, true},
+                                   {"keep_alive", &Timeouts::keep_alive, 24h, true, true},
+                                   {"tunnel", &Timeouts::tunnel, 168h, true, true}};
+  const bool udp = reading.protocol_known && service.protocol == Protocol::udp;
   for (const Setting& setting : kSettings) {
     const Node* value = node.find(setting.name);
     if (value == nullptr) continue;
-    if (setting.tcp_only && reading.protocol_known && service.protocol == Protocol::udp)
+    if (setting.tcp_only && udp)
       report.add(*value, "has no meaning with protocol \"udp\"; expected only idle");
+    else if (setting.splice_only && reading.is_nat())
+      report.add(*value, "has no meaning with mode \"nat\"; expected mode \"splice\"");
     else if (const auto d = read_duration(*value, 100ms, setting.most, report))
       service.timeouts.*setting.field = *d;
+  }
+  for (const Setting& setting : {kSettings[4], kSettings[5]}) {
+    const Node* value = node.find(setting.name);
+    const Duration idle = service.timeouts.idle;
+    if (value != nullptr && service.timeouts.*setting.field > idle)
+      report.add(*value,
+                 fmt::format("{} is longer than idle, \"{}\", which no wait but tunnel outlasts; "
+                             "expected a longer idle, or at most that",
+                             describe(*value), format_duration(idle)));
+  }
+  if (const Node* value = node.find("on_expiry")) {
+    if (udp)
+      report.add(*value, "has no meaning with protocol \"udp\"; expected only idle");
+    else if (const auto word = read_word(*value, {"reset", "silent"}, {}, report))
+      service.timeouts.tells = *word == 0;
   }
 }
 
@@ -84,8 +110,8 @@ Service read_service(const Node& node, Draft& draft) {
   if (!is_group(node, report)) return service;
   check_names(node,
               {{"name", "vip", "port", "protocol", "mode", "pool", "persistence", "table",
-                "timeouts", "forwarded", "on_no_backend", "unavailable", "redispatch", "limits",
-                "session_log", "application"},
+                "timeouts", "forwarded", "on_no_backend", "unavailable", "redispatch", "retries",
+                "limits", "session_log", "application"},
                {}},
               report);
   ServiceReading reading{node, service, report};

@@ -152,6 +152,13 @@ void read_splice(ServiceReading& reading) {
     service.redispatch = read_boolean(*redispatch, report).value_or(true);
     if (!service.redispatch) refuse_in_nat(reading, *redispatch, "true");
   }
+  if (const Node* retries = reading.node.find("retries")) {
+    constexpr int64_t kMost = 60;
+    if (const auto n = read_integer(*retries, 0, kMost, report)) {
+      service.retries = static_cast<uint32_t>(*n);
+      refuse_in_nat(reading, *retries, "it to be left out");
+    }
+  }
   if (const Node* log = reading.node.find("session_log")) {
     service.session_log = read_boolean(*log, report).value_or(false);
     if (service.session_log) refuse_in_nat(reading, *log, "false");

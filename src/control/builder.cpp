@@ -298,9 +298,15 @@ class Builder {
       for (const config::Persistence& p : service.persistence)
         p.type == config::PersistenceType::source ? s.entry.policy.add_source(p.prefix4, p.prefix6)
                                                   : s.entry.policy.add_cookie();
-      s.entry.timeouts = {to_ticks(service.timeouts.connect), to_ticks(service.timeouts.idle),
+      s.entry.timeouts = {to_ticks(service.timeouts.connect),
+                          to_ticks(service.timeouts.idle),
                           to_ticks(service.timeouts.half_closed),
-                          to_ticks(service.timeouts.time_wait), to_ticks(service.limits.time)};
+                          to_ticks(service.timeouts.time_wait),
+                          to_ticks(service.limits.time),
+                          to_ticks(std::min(service.timeouts.response, service.timeouts.idle)),
+                          to_ticks(std::min(service.timeouts.keep_alive, service.timeouts.idle)),
+                          to_ticks(service.timeouts.tunnel),
+                          service.timeouts.tells};
       if (service.mode != config::ServiceMode::splice) {
         warn_of_table(service.name, s.entry.splice.get(), built_.warnings);
         s.entry.splice = nullptr;

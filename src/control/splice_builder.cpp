@@ -246,11 +246,14 @@ Result<std::shared_ptr<const SpliceEntry>> build_splice(const config::Service& s
                            static_cast<uint16_t>(std::min<uint32_t>(s.limits.bytes, 65535)));
   e->head_bytes = std::min<uint32_t>(s.limits.bytes, 65535);
   e->redispatch = s.redispatch;
+  e->retries = static_cast<uint8_t>(s.retries);
   e->session_log = s.session_log;
   e->bad_request = response("400 Bad Request", "text/html", "",
                             "<html><body><h1>400 Bad Request</h1></body></html>\n");
   e->slow_request = response("408 Request Timeout", "text/html", "",
                              "<html><body><h1>408 Request Timeout</h1></body></html>\n");
+  e->no_answer = response("504 Gateway Timeout", "text/html", "",
+                          "<html><body><h1>504 Gateway Timeout</h1></body></html>\n");
   if (s.on_no_backend == config::OnNoBackend::unavailable) {
     const uint64_t after = seconds(s.unavailable.retry_after);
     e->unavailable =

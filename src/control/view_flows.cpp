@@ -18,32 +18,9 @@ using nlohmann::json;
 
 namespace {
 
-// How long a flow in this state lasts without a packet. The worker's timer decides; this tells.
-Tick timeout_of(tcp::Track state, const dataplane::Timeouts& t) {
-  switch (state) {
-    case tcp::Track::syn_sent:
-    case tcp::Track::syn_received:
-      return t.connect;
-    case tcp::Track::established:
-    case tcp::Track::datagram:
-      return t.idle;
-    case tcp::Track::fin_client:
-    case tcp::Track::fin_backend:
-      return t.half_closed;
-    case tcp::Track::time_wait:
-    case tcp::Track::closed:
-      return t.time_wait;
-    case tcp::Track::connecting:
-      return t.connect;
-    case tcp::Track::head:
-      return t.head;
-    case tcp::Track::answering:
-      return t.half_closed;
-    case tcp::Track::dead:
-    case tcp::Track::count_:
-      break;
-  }
-  return to_ticks(std::chrono::seconds(10));
+// How long without a packet. The worker's timers decide; this tells.
+Tick lasts(const flow::Record& r, const dataplane::Timeouts& t) {
+  return r.state == tcp::Track::connecting ? t.connect : dataplane::timeout_of(r, t);
 }
 
 double tick_seconds(Tick from, Tick to) {
@@ -75,7 +52,7 @@ json flow_json(const View& v, unsigned worker, const flow::Listed& r, dataplane:
           {"reason", bound ? affinity::reason_name(static_cast<affinity::Reason>(r.reason)) : ""},
           {"age_s", tick_seconds(r.created, now)},
           {"idle_s", tick_seconds(r.last_seen, now)},
-          {"expires_s", tick_seconds(now, r.last_seen + timeout_of(r.state, s.timeouts))},
+          {"expires_s", tick_seconds(now, r.last_seen + lasts(r, s.timeouts))},
           {"edits_in", edits.in},
           {"edits_out", edits.out}};
 }

@@ -102,6 +102,7 @@ json worker_json(const View& v, const WorkerInfo& w) {
       {"splice_bad_heads", c.splice_bad_heads.get()},
       {"splice_slow_heads", c.splice_slow_heads.get()},
       {"splice_redispatched", c.splice_redispatched.get()},
+      {"splice_retried", c.splice_retried.get()},
       {"splice_replaced", c.splice_replaced.get()},
       {"splice_answers", c.splice_answers.get()},
       {"splice_bad_responses", c.splice_bad_responses.get()},

@@ -71,7 +71,7 @@ void Worker::from_client(Work& w) {
       end_flow(id);
       return new_flow(w);
     }
-    return refuse(w, Drop::backend_down);
+    return refuse(w, epitaph(r));
   }
   const tcp::Segment segment = segment_of(w.bytes(), f);
   const tcp::Step step = tcp::advance(r.state, tcp::Side::client, segment, r.edges, r.scales);
@@ -105,8 +105,7 @@ void Worker::from_backend(Work& w) {
   if ((r.flags & flow::spliced) != 0) return splicer_->from_backend(w, id);
   if (expired(w)) return;
   if (r.state == tcp::Track::dead || !status_[r.backend].accepts_existing())
-    return f.kind == wire::FrameKind::tcp ? refuse(w, Drop::backend_down)
-                                          : drop(w.m, Drop::backend_down);
+    return f.kind == wire::FrameKind::tcp ? refuse(w, epitaph(r)) : drop(w.m, Drop::backend_down);
   if (r.protocol == IPPROTO_TCP) {
     const tcp::Segment segment = segment_of(w.bytes(), f);
     tcp::Step step = tcp::advance(r.state, tcp::Side::backend, segment, r.edges, r.scales);

@@ -12,6 +12,7 @@ HoldPool::HoldPool(uint32_t works, size_t bytes, const tcp::SpliceFlow* flows, I
       blocks_(arena_.data(), kSmallest, static_cast<uint32_t>(bytes >> kSmallest)),
       bytes_(bytes),
       works_(works),
+      waiting_(kMaxBackends),
       tried_maps_(works),
       cursor_(slot_of(now)) {
   heads_.fill(tcp::kNoWork);
@@ -49,11 +50,29 @@ uint32_t HoldPool::take_work(tcp::SpliceFlow& flow) {
 }
 
 void HoldPool::give_work(uint32_t index) {
+  stop_waiting(index);
   unlink(index);
   works_[index].flow = flow::kNoFlow;
   works_[index].next = free_work_;
   free_work_ = index;
   --used_;
+}
+
+bool HoldPool::wait_for(uint32_t index, uint16_t backend) {
+  Binding& w = works_[index];
+  if (w.waits_for == backend) return true;
+  if (waiting_[backend] >= works_.size() / 4) return false;
+  stop_waiting(index);
+  ++waiting_[backend];
+  w.waits_for = backend;
+  return true;
+}
+
+void HoldPool::stop_waiting(uint32_t index) {
+  uint16_t& backend = works_[index].waits_for;
+  if (backend == kNoSlot) return;
+  --waiting_[backend];
+  backend = kNoSlot;
 }
 
 void HoldPool::note_tried(uint32_t index, uint16_t backend) {

@@ -27,8 +27,11 @@ struct Binding {
   Instant syn_at{};   // when the SYN goes again; 0: not connecting
   Instant give_up{};  // when another backend is tried
   Duration syn_wait{};
-  uint8_t stale_left = 0;  // how often a stale connection of the backend's may still be reset
-  uint8_t entry = 0xff;    // of the persistence list: which one chose (affinity::Choice)
+  uint8_t stale_left = 0;        // how often a stale connection of the backend's may still be reset
+  uint8_t retries_left = 0;      // of the backend that its client is bound to
+  Instant tried_at{};            // when the latest try of it began
+  uint16_t waits_for = kNoSlot;  // backend, since its first try has failed (HoldPool::wait_for())
+  uint8_t entry = 0xff;          // of the persistence list: which one chose (affinity::Choice)
   bool raced = false;
   affinity::StickHandle pin{};  // of the stick entry by which it was chosen
   uint16_t tried_count = 0;
@@ -57,6 +60,10 @@ class HoldPool : public tcp::HoldMemory {
   // chosen, so it takes no search.
   void note_tried(uint32_t work, uint16_t backend);
   bool was_tried(uint32_t work, uint16_t backend) const;
+  // A binding waits for a backend that has not taken its connection, until stop_waiting() or until
+  // it is given back. False: those that wait for this one have a quarter of all bindings.
+  bool wait_for(uint32_t work, uint16_t backend);
+  void stop_waiting(uint32_t work);
   uint32_t works_used() const { return used_; }
   size_t bytes_used() const { return bytes_used_; }
   size_t bytes_total() const { return bytes_; }
@@ -82,6 +89,7 @@ class HoldPool : public tcp::HoldMemory {
   size_t bytes_;
   size_t bytes_used_ = 0;
   std::vector<Binding> works_;
+  std::vector<uint16_t> waiting_;  // by backend slot: bindings that wait for it
   // By work: one bit for each backend slot, valid when there were more than Binding has room for.
   using SlotMap = std::array<uint64_t, kMaxBackends / 64>;
   Mapped<SlotMap> tried_maps_;

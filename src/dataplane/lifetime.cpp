@@ -15,36 +15,16 @@ constexpr uint8_t kMaxResends = 3;
 // Records looked at for one of a given backend: rarer than ended flows in all.
 constexpr unsigned kBackendSamples = 128;
 
-// Long enough for a client that retransmits to hear that its connection is gone.
-constexpr Tick kTombstone = to_ticks(std::chrono::seconds(10));
+// Whether two hosts may be waiting for something in this state.
+constexpr bool stands(tcp::Track state) {
+  return state == tcp::Track::established || state == tcp::Track::fin_client ||
+         state == tcp::Track::fin_backend;
+}
 
 }  // namespace
 
 Tick Worker::timeout_of(const flow::Record& r) const {
-  const Timeouts& t = snapshot_->services[r.service].timeouts;
-  switch (r.state) {
-    case tcp::Track::syn_sent:
-    case tcp::Track::syn_received:
-      return t.connect;
-    case tcp::Track::established:
-    case tcp::Track::datagram:
-      return t.idle;
-    case tcp::Track::head:
-      return t.head;
-    case tcp::Track::connecting:  // a binding has its own, shorter timer; this one only ends it all
-      return t.idle;
-    case tcp::Track::fin_client:
-    case tcp::Track::fin_backend:
-    case tcp::Track::answering:
-      return t.half_closed;
-    case tcp::Track::time_wait:
-    case tcp::Track::closed:
-      return t.time_wait;
-    case tcp::Track::dead:
-    case tcp::Track::count_:
-      break;
-  }
-  return kTombstone;
+  return dataplane::timeout_of(r, snapshot_->services[r.service].timeouts);
 }
 
 void Worker::enter(flow::FlowId id, tcp::Track state) {
@@ -61,8 +41,27 @@ void Worker::on_due(flow::FlowId id) {
   if (tick_before(tick_, deadline)) return wheel_.arm(id, deadline);
   if (r.state == tcp::Track::syn_sent) stats_.backends[r.backend].connect_failures.add();
   if (r.state == tcp::Track::head && splicer_->slow_head(id)) return;
-  n_.flows_expired.add();
+  if (r.state == tcp::Track::connecting) {
+    n_.flows_expired.add();
+    return splicer_->never_connected(id);
+  }
+  if (stands(r.state) && snapshot_->services[r.service].timeouts.tells) {
+    if (!tell_ends(id)) return wheel_.arm(id, tick_);  // no buffers, or enough for this iteration
+    return n_.flows_expired.add();
+  }
+  if (r.state != tcp::Track::dead) n_.flows_expired.add();
   end_flow(id);
+}
+
+// What limpet forgets it ends: both hosts of a connection that stands hear of it, at the exact
+// numbers, and a tombstone stays. So many an iteration, or a transmit queue that is full would lose
+// the resets. False: nothing has changed, and it is to be tried again.
+bool Worker::tell_ends(flow::FlowId id) {
+  if (gone_left_ == 0) return false;
+  const bool spliced = (table_.at(id).flags & flow::spliced) != 0;
+  if (!(spliced ? splicer_->expired(id) : reset_both(id))) return false;
+  --gone_left_;
+  return true;
 }
 
 void Worker::end_flow(flow::FlowId id) {
@@ -91,9 +90,28 @@ bool Worker::evict(uint16_t backend, Evict which) {
   if (which == Evict::ended && state != tcp::Track::time_wait && state != tcp::Track::closed &&
       state != tcp::Track::dead)
     return false;
+  if (state == tcp::Track::dead && backend != flow::Table::kAnyBackend) {
+    bury(victim);
+    return true;
+  }
   n_.flows_evicted.add();
   end_flow(victim);
   return true;
+}
+
+// Of a segment that finds a tombstone: its backend is gone, or the connection was quiet for too
+// long.
+Drop Worker::epitaph(const flow::Record& r) const {
+  return status_[r.backend].accepts_existing() ? Drop::no_flow : Drop::backend_down;
+}
+
+// A tombstone lets go of its backend and of its port there, and goes on answering its client. What
+// the backend still says is answered as that of no flow.
+void Worker::bury(flow::FlowId id) {
+  const flow::Record& r = table_.at(id);
+  give_source(r);
+  table_.unbind(id);
+  stats_.backends[r.backend].connections_active.sub();
 }
 
 void Worker::hold_syn(flow::FlowId id, const rte_mbuf* frame) {
@@ -154,18 +172,24 @@ bool Worker::reset_both(flow::FlowId id) {
   if (rte_pktmbuf_alloc_bulk(pool_, frames.data(), frames.size()) != 0) return false;
   const ServiceEntry& service = snapshot_->services[r.service];
   const BackendEntry& backend = snapshot_->backends[r.backend];
-  send_reset(frames[0], {.source = service.vip,
-                         .destination = r.client,
-                         .source_port = service.port,
-                         .destination_port = r.client_port,
-                         .sequence = r.edges.ack[tcp::index_of(tcp::Side::client)].value,
-                         .acknowledgment = std::nullopt});
-  send_reset(frames[1], {.source = snapshot_->sources[r.source].address,
+  wire::Reset to_client{.source = service.vip,
+                        .destination = r.client,
+                        .source_port = service.port,
+                        .destination_port = r.client_port,
+                        .sequence = r.edges.ack[tcp::index_of(tcp::Side::client)].value,
+                        .acknowledgment = std::nullopt};
+  wire::Reset to_backend{.source = snapshot_->sources[r.source].address,
                          .destination = backend.address,
                          .source_port = r.source_port,
                          .destination_port = backend.port,
                          .sequence = r.edges.ack[tcp::index_of(tcp::Side::backend)].value,
-                         .acknowledgment = std::nullopt});
+                         .acknowledgment = std::nullopt};
+  if ((r.flags & flow::spliced) != 0) {
+    splicer_->mark(id, tcp::Side::backend, to_client);
+    splicer_->mark(id, tcp::Side::client, to_backend);
+  }
+  send_reset(frames[0], to_client);
+  send_reset(frames[1], to_backend);
   n_.flows_reset.add();
   table_.at(id).last_seen = tick_;
   enter(id, tcp::Track::dead);
@@ -192,13 +216,12 @@ bool Worker::flows_of_removed() const {
 // Looks at `budget` records at most and ends few flows at a time: resets that find the transmit
 // queue full would be lost, and a client that is silent would never hear.
 void Worker::flush_dead(unsigned budget) {
-  unsigned gone = 0;
-  for (unsigned i = 0; i < budget && flush_left_ != 0 && gone < kGonePerIteration; ++i) {
+  for (unsigned i = 0; i < budget && flush_left_ != 0 && gone_left_ != 0; ++i) {
     const flow::FlowId id = flush_cursor_;
     if (table_.live(id) && (table_.at(id).flags & flow::unbound) == 0 &&
         (dead_[table_.at(id).backend] != 0 || stranded(table_.at(id)))) {
       if (!backend_gone(id)) return;  // no buffers: from here on next time
-      ++gone;
+      --gone_left_;
     }
     flush_cursor_ = flush_cursor_ + 1 == table_.capacity() ? 0 : flush_cursor_ + 1;
     --flush_left_;

@@ -168,6 +168,7 @@ Shown follow_requests(Session& s, tcp::StreamMap& map, std::span<const uint8_t> 
           s.broken = !s.begun;
           break;
         }
+        if (!s.begun) s.whole = http::BodySkipper(head.framing, http::Side::request).finished();
         s.begun = true;
         if (!c.rules.follows()) {
           s.down = Session::Down::open;

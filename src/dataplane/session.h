@@ -71,6 +71,7 @@ struct Session {
   bool asks = false;          // the request whose body is passing
   uint8_t refused_asked = 0;  // of the refused one: 1 when its head has passed
   bool begun = false;         // the first request head is complete
+  bool whole = false;         // and that request has no body
   bool broken = false;        // what the client says must not pass: the connection ends
   bool disowned = false;  // and so it does for what the backend said: nobody is to blame by a 400
   bool waits = false;     // requests are held back until a response has come

@@ -1,6 +1,8 @@
 // Look-ups of the published configuration: local addresses, services, routes.
 #include "limpet/dataplane/snapshot.h"
 
+#include <algorithm>
+
 #include "limpet/base/hash.h"
 
 namespace limpet::dataplane {
@@ -11,11 +13,57 @@ uint64_t spread(const IpAddress& a) {
   return mix64(a.high() * 0x9e3779b97f4a7c15u ^ a.low());
 }
 
+// Nat knows of no messages, only of silence.
+Tick of_a_standing_one(const flow::Record& r, const Timeouts& t) {
+  if ((r.flags & flow::spliced) == 0) return t.idle;
+  switch (flow::wait_of(r)) {
+    case flow::Wait::other:
+      break;
+    case flow::Wait::response:
+      return t.response;
+    case flow::Wait::keep_alive:
+      return t.keep_alive;
+    case flow::Wait::tunnel:
+      return t.tunnel;
+  }
+  return t.idle;
+}
+
 uint64_t service_key(uint16_t vip, uint8_t protocol, be16 port) {
   return (uint64_t{vip} + 1) << 24 | uint64_t{protocol} << 16 | port.raw;
 }
 
 }  // namespace
+
+Tick timeout_of(const flow::Record& r, const Timeouts& t) {
+  switch (r.state) {
+    case tcp::Track::syn_sent:
+    case tcp::Track::syn_received:
+      return t.connect;
+    case tcp::Track::established:
+      return of_a_standing_one(r, t);
+    case tcp::Track::datagram:
+      return t.idle;
+    case tcp::Track::head:
+      return t.head;
+    case tcp::Track::connecting:  // a binding has its own, shorter timer; this one only ends it all
+      return t.idle;
+    case tcp::Track::fin_client:
+    case tcp::Track::fin_backend: {
+      const bool asked = (r.flags & flow::spliced) != 0 && flow::wait_of(r) == flow::Wait::response;
+      return asked ? std::min(t.response, t.half_closed) : t.half_closed;
+    }
+    case tcp::Track::answering:
+      return t.half_closed;
+    case tcp::Track::time_wait:
+    case tcp::Track::closed:
+      return t.time_wait;
+    case tcp::Track::dead:
+    case tcp::Track::count_:
+      break;
+  }
+  return kTombstone;
+}
 
 LocalTable::LocalTable() : addresses_(16), services_(16) {}
 

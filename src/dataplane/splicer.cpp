@@ -88,7 +88,7 @@ void Worker::Splicer::from_client(Worker::Work& w, flow::FlowId id) {
     return no_flow(w);
   }
   if ((r.flags & flow::contested) != 0 && other_incarnation(w, id, in)) return;
-  if (r.state == tcp::Track::dead) return w_.refuse(w, Drop::backend_down);
+  if (r.state == tcp::Track::dead) return w_.refuse(w, w_.epitaph(r));
   // A client has no SYN-ACK to send, and what it brings is no part of a request.
   if ((in.flags & wire::tcp_flag::syn) != 0) return w_.drop(w.m, Drop::outside_window);
   switch (r.state) {
@@ -110,7 +110,7 @@ void Worker::Splicer::from_backend(Worker::Work& w, flow::FlowId id) {
   flow::Record& r = w_.table_.at(id);
   current_ = id;
   if (r.state == tcp::Track::dead || !w_.status_[r.backend].accepts_existing())
-    return w_.refuse(w, Drop::backend_down);
+    return w_.refuse(w, w_.epitaph(r));
   const tcp::SegmentIn in = segment_in(w);
   if (in.discarded) return w_.drop(w.m, Drop::tcp_options_bad);
   if (r.state == tcp::Track::connecting) return connecting(w, id, in);
@@ -121,7 +121,10 @@ void Worker::Splicer::relay(Worker::Work& w, flow::FlowId id, Side from, const t
   flow::Record& r = w_.table_.at(id);
   tcp::SpliceFlow& f = flows_[id];
   if (w_.expired(w)) return;
+  const uint32_t before = progress(id);
+  const tcp::Seq answered = f.map[tcp::index_of(Side::backend)].emitted();
   const tcp::Handled h = splice_.relay(f, from, in, w_.now_);
+  const bool moved = progress(id) != before;
   if (h.fate != tcp::Fate::dropped) {
     // A reset is judged by the number that its receiver will see. Octets that it has but has not
     // acknowledged make the end of all that it was sent as exact as its last ACK.
@@ -129,15 +132,21 @@ void Worker::Splicer::relay(Worker::Work& w, flow::FlowId id, Side from, const t
     const bool exact =
         seq == splice_.exact(f, tcp::other(from)) || seq == f.map[tcp::index_of(from)].emitted();
     const tcp::Track next = tcp::next_state(r.state, from, in.flags, exact);
-    r.last_seen = w_.tick_;
+    // Whoever waits for octets does not wait longer for a probe or an ACK that says nothing new.
+    const flow::Wait wait = flow::wait_of(r);
+    if (moved || (wait != flow::Wait::response && wait != flow::Wait::keep_alive))
+      r.last_seen = w_.tick_;
     if (next != r.state && next != tcp::Track::syn_sent) {
       w_.enter(id, next);
       // It is over, though its record stays for a while.
       if (next == tcp::Track::time_wait || next == tcp::Track::closed) go_by(id, {});
     }
   }
+  const bool spoke = f.map[tcp::index_of(Side::backend)].emitted() != answered;
+  const bool look = moved || f.editor != kNoSession;
   pass(w, id, from, h);
   follow_up(id);
+  if (look) watch(id, spoke);
 }
 
 // What becomes of the frame.
@@ -285,7 +294,7 @@ void Worker::Splicer::on_due(uint32_t work) {
     pool_.due(work, b.head_by);
   }
   if (b.syn_at.ns == 0) return;
-  if (b.give_up <= w_.now_) return redispatch(id);
+  if (b.give_up <= w_.now_) return failed(id);
   if (b.syn_at <= w_.now_) {
     send_syn(id);
   } else {
@@ -318,7 +327,12 @@ bool Worker::Splicer::backend_gone(flow::FlowId id) {
       w_.end_flow(id);
       return true;
   }
+  return reset_ends(id);
+}
+
+bool Worker::Splicer::reset_ends(flow::FlowId id) {
   const tcp::SpliceFlow& f = flows_[id];
+  flow::Record& r = w_.table_.at(id);
   for (const Side side : {Side::client, Side::backend})
     r.edges.ack[tcp::index_of(side)] = splice_.exact(f, side);
   if (!w_.reset_both(id)) return false;

@@ -36,6 +36,9 @@ class Worker::Splicer : tcp::SpliceSink, tcp::SpliceEditor {
   void ended(flow::FlowId id);         // the record is about to be erased
   bool backend_gone(flow::FlowId id);  // as the worker's
   bool slow_head(flow::FlowId id);     // its time is over: true when that has been dealt with
+  bool expired(flow::FlowId id);       // likewise; false: no buffers to tell its ends
+  void never_connected(flow::FlowId id);
+  void mark(flow::FlowId id, tcp::Side from, wire::Reset& reset) const;
 
   // The quoted number of a packet too big, and the MTU to tell; nothing when it is not believed.
   std::optional<tcp::Splice::TooBig> too_big(flow::FlowId id, tcp::Side to, uint32_t seq,
@@ -73,13 +76,19 @@ class Worker::Splicer : tcp::SpliceSink, tcp::SpliceEditor {
   Quiet quiet(flow::FlowId id);
   Duration head_time(flow::FlowId id) const;
   void turn_away(flow::FlowId id, bool slow);
+  // splicer_wait.cpp: which time-out a connection has, and what is said when it is over
+  uint32_t progress(flow::FlowId id);
+  flow::Wait wait_for(flow::FlowId id, bool backend_spoke);
+  void watch(flow::FlowId id, bool backend_spoke);
+  bool nothing_on_its_way(flow::FlowId id) const;
+  bool no_answer(flow::FlowId id);
   void give_session(flow::FlowId id);
   void go_by(flow::FlowId id, affinity::StickHandle entry);
   void publish();
   // splicer_connect.cpp
   void collect(Worker::Work& w, flow::FlowId id, const tcp::SegmentIn& in);
   void collected(flow::FlowId id);
-  void choose(flow::FlowId id);
+  void choose(flow::FlowId id, bool moved);
   affinity::Choice pick(flow::FlowId id);
   void nobody(flow::FlowId id);
   void refuse_head(flow::FlowId id);
@@ -88,8 +97,12 @@ class Worker::Splicer : tcp::SpliceSink, tcp::SpliceEditor {
   void disconnect(flow::FlowId id);
   void send_syn(flow::FlowId id);
   void connecting(Worker::Work& w, flow::FlowId id, const tcp::SegmentIn& in);
+  void attempt(flow::FlowId id);
+  void failed(flow::FlowId id);
   void redispatch(flow::FlowId id);
-  void answer(flow::FlowId id, const std::string& text);
+  static std::string_view answer_to(const Session* s, std::string_view text);
+  void answer(flow::FlowId id, std::string_view text);
+  bool say_last(flow::FlowId id, std::string_view text);
   void answered(Worker::Work& w, flow::FlowId id, const tcp::SegmentIn& in);
   void reset_client(flow::FlowId id);
   void reset_backend(flow::FlowId id);
@@ -99,6 +112,7 @@ class Worker::Splicer : tcp::SpliceSink, tcp::SpliceEditor {
   void relay(Worker::Work& w, flow::FlowId id, tcp::Side from, const tcp::SegmentIn& in);
   void pass(Worker::Work& w, flow::FlowId id, tcp::Side from, const tcp::Handled& h);
   void on_due(uint32_t work);
+  bool reset_ends(flow::FlowId id);
 
   const SpliceEntry* entry_of(const flow::Record& r) const {
     return w_.snapshot_->services[r.service].splice.get();

@@ -13,9 +13,17 @@ namespace {
 constexpr Duration kFirstSyn = std::chrono::milliseconds(200);
 constexpr Duration kMaxSyn = std::chrono::seconds(3);
 constexpr uint8_t kStaleResets = 3;
+// A bound client's tries of its backend begin so long behind each other.
+constexpr Duration kRetry = std::chrono::seconds(1);
 // Backends for which there is no source port, passed over for one connection at a time: in a pool
 // of thousands a worker whose ports have run out would look for milliseconds, at every request.
 constexpr unsigned kMostWithoutPort = 64;
+
+// Whether his backend is the client's own: he has been there, and may have left something.
+constexpr bool bound_by(affinity::Reason reason) {
+  return reason == affinity::Reason::cookie || reason == affinity::Reason::cookie_draining ||
+         reason == affinity::Reason::source_pinned;
+}
 
 }  // namespace
 
@@ -67,10 +75,10 @@ void Worker::Splicer::collected(flow::FlowId id) {
   // A stream that ended within its head is open too, but there is no request in it.
   if (const Session* s = session_of(id); s == nullptr || !s->begun || s->broken)
     return refuse_head(id);
-  choose(id);
+  choose(id, false);
 }
 
-void Worker::Splicer::choose(flow::FlowId id) {
+void Worker::Splicer::choose(flow::FlowId id, bool moved) {
   flow::Record& r = w_.table_.at(id);
   const ServiceEntry& service = w_.snapshot_->services[r.service];
   Binding& b = binding_of(id);
@@ -80,13 +88,17 @@ void Worker::Splicer::choose(flow::FlowId id) {
       const affinity::Choice choice = pick(id);
       if (choice.member == balance::Maglev::kNone) break;
       const uint16_t backend = pool.members[choice.member];
-      pool_.note_tried(flows_[id].work, backend);
+      const SpliceEntry* entry = entry_of(r);
       b.entry = choice.entry;
       b.raced = choice.raced;
+      b.retries_left = entry != nullptr && bound_by(choice.reason) ? entry->retries : 0;
       w_.table_.aside(id).reason = static_cast<uint8_t>(choice.reason);
-      if (!connect(id, backend, without_port == 0)) continue;
+      if (!connect(id, backend, without_port == 0)) {
+        pool_.note_tried(flows_[id].work, backend);
+        continue;
+      }
       // As in mode nat: another backend was the client's first choice.
-      if (b.tried_count > 1 || choice.reason == affinity::Reason::source_redirected)
+      if (moved || b.tried_count > 0 || choice.reason == affinity::Reason::source_redirected)
         w_.stats_.backends[backend].redispatched.add();
       return;
     }
@@ -110,11 +122,12 @@ affinity::Choice Worker::Splicer::pick(flow::FlowId id) {
   const auto existing = [&](uint16_t member) {
     return w_.status_[pool.members[member]].accepts_existing() && untried(member);
   };
-  // Of those that were tried, the ones that a cookie names.
+  // Of those that were tried, or are gone since the head was read, the ones that a cookie names.
   std::array<uint16_t, kMaxCookieRules> tried;
   size_t count = 0;
   for (const affinity::RequestDecision& d : s.asked[0].cookies)
-    if (d.member < kMaxBackends && pool_.was_tried(flows_[id].work, d.member))
+    if (d.member < kMaxBackends &&
+        (pool_.was_tried(flows_[id].work, d.member) || !w_.status_[d.member].accepts_existing()))
       tried[count++] = d.member;
   std::array<affinity::CookieOutcome, kMaxCookieRules> said;
   const affinity::Client client{
@@ -157,11 +170,13 @@ void Worker::Splicer::nobody(flow::FlowId id) {
   if (asked) count_first(*s, context(id), balance::Maglev::kNone);
   not_served(id, affinity::Reason::no_backend);
   const SpliceEntry* entry = entry_of(r);
-  std::string text = entry == nullptr ? std::string() : entry->unavailable;
-  // What answers HEAD ends with its head, whatever length that tells (RFC 9110, 9.3.2).
-  if (asked && s->front().method == http::Method::head)
-    text.resize(std::min(text.size(), text.find("\r\n\r\n") + 4));
-  answer(id, text);
+  answer(id, entry == nullptr ? std::string_view() : answer_to(s, entry->unavailable));
+}
+
+// What answers HEAD ends with its head, whatever length that tells (RFC 9110, 9.3.2).
+std::string_view Worker::Splicer::answer_to(const Session* s, std::string_view text) {
+  const bool is_head = s != nullptr && s->begun && s->front().method == http::Method::head;
+  return is_head ? text.substr(0, std::min(text.size(), text.find("\r\n\r\n") + 4)) : text;
 }
 
 // False when no source port is left towards it. `make_room`: not even when a connection of it that
@@ -180,14 +195,41 @@ bool Worker::Splicer::connect(flow::FlowId id, uint16_t backend, bool make_room)
   BackendCounters& c = w_.stats_.backends[backend];
   c.connections_total.add();
   c.connections_active.add();
+  r.last_seen = w_.tick_;
+  w_.enter(id, tcp::Track::connecting);
+  attempt(id);
+  return true;
+}
+
+void Worker::Splicer::attempt(flow::FlowId id) {
+  const flow::Record& r = w_.table_.at(id);
   Binding& b = binding_of(id);
   b.syn_wait = kFirstSyn;
   b.stale_left = kStaleResets;
+  b.tried_at = w_.now_;
   b.give_up = w_.now_ + tick_duration(w_.snapshot_->services[r.service].timeouts.connect);
-  r.last_seen = w_.tick_;
-  w_.enter(id, tcp::Track::connecting);
   send_syn(id);
-  return true;
+}
+
+// A try of a backend has failed. Whoever is bound to it comes again, a second after he came last,
+// as a backend that restarts is back soon and a lost SYN is no death; with his port, so that an
+// answer to an earlier SYN is as good. A try that has taken longer than that is followed at once.
+void Worker::Splicer::failed(flow::FlowId id) {
+  current_ = id;
+  const flow::Record& r = w_.table_.at(id);
+  Binding& b = binding_of(id);
+  const uint32_t work = flows_[id].work;
+  if (b.retries_left == 0 || !pool_.wait_for(work, r.backend)) {
+    pool_.note_tried(work, r.backend);
+    return redispatch(id);
+  }
+  --b.retries_left;
+  w_.stats_.backends[r.backend].connect_failures.add();
+  w_.n_.splice_retried.add();
+  b.tried_at = b.syn_at = std::max(b.tried_at + kRetry, w_.now_);
+  b.give_up = b.syn_at + tick_duration(w_.snapshot_->services[r.service].timeouts.connect);
+  b.syn_wait = kFirstSyn;
+  pool_.due(work, b.syn_at);
 }
 
 void Worker::Splicer::send_syn(flow::FlowId id) {
@@ -207,7 +249,9 @@ void Worker::Splicer::disconnect(flow::FlowId id) {
   w_.table_.unbind(id);
   w_.give_source(r);
   c.connections_active.sub();
+  if (flows_[id].work == tcp::kNoWork) return;
   binding_of(id).syn_at = {};
+  pool_.stop_waiting(flows_[id].work);
 }
 
 void Worker::Splicer::redispatch(flow::FlowId id) {
@@ -218,7 +262,7 @@ void Worker::Splicer::redispatch(flow::FlowId id) {
   const SpliceEntry* entry = entry_of(r);
   if (entry != nullptr && entry->redispatch) {
     w_.n_.splice_redispatched.add();
-    return choose(id);
+    return choose(id, true);
   }
   nobody(id);
 }
@@ -235,7 +279,13 @@ void Worker::Splicer::connecting(Worker::Work& w, flow::FlowId id, const tcp::Se
       w_.consume(w.m);
       r.last_seen = w_.tick_;
       // The hold may have drained at once, and the binding with it.
-      if (flows_[id].work != tcp::kNoWork) b.syn_at = {};
+      if (const uint32_t work = flows_[id].work; work != tcp::kNoWork) {
+        b.syn_at = {};
+        pool_.stop_waiting(work);
+      }
+      // The first request may be whole with its head, which tells even where nobody follows.
+      if (const Session* s = session_of(id); s != nullptr)
+        flow::set_wait(r, s->whole ? flow::Wait::response : flow::Wait::other);
       w_.enter(id, fin ? tcp::Track::fin_client : tcp::Track::established);
       w_.stats_.services[r.service].reasons[w_.table_.aside(id).reason].add();
       if (chose != affinity::Choice::kNoEntry) {
@@ -249,10 +299,12 @@ void Worker::Splicer::connecting(Worker::Work& w, flow::FlowId id, const tcp::Se
       }
       go_by(id, pin);
       note_session(id);
-      return follow_up(id);
+      follow_up(id);
+      return watch(id, false);
     case tcp::Connecting::refused:
       w_.consume(w.m);
-      return redispatch(id);
+      if (w_.now_ < b.tried_at) return;  // of a try that has failed already
+      return failed(id);
     case tcp::Connecting::stale:
       if (b.stale_left == 0) return w_.drop(w.m, Drop::no_flow);
       --b.stale_left;
@@ -271,16 +323,26 @@ void Worker::Splicer::connecting(Worker::Work& w, flow::FlowId id, const tcp::Se
 }
 
 // limpet plays the backend: these bytes and a FIN. Without bytes, or without memory, a reset.
-void Worker::Splicer::answer(flow::FlowId id, const std::string& text) {
+void Worker::Splicer::answer(flow::FlowId id, std::string_view text) {
   current_ = id;
-  const std::span<const uint8_t> bytes{reinterpret_cast<const uint8_t*>(text.data()), text.size()};
-  if (text.empty() || !splice_.answer(flows_[id], bytes, w_.now_)) {
+  if (!say_last(id, text)) {
     reset_client(id);
     return w_.end_flow(id);
   }
-  w_.n_.splice_answers.add();
-  w_.table_.at(id).last_seen = w_.tick_;
   w_.enter(id, tcp::Track::answering);
+}
+
+bool Worker::Splicer::say_last(flow::FlowId id, std::string_view text) {
+  const std::span<const uint8_t> bytes{reinterpret_cast<const uint8_t*>(text.data()), text.size()};
+  flow::Record& r = w_.table_.at(id);
+  // A client that has closed, and whose backend has said so, will not say it again.
+  const tcp::StreamMap& up = flows_[id].map[tcp::index_of(tcp::Side::client)];
+  const bool closed = r.state == tcp::Track::fin_client && up.ack() == up.emitted();
+  if (text.empty() || !splice_.answer(flows_[id], bytes, closed, w_.now_)) return false;
+  binding_of(id).head_by = {};
+  w_.n_.splice_answers.add();
+  r.last_seen = w_.tick_;
+  return true;
 }
 
 void Worker::Splicer::answered(Worker::Work& w, flow::FlowId id, const tcp::SegmentIn& in) {
@@ -296,19 +358,25 @@ void Worker::Splicer::answered(Worker::Work& w, flow::FlowId id, const tcp::Segm
   if (over && r.state == tcp::Track::answering) w_.enter(id, tcp::Track::time_wait);
 }
 
+// Hops and marks of the side in whose place it is said.
+void Worker::Splicer::mark(flow::FlowId id, tcp::Side from, wire::Reset& reset) const {
+  tcp::SegmentOut as;
+  flows_[id].mark(from, as);
+  reset.ttl = as.ttl;
+  reset.traffic_class = as.traffic_class;
+}
+
 void Worker::Splicer::reset_client(flow::FlowId id) {
   const flow::Record& r = w_.table_.at(id);
   const ServiceEntry& service = w_.snapshot_->services[r.service];
-  tcp::SegmentOut mark;
-  flows_[id].mark(tcp::Side::backend, mark);
-  w_.send_reset({.source = service.vip,
-                 .destination = r.client,
-                 .source_port = service.port,
-                 .destination_port = r.client_port,
-                 .sequence = splice_.exact(flows_[id], tcp::Side::client).value,
-                 .acknowledgment = std::nullopt,
-                 .ttl = mark.ttl,
-                 .traffic_class = mark.traffic_class});
+  wire::Reset reset{.source = service.vip,
+                    .destination = r.client,
+                    .source_port = service.port,
+                    .destination_port = r.client_port,
+                    .sequence = splice_.exact(flows_[id], tcp::Side::client).value,
+                    .acknowledgment = std::nullopt};
+  mark(id, tcp::Side::backend, reset);
+  w_.send_reset(reset);
 }
 
 // A backend that has not answered yet has nothing to lose: what it says later is reset. One that
@@ -319,16 +387,14 @@ void Worker::Splicer::reset_backend(flow::FlowId id) {
       r.state != tcp::Track::fin_backend)
     return;
   const BackendEntry& backend = w_.snapshot_->backends[r.backend];
-  tcp::SegmentOut mark;
-  flows_[id].mark(tcp::Side::client, mark);
-  w_.send_reset({.source = w_.snapshot_->sources[r.source].address,
-                 .destination = backend.address,
-                 .source_port = r.source_port,
-                 .destination_port = backend.port,
-                 .sequence = splice_.exact(flows_[id], tcp::Side::backend).value,
-                 .acknowledgment = std::nullopt,
-                 .ttl = mark.ttl,
-                 .traffic_class = mark.traffic_class});
+  wire::Reset reset{.source = w_.snapshot_->sources[r.source].address,
+                    .destination = backend.address,
+                    .source_port = r.source_port,
+                    .destination_port = backend.port,
+                    .sequence = splice_.exact(flows_[id], tcp::Side::backend).value,
+                    .acknowledgment = std::nullopt};
+  mark(id, tcp::Side::client, reset);
+  w_.send_reset(reset);
 }
 
 }  // namespace limpet::dataplane

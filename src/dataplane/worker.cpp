@@ -135,6 +135,7 @@ void Worker::online() {
 void Worker::begin(Instant now) {
   now_ = now;
   tick_ = to_tick(now);
+  gone_left_ = kGonePerIteration;
   // Asked no more once it is over: ticks wrap, and the past would become the future.
   if (hold_all_syns_ && !tick_before(tick_, hold_syns_until_)) hold_all_syns_ = false;
   std::array<ToWorker, 64> messages;

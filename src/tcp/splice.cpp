@@ -400,13 +400,18 @@ void Splice::connected(SpliceFlow& f, Seq first, uint32_t window, std::optional<
   pump(f, Side::client, now);
 }
 
-bool Splice::answer(SpliceFlow& f, std::span<const uint8_t> bytes, Instant now) {
+bool Splice::answer(SpliceFlow& f, std::span<const uint8_t> bytes, bool closed, Instant now) {
   copies_.release(f.copies);
   StreamMap& down = f.map[index_of(Side::backend)];
-  SpliceWork& w = *work_of(f);
+  const Seq told = ack_to(f, Side::client);
+  if (const SpliceWork* before = work_of(f); before != nullptr && before->hold[1].active())
+    release(f, Side::backend);
   down = StreamMap(Seq{}, down.ack());
   if (!start_hold(f, Side::backend, Seq{}, static_cast<uint32_t>(bytes.size()))) return false;
   down.open();
+  SpliceWork& w = *work_of(f);
+  if (!w.hold[index_of(Side::client)].active()) w.owned[index_of(Side::client)] = told;
+  w.client_fin = closed;
   w.answers = w.paused = true;  // what the client says goes nowhere
   Hold& h = w.hold[index_of(Side::backend)];
   h.put(Seq{}, bytes, true);

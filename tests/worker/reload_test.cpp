@@ -56,7 +56,7 @@ TEST(Reload, FlowsOfARemovedBackendGoOnAndNewOnesGoElsewhere) {
   rig.pass(30s);
   rig.control_turn();
   EXPECT_TRUE(rig.publisher().slots().backends[gone].used);
-  rig.pass(35s);
+  rig.pass(46s);  // idle, and then its tombstones
   EXPECT_EQ(rig.flows(), 0u);
   for (int i = 0; i < 3; ++i) {
     rig.pass(2s);

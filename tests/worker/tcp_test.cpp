@@ -194,8 +194,10 @@ TEST_P(Tcp4And6, IdleConnectionEndsAfterItsTimeAndBusyOneDoesNot) {
     s.backend_says("sign of life", {.flags = kAck, .seq = 5001, .ack = 1001});
   }
   rig.pass(59s);
-  EXPECT_EQ(rig.flows(), 1u);
+  EXPECT_EQ(state(), Track::established);
   rig.pass(2s);
+  EXPECT_EQ(state(), Track::dead);
+  rig.pass(11s);
   EXPECT_EQ(rig.flows(), 0u);
 }
 
@@ -203,9 +205,9 @@ TEST_P(Tcp4And6, HalfClosedConnectionEndsAfterItsTime) {
   s.establish();
   s.client_says("client's FIN", {.flags = kFin | kAck, .seq = 1001, .ack = 5001});
   rig.pass(19s);
-  EXPECT_EQ(rig.flows(), 1u);
+  EXPECT_EQ(state(), Track::fin_client);
   rig.pass(2s);
-  EXPECT_EQ(rig.flows(), 0u);
+  EXPECT_EQ(state(), Track::dead);
 }
 
 TEST(Tcp, EveryClientStaysWithItsBackend) {

@@ -111,9 +111,16 @@ struct Timeouts {
   // nat: the handshake that passes through us, default 10 s. splice: each try of a backend, from
   // our first SYN to its SYN-ACK, default 1 s; then the next one is tried. 100 ms .. 10 m
   Duration connect = std::chrono::seconds(10);
-  Duration idle = std::chrono::minutes(5);  // established TCP; UDP default 30 s; 100 ms .. 7 d
-  Duration half_closed = std::chrono::seconds(30);  // one FIN seen; 100 ms .. 1 d
-  Duration time_wait = std::chrono::seconds(2);     // both FINs or RST seen; 100 ms .. 10 m
+  // Established TCP; UDP default 30 s. splice: of every wait but a tunnel's the ceiling.
+  // 100 ms .. 7 d
+  Duration idle = std::chrono::minutes(5);
+  Duration half_closed = std::chrono::minutes(2);  // one FIN seen; 100 ms .. 1 d
+  Duration time_wait = std::chrono::seconds(2);    // both FINs or RST seen; 100 ms .. 10 m
+  // Mode splice. Given ones are not above idle; a default may be, and idle counts then.
+  Duration response = std::chrono::minutes(1);    // of an answer, to its next octet; 100 ms .. 1 d
+  Duration keep_alive = std::chrono::minutes(1);  // between two requests; 100 ms .. 1 d
+  Duration tunnel = std::chrono::hours(1);  // after 101 and CONNECT, and unfollowed; 100 ms .. 7 d
+  bool tells = true;  // on_expiry "reset": who has waited for too long hears of it; udp: true
 };
 
 // Of a request head, mode splice. One behind the first is held while its connection lives on both
@@ -150,7 +157,8 @@ struct Service {
   HeadLimits limits;                               // used with mode splice
   Forwarded forwarded = Forwarded::none;           // nat: none
   bool redispatch = true;                          // nat: true
-  bool session_log = false;                        // one line a connection; nat: false
+  uint32_t retries = 3;      // splice: of the backend that a client is bound to; 0 .. 60
+  bool session_log = false;  // one line a connection; nat: false
   int line = 0;
 };
 

@@ -112,6 +112,7 @@ struct alignas(64) WorkerCounters {
   Counter splice_bad_heads;          // no request, or too long a one: answered by limpet
   Counter splice_slow_heads;         // not complete within limits.head_time
   Counter splice_redispatched;       // another backend was tried
+  Counter splice_retried;            // the same one again, as the client is bound to it
   Counter splice_replaced;           // flows whose client had begun anew from the same port
   Counter splice_answers;            // responses of limpet's own
   Counter splice_bad_responses;      // not HTTP/1.x: passed on as they are, no more edits

@@ -87,7 +87,16 @@ struct PoolEntry {
 struct Timeouts {
   Tick connect = 0, idle = 0, half_closed = 0, time_wait = 0;
   Tick head = 0;  // mode splice: until the first request head is complete
+  // Mode splice, of a connection that stands; the first two are not above idle.
+  Tick response = 0, keep_alive = 0, tunnel = 0;
+  bool tells = true;  // both ends of a connection that ends by one of them hear a reset
 };
+
+// How long a flow in this state lasts from its last_seen on.
+Tick timeout_of(const flow::Record& r, const Timeouts& t);
+
+// How long a tombstone lasts: a client that repeats itself has heard by then.
+constexpr Tick kTombstone = to_ticks(std::chrono::seconds(10));
 
 // Mode splice of a service.
 struct SpliceEntry {
@@ -95,9 +104,11 @@ struct SpliceEntry {
   uint16_t most_mss = 1460;  // that the ports let it say
   uint32_t head_bytes = 0;   // the largest request head, and what a client may send before that
   bool redispatch = true;    // to another backend when one refuses or does not answer
+  uint8_t retries = 0;       // before that: of the one that the client is bound to
   std::string unavailable;   // the whole response when no backend is left; empty: a reset
   std::string bad_request;   // to what is no request, or too long a head
   std::string slow_request;  // to a head that is not complete in time
+  std::string no_answer;     // to a request that its backend does not answer in time
   // Never null. Shared by the snapshots of one setting.
   std::shared_ptr<const SessionRules> rules = std::make_shared<SessionRules>();
   // Learned cookies and first pins; null: none. Its entries outlive snapshots.

@@ -68,8 +68,8 @@ class Worker {
   static constexpr uint16_t kBurst = 32;
   // ICMP errors of our own (RFC 1812, 4.3.2.8).
   static constexpr uint32_t kIcmpPerSecond = 1000;
-  // Flows of dead backends that end per iteration: two resets each, which a transmit queue takes
-  // beside the traffic.
+  // Flows that end per iteration with a reset to each of their ends, because their backend has died
+  // or their time is over: a transmit queue takes those beside the traffic.
   static constexpr unsigned kGonePerIteration = 64;
 
   Worker(const WorkerSetup& setup, Instant now);
@@ -141,6 +141,9 @@ class Worker {
   bool reset_both(flow::FlowId id);
   bool stranded(const flow::Record& r) const;
   bool flows_of_removed() const;
+  bool tell_ends(flow::FlowId id);
+  void bury(flow::FlowId id);
+  Drop epitaph(const flow::Record& r) const;
   void flush_dead(unsigned budget);
 
   // messages.cpp: what control asks
@@ -236,6 +239,7 @@ class Worker {
   std::vector<uint8_t> dead_;  // by backend slot: flows must be reset
   uint32_t flush_left_ = 0;    // records still to be looked at
   uint32_t flush_cursor_ = 0;
+  unsigned gone_left_ = 0;  // of kGonePerIteration
   std::vector<Query*> queries_;
   std::unique_ptr<Splicer> splicer_;
   struct IcmpBucket {

@@ -270,9 +270,10 @@ class Splice {
   void connected(SpliceFlow& flow, Seq first, uint32_t window, std::optional<uint32_t> tsval,
                  Instant now);
   // Nobody is left to answer: these bytes and a FIN go to the client as if a backend had sent them,
-  // and whatever it says is acknowledged. Then segments go to answered(); true when both ends have
-  // closed. False of answer(): no memory.
-  bool answer(SpliceFlow& flow, std::span<const uint8_t> bytes, Instant now);
+  // and whatever it says is acknowledged; `closed`: it has closed, and knows that we know. What is
+  // held of a backend's stream goes, all that was sent of it must be acknowledged. Then segments go
+  // to answered(); true when both ends have closed. False of answer(): no memory.
+  bool answer(SpliceFlow& flow, std::span<const uint8_t> bytes, bool closed, Instant now);
   bool answered(SpliceFlow& flow, const SegmentIn& in, Instant now);
   // A reset from the client while there is no backend: whether it has the number that we expect
   // next, or that of all that it has said. In the window else it is asked for (RFC 5961, 3.2).

@@ -234,6 +234,10 @@ void service(const Document& d, const Service& s, const std::set<IpAddress>& own
   b.range<Duration>(s.timeouts.idle, 100ms, 168h, "idle");
   b.range<Duration>(s.timeouts.half_closed, 100ms, 24h, "half_closed");
   b.range<Duration>(s.timeouts.time_wait, 100ms, 10min, "time_wait");
+  b.range<Duration>(s.timeouts.response, 100ms, 24h, "response");
+  b.range<Duration>(s.timeouts.keep_alive, 100ms, 24h, "keep_alive");
+  b.range<Duration>(s.timeouts.tunnel, 100ms, 168h, "tunnel");
+  b.range<uint32_t>(s.retries, 0, 60, "retries");
 }
 
 }  // namespace

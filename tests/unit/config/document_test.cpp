@@ -41,8 +41,9 @@ TEST(Document, fills_in_every_default) {
   EXPECT_TRUE(service.persistence.empty());
   EXPECT_EQ(service.timeouts.connect, 10s);
   EXPECT_EQ(service.timeouts.idle, 5min);
-  EXPECT_EQ(service.timeouts.half_closed, 30s);
+  EXPECT_EQ(service.timeouts.half_closed, 2min);
   EXPECT_EQ(service.timeouts.time_wait, 2s);
+  EXPECT_TRUE(service.timeouts.tells);
 }
 
 TEST(Document, keeps_every_value_given) {
@@ -60,7 +61,7 @@ TEST(Document, keeps_every_value_given) {
   s.service =
       "protocol = \"tcp\"; persistence = ( { type = \"source\"; prefix4 = 24; prefix6 = 48; } );"
       "timeouts = { connect = \"1s\"; idle = \"7d\"; half_closed = \"100ms\"; time_wait = \"1m\"; "
-      "};";
+      "on_expiry = \"silent\"; };";
   const Document d = s.document();
   EXPECT_EQ(d.eal, (std::vector<std::string>{"--lcores", "0@0"}));
   EXPECT_EQ(d.poll, Poll::spin);
@@ -105,6 +106,7 @@ TEST(Document, keeps_every_value_given) {
   EXPECT_EQ(service.timeouts.idle, 168h);
   EXPECT_EQ(service.timeouts.half_closed, 100ms);
   EXPECT_EQ(service.timeouts.time_wait, 1min);
+  EXPECT_FALSE(service.timeouts.tells);
 }
 
 TEST(Document, resolves_pools_by_name) {

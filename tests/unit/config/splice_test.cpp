@@ -21,7 +21,11 @@ TEST(Splice, has_defaults_of_its_own) {
   EXPECT_EQ(s.mode, ServiceMode::splice);
   EXPECT_EQ(s.timeouts.connect, 1s) << "of one try, not of the whole handshake as with nat";
   EXPECT_EQ(s.timeouts.idle, 5min);
-  EXPECT_EQ(s.timeouts.half_closed, 30s);
+  EXPECT_EQ(s.timeouts.half_closed, 2min);
+  EXPECT_EQ(s.timeouts.response, 1min);
+  EXPECT_EQ(s.timeouts.keep_alive, 1min);
+  EXPECT_EQ(s.timeouts.tunnel, 1h);
+  EXPECT_EQ(s.retries, 3u);
   EXPECT_EQ(s.on_no_backend, OnNoBackend::unavailable);
   EXPECT_NE(s.unavailable.body.find("Service unavailable"), std::string::npos);
   EXPECT_EQ(s.unavailable.content_type, "text/html");
@@ -31,6 +35,12 @@ TEST(Splice, has_defaults_of_its_own) {
   EXPECT_EQ(s.forwarded, Forwarded::none);
   EXPECT_TRUE(s.redispatch);
   EXPECT_FALSE(s.session_log);
+}
+
+TEST(Splice, a_default_may_be_longer_than_idle_which_counts_then) {
+  const Service s = splice("timeouts = { idle = \"10s\"; };");
+  EXPECT_EQ(s.timeouts.idle, 10s);
+  EXPECT_EQ(splice("retries = 0;").retries, 0u);
 }
 
 TEST(Splice, leaves_the_defaults_of_nat_alone) {
@@ -46,7 +56,7 @@ TEST(Splice, keeps_every_value_given) {
       "unavailable = { body = \"gone\\n\"; content_type = \"text/plain; charset=utf-8\";"
       "  retry_after = \"2m\"; };"
       "limits = { head_bytes = \"8k\"; head_time = \"3s\"; }; timeouts = { connect = \"250ms\"; "
-      "};");
+      "response = \"5m\"; keep_alive = \"100ms\"; tunnel = \"7d\"; }; retries = 60;");
   EXPECT_FALSE(s.redispatch);
   EXPECT_EQ(s.on_no_backend, OnNoBackend::unavailable);
   EXPECT_TRUE(s.session_log);
@@ -56,6 +66,10 @@ TEST(Splice, keeps_every_value_given) {
   EXPECT_EQ(s.limits.bytes, 8192u);
   EXPECT_EQ(s.limits.time, 3s);
   EXPECT_EQ(s.timeouts.connect, 250ms);
+  EXPECT_EQ(s.timeouts.response, 5min);
+  EXPECT_EQ(s.timeouts.keep_alive, 100ms);
+  EXPECT_EQ(s.timeouts.tunnel, 168h);
+  EXPECT_EQ(s.retries, 60u);
   EXPECT_EQ(splice("on_no_backend = \"reset\";").on_no_backend, OnNoBackend::reset);
 }
 

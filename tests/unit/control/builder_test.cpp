@@ -96,8 +96,12 @@ TEST(Builder, a_service_has_its_pool_its_policy_and_its_timeouts) {
   EXPECT_EQ(b.owned.snapshot->pools[web.pool].name, "web");
   EXPECT_EQ(web.timeouts.idle, to_ticks(std::chrono::seconds(10)));
   EXPECT_EQ(web.timeouts.connect, to_ticks(std::chrono::seconds(10)));
-  EXPECT_EQ(web.timeouts.half_closed, to_ticks(std::chrono::seconds(30)));
+  EXPECT_EQ(web.timeouts.half_closed, to_ticks(std::chrono::minutes(2)));
   EXPECT_EQ(web.timeouts.time_wait, to_ticks(std::chrono::seconds(2)));
+  EXPECT_EQ(web.timeouts.response, web.timeouts.idle) << "its ceiling";
+  EXPECT_EQ(web.timeouts.keep_alive, web.timeouts.idle);
+  EXPECT_EQ(web.timeouts.tunnel, to_ticks(std::chrono::hours(1)));
+  EXPECT_TRUE(web.timeouts.tells);
   ASSERT_EQ(web.policy.end() - web.policy.begin(), 1);
   EXPECT_EQ(web.policy.begin()->source.prefix4, 24);
   EXPECT_EQ(web.policy.seed(), affinity::seed_of("web"));

@@ -154,5 +154,20 @@ TEST_F(HoldPoolTest, a_burst_of_large_heads_leaves_room_for_small_ones_and_the_o
   }
 }
 
+// Four bindings: one may wait for a backend, and its place is given back with it.
+TEST_F(HoldPoolTest, a_quarter_of_the_bindings_may_wait_for_a_backend) {
+  const uint32_t a = take(0), b = take(1);
+  EXPECT_TRUE(pool.wait_for(a, 7));
+  EXPECT_TRUE(pool.wait_for(a, 7)) << "it does already";
+  EXPECT_FALSE(pool.wait_for(b, 7));
+  EXPECT_TRUE(pool.wait_for(b, 8));
+  pool.stop_waiting(a);
+  pool.stop_waiting(a);
+  EXPECT_TRUE(pool.wait_for(b, 7)) << "and leaves the other one";
+  pool.give_work(b);
+  EXPECT_TRUE(pool.wait_for(a, 7));
+  pool.give_work(a);
+}
+
 }  // namespace
 }  // namespace limpet::dataplane

@@ -212,7 +212,7 @@ TEST_F(SpliceTest, our_own_answer_is_sent_again_with_its_fin) {
   flow.right[1] = Seq{25001};
   splice.collect(flow, segment(1001, 5001, "\x16\x03"), now);
   out.clear();
-  ASSERT_TRUE(splice.answer(flow, bytes("no"), now));
+  ASSERT_TRUE(splice.answer(flow, bytes("no"), false, now));
   EXPECT_EQ(data_to(kClient), "no");
   EXPECT_TRUE(out.back().fin);
   EXPECT_EQ(out.back().ack, 1003u);
@@ -222,6 +222,39 @@ TEST_F(SpliceTest, our_own_answer_is_sent_again_with_its_fin) {
   EXPECT_TRUE(out.back().fin);
   EXPECT_EQ(out.back().seq, 5003u);
   EXPECT_TRUE(splice.answered(flow, segment(1003, 5004, {}, kFin), now));
+}
+
+// In the middle of a connection nothing need be held; the request may be on its way to the backend,
+// which goes.
+TEST_F(SpliceTest, our_own_answer_may_come_when_nothing_is_held) {
+  client(1001, "GET\n");
+  out.clear();
+  ASSERT_TRUE(splice.answer(flow, bytes("no"), false, now));
+  EXPECT_EQ(data_to(kClient), "no");
+  EXPECT_EQ(out.back().seq, 5001u);
+  EXPECT_EQ(out.back().ack, 1001u) << "nobody has acknowledged the request";
+  out.clear();
+  EXPECT_FALSE(splice.answered(flow, segment(1001, 5004, "GET\n"), now));
+  EXPECT_EQ(out.back().ack, 1005u);
+  EXPECT_TRUE(splice.answered(flow, segment(1005, 5004, {}, kFin), now));
+}
+
+TEST_F(SpliceTest, our_own_answer_takes_the_place_of_half_a_head) {
+  relay(kBackend, segment(7001, 1001, "HTT"));
+  out.clear();
+  ASSERT_TRUE(splice.answer(flow, bytes("no"), false, now));
+  EXPECT_EQ(data_to(kClient), "no");
+  EXPECT_EQ(out.back().seq, 5001u);
+}
+
+TEST_F(SpliceTest, a_client_whose_fin_is_acknowledged_need_not_send_it_again) {
+  open(kClient);
+  client(1001, "GET\n", kFin);
+  backend_acks(1006);
+  out.clear();
+  ASSERT_TRUE(splice.answer(flow, bytes("no"), true, now));
+  EXPECT_EQ(out.back().ack, 1006u);
+  EXPECT_TRUE(splice.answered(flow, segment(1006, 5004), now));
 }
 
 }  // namespace

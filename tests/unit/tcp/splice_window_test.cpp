@@ -132,7 +132,7 @@ TEST_F(AnsweredTest, a_reset_before_a_backend_is_there_must_be_exact) {
 
 // Who writes all before it reads must get to the end of what it writes.
 TEST_F(AnsweredTest, the_window_of_an_answered_client_stays_open) {
-  ASSERT_TRUE(splice.answer(flow, bytes("HTTP/1.1 503 No\r\n\r\n"), now));
+  ASSERT_TRUE(splice.answer(flow, bytes("HTTP/1.1 503 No\r\n\r\n"), false, now));
   const std::string piece(1460, 'x');
   uint32_t seq = 1010;
   for (unsigned i = 0; i < 100; ++i) {

@@ -1,0 +1,125 @@
+// How long a spliced connection may wait for what, and the end of one that has waited for too long.
+//
+// What moves a deadline is progress: an octet that comes or leaves for the first time, or is
+// acknowledged for the first time. A bare ACK that says nothing new, a keep-alive probe or a
+// retransmission only prolongs the life of a connection that nobody waits for (Wait::other,
+// Wait::tunnel).
+#include <array>
+
+#include "splicer.h"
+
+namespace limpet::dataplane {
+
+using tcp::Side;
+
+namespace {
+
+constexpr size_t kUp = tcp::index_of(Side::client);
+constexpr size_t kDown = tcp::index_of(Side::backend);
+
+// Frames for a reset and an answer; whether there are any is known before either leaves.
+constexpr unsigned kFramesOfAnAnswer = 4;
+
+// Whether all that may pass of a stream has left for its receiver.
+bool sent(const tcp::StreamMap& map, const tcp::EditPool& edits) {
+  return map.floor(edits, map.emitted()) >= map.frontier();
+}
+
+}  // namespace
+
+// A sum of numbers that only grow: another one tells that something has moved.
+uint32_t Worker::Splicer::progress(flow::FlowId id) {
+  const tcp::SpliceFlow& f = flows_[id];
+  uint32_t sum = f.map[kUp].emitted().value + f.map[kUp].ack().value +
+                 f.map[kDown].emitted().value + f.map[kDown].ack().value;
+  if (f.work == tcp::kNoWork) return sum;
+  for (const tcp::Hold& h : pool_.at(f.work).splice.hold)
+    if (h.active()) sum += h.end().value;
+  return sum;
+}
+
+flow::Wait Worker::Splicer::wait_for(flow::FlowId id, bool backend_spoke) {
+  using flow::Wait;
+  const tcp::SpliceFlow& f = flows_[id];
+  const tcp::StreamMap &up = f.map[kUp], &down = f.map[kDown];
+  const Session* s = session_of(id);
+  // Nobody reads what its ends say. Where nobody ever did, it becomes a tunnel with the first octet
+  // of the first answer: before that nothing but a request can be under way.
+  if ((up.is_open() && down.is_open()) || (s != nullptr && s->up == Session::Up::tunnel)) {
+    const Wait before = flow::wait_of(w_.table_.at(id));
+    const bool first = before == Wait::response || before == Wait::other;
+    return first && !backend_spoke ? before : Wait::tunnel;
+  }
+  // A client that does not read makes its backend wait.
+  const Wait more = f.right[kDown] > down.emitted() ? Wait::response : Wait::other;
+  if (s == nullptr) {
+    if (!sent(down, edits_)) return more;
+    return sent(up, edits_) ? Wait::keep_alive : Wait::other;
+  }
+  const bool asking = s->up == Session::Up::body || !sent(up, edits_);
+  if (s->asked_count > 1) return Wait::response;
+  if (s->asked_count == 1) return asking ? Wait::other : Wait::response;
+  if (asking || s->request.position() != 0) return Wait::other;
+  if (s->down != Session::Down::head || !sent(down, edits_)) return more;
+  return Wait::keep_alive;
+}
+
+// After every step of a connection that stands.
+void Worker::Splicer::watch(flow::FlowId id, bool backend_spoke) {
+  if (!w_.table_.live(id)) return;
+  flow::Record& r = w_.table_.at(id);
+  if (r.state != tcp::Track::established && r.state != tcp::Track::fin_client &&
+      r.state != tcp::Track::fin_backend)
+    return;
+  const flow::Wait wait = wait_for(id, backend_spoke);
+  if (wait == flow::wait_of(r)) return;
+  flow::set_wait(r, wait);
+  r.last_seen = w_.tick_;
+  // A record that comes due early is armed again: only a deadline that comes nearer costs.
+  w_.wheel_.arm_by(id, w_.tick_ + w_.timeout_of(r));
+}
+
+// Its client has everything that was ever sent to it, and may still read: octets of ours would
+// follow what it has.
+bool Worker::Splicer::nothing_on_its_way(flow::FlowId id) const {
+  const flow::Record& r = w_.table_.at(id);
+  const tcp::StreamMap& down = flows_[id].map[kDown];
+  // A body of known length is through for the session before its octets have come.
+  return (r.state == tcp::Track::established || r.state == tcp::Track::fin_client) &&
+         down.ack() == down.emitted() && down.una() >= down.frontier() && !down.edited();
+}
+
+// A request is complete and nothing of its answer has passed: 504, as a backend would say it.
+bool Worker::Splicer::no_answer(flow::FlowId id) {
+  const Session* s = session_of(id);
+  const SpliceEntry* entry = entry_of(w_.table_.at(id));
+  if (s == nullptr || entry == nullptr || s->asked_count == 0 || s->down != Session::Down::head ||
+      !nothing_on_its_way(id) || !say_last(id, answer_to(s, entry->no_answer)))
+    return false;
+  reset_backend(id);
+  not_served(id, affinity::Reason::response_timeout);
+  disconnect(id);
+  w_.enter(id, tcp::Track::answering);
+  return true;
+}
+
+bool Worker::Splicer::expired(flow::FlowId id) {
+  current_ = id;
+  if (flow::wait_of(w_.table_.at(id)) != flow::Wait::response) return reset_ends(id);
+  std::array<rte_mbuf*, kFramesOfAnAnswer> frames;
+  if (rte_pktmbuf_alloc_bulk(w_.pool_, frames.data(), frames.size()) != 0) return false;
+  rte_pktmbuf_free_bulk(frames.data(), frames.size());
+  if (no_answer(id)) return true;
+  if (!reset_ends(id)) return false;
+  not_served(id, affinity::Reason::response_timeout);
+  return true;
+}
+
+// The ceiling of all time-outs was lower than what its tries of a backend take.
+void Worker::Splicer::never_connected(flow::FlowId id) {
+  current_ = id;
+  disconnect(id);
+  nobody(id);
+}
+
+}  // namespace limpet::dataplane
