@@ -267,6 +267,7 @@ TEST(Named, the_first_backend_answers_late_after_a_redispatch_to_one_with_anothe
   n.options.dead = true;
   n.options.dead_answers = false;
   n.options.connect = "1s";
+  n.options.service += " retries = 0;";
   n.scenario.server.timestamp_start = 5;
   const std::string head = "GET / HTTP/1.1\r\nHost: a\r\nCookie: SRV=dead\r\n\r\n";
   n.ask(head, kGet);

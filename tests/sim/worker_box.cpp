@@ -28,14 +28,14 @@ pools = (
     backends = ( {{ name = "s0"; address = "{}"; port = 80; }}{} ); }}
 );
 services = (
-  {{ name = "web"; vip = "{}"; port = 80; protocol = "tcp"; mode = "splice"; pool = "web";
-    timeouts = {{ connect = "{}"; idle = "2h"; half_closed = "2h"; time_wait = "60s"; }};
+  {{ name = "web"; vip = "{}"; port = 80; protocol = "tcp"; mode = "{}"; pool = "web";
+    timeouts = {{ connect = "{}"; time_wait = "60s"; {} }};
     {} }}
 );
 )",
       o.front_mtu, o.back_mtu, server_address(o.v6).to_string(),
       o.dead ? fmt::format(R"(, {{ name = "dead"; address = "{}"; port = 80; }})", dead) : "",
-      WorkerBox::vip(o.v6).to_string(), o.connect, o.service);
+      WorkerBox::vip(o.v6).to_string(), o.mode, o.connect, o.timeouts, o.service);
 }
 
 worker_test::Rig::Setup setup_of(const WorkerBoxOptions& o) {

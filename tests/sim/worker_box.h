@@ -20,6 +20,9 @@ struct WorkerBoxOptions {
   bool dead = true;          // it is in the pool
   bool crowd = false;  // others' SYNs have taken the places of half-open clients: cookies are given
   const char* connect = "60s";
+  const char* mode = "splice";
+  std::string timeouts =  // behind connect: by default nothing ends by them
+      R"(idle = "2h"; response = "2h"; keep_alive = "2h"; tunnel = "2h"; half_closed = "2h";)";
   Duration start = std::chrono::hours(1);  // of the worker's clock; epochs of 100 s begin there
   affinity::CookieKeys keys;
   uint64_t (*unix_time)() = nullptr;

@@ -15,6 +15,7 @@
 #include "conversation.h"
 #include "hostile.h"
 #include "scenario.h"
+#include "silence.h"
 #include "tokens.h"
 #include "trace.h"
 #include "worker_box.h"
@@ -40,6 +41,7 @@ constexpr Row kRows[] = {
     {"swallowed", &WorkerCounters::splice_swallowed},
     {"beyond_frontier", &WorkerCounters::splice_beyond_frontier},
     {"redispatched", &WorkerCounters::splice_redispatched},
+    {"retried", &WorkerCounters::splice_retried},
     {"stateless_answers", &WorkerCounters::splice_stateless_answers},
     {"cookies_accepted", &WorkerCounters::cookies_accepted},
 };
@@ -52,6 +54,7 @@ struct Totals {
   CookieCounts cookies;
   HostileCounts hostile;
   Counts counts;
+  Silences silences;
 };
 
 bool table(const Totals& t) {
@@ -84,6 +87,10 @@ bool table(const Totals& t) {
   row("hostile_acks_kept", t.hostile.acks_kept);
   row("hostile_single_octets", t.hostile.single_octets);
   row("requests_read", t.read);
+  row("silent seeds", t.silences.seeds);
+  row("silent: reset", t.silences.reset);
+  row("silent: 504", t.silences.told);
+  row("silent: mode nat", t.silences.nat);
   row("edits_up", t.edits_up);
   row("edits_down", t.edits_down);
   if (t.lossy * 5 < t.seeds || t.wrapped * 20 < t.seeds) {
@@ -118,6 +125,11 @@ std::string read(const Conversation& talk, const HttpServerApp& server, bool all
 
 // What went wrong with one seed; empty: nothing.
 std::vector<std::string> run_seed(uint64_t n, bool trace, Totals& totals) {
+  if (n % 16 == 15) {  // an end falls silent instead
+    Trace printer(stdout);
+    ++totals.seeds;
+    return fall_silent(n, trace ? &printer : nullptr, totals.silences);
+  }
   Scenario s = derive(n);
   draw_small_mss(n, s);
   Random r(n ^ 0x68747470);
@@ -141,6 +153,9 @@ std::vector<std::string> run_seed(uint64_t n, bool trace, Totals& totals) {
   o.v6 = s.v6;
   o.seed = n;
   o.service = talk.service;
+  // What a client who is bound to a dead backend waits for takes minutes of polling.
+  const unsigned retries = dead_answers ? r.pick({0u, 1u, 3u}) : r.pick({0u, 0u, 1u});
+  o.service += fmt::format(" retries = {};", retries);
   o.keys = talk.keys;
   o.unix_time = &Tokens::now;
   Random ports(n ^ 0x6d7475);
