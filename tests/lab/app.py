@@ -8,7 +8,7 @@ connection closed behind it. `X-Cut: N`: a pause after so many octets of the ans
 "head", "body"}: head and body as they came, as Latin-1.
 
 Apart from that: /page, a page with twelve assets, of which a script opens a WebSocket; /assets/N; /ws, its
-echo; /hold, by which the page is not loaded before its script has asked for /done.
+echo; /hold, by which the page is not loaded before its script has asked for /done; /slow?N, answered after N s.
 """
 import base64
 import collections
@@ -136,6 +136,8 @@ def one(sock, reader, name):
         websocket(sock, reader, name, fields[b"sec-websocket-key"])
         return False
     body = body_of(reader, fields)
+    if path.startswith(b"/slow?"):
+        time.sleep(float(path[6:]))
     if b"x-reply-raw" in fields:
         sock.sendall(base64.b64decode(fields[b"x-reply-raw"]).replace(b"@NAME@", name))
         return False
