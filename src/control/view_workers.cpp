@@ -35,6 +35,34 @@ uint64_t spliced_flows(const View& v, const dataplane::WorkerStats& stats) {
   return n;
 }
 
+// What may run short, by name: how much of it there is, and how many connections ended because it
+// was short and their source had most of it.
+json pools_json(const WorkerInfo& w) {
+  const dataplane::WorkerCounters& c = w.stats->worker;
+  const auto gave_way = [&](flow::Pool p) { return c.gave_way[static_cast<size_t>(p)].get(); };
+  return {{"bindings",
+           {{"used", c.bindings_used.get()},
+            {"limit", c.bindings_total.get()},
+            {"gave_way", gave_way(flow::Pool::bindings)}}},
+          {"holds",
+           {{"used", c.hold_bytes_used.get()},
+            {"limit", c.hold_bytes_total.get()},
+            {"gave_way", gave_way(flow::Pool::holds)}}},
+          {"edits",
+           {{"used", c.edit_bytes_used.get()},
+            {"limit", c.edit_bytes_total.get()},
+            {"gave_way", gave_way(flow::Pool::edits)}}},
+          {"sessions", {{"used", c.sessions_used.get()}, {"limit", w.flow_capacity}}},
+          {"flows",
+           {{"used", c.flows_used.get()},
+            {"limit", w.flow_capacity},
+            {"gave_way", c.flows_evicted.get()}}},
+          {"neighbors",
+           {{"used", c.neighbors_used.get()},
+            {"limit", c.neighbors_total.get()},
+            {"gave_way", c.neighbors_replaced.get()}}}};
+}
+
 json worker_json(const View& v, const WorkerInfo& w) {
   const dataplane::WorkerCounters& c = w.stats->worker;
   return {
@@ -86,6 +114,7 @@ json worker_json(const View& v, const WorkerInfo& w) {
        {{"used", c.bindings_used.get()},
         {"bytes_used", c.hold_bytes_used.get()},
         {"bytes_total", c.hold_bytes_total.get()}}},
+      {"pools", pools_json(w)},
       {"rings",
        {{"in_dropped", c.ring_in_dropped.get()}, {"out_dropped", c.ring_out_dropped.get()}}},
       {"snapshot", c.snapshot.get()},
@@ -108,6 +137,7 @@ json worker_json(const View& v, const WorkerInfo& w) {
       {"splice_bad_responses", c.splice_bad_responses.get()},
       {"splice_unasked_upgrades", c.splice_unasked_upgrades.get()},
       {"splice_edits_lost", c.splice_edits_lost.get()},
+      {"splice_no_memory", c.splice_no_memory.get()},
       {"splice_splits", c.splice_splits.get()},
       {"splice_sack_translated", c.splice_sack_translated.get()},
       {"splice_sack_dropped", c.splice_sack_dropped.get()},

@@ -48,7 +48,10 @@ void Worker::from_client(Work& w) {
     return new_flow(w);
   }
   flow::Record& r = table_.at(id);
-  if ((r.flags & flow::spliced) != 0) return splicer_->from_client(w, id);
+  if ((r.flags & flow::spliced) != 0) {
+    splicer_->from_client(w, id);
+    return splicer_->settle(id);
+  }
   if (expired(w)) return;
   const bool tcp = r.protocol == IPPROTO_TCP;
 
@@ -102,7 +105,10 @@ void Worker::from_backend(Work& w) {
     return f.kind == wire::FrameKind::tcp ? refuse(w, Drop::no_flow) : drop(w.m, Drop::no_flow);
   }
   flow::Record& r = table_.at(id);
-  if ((r.flags & flow::spliced) != 0) return splicer_->from_backend(w, id);
+  if ((r.flags & flow::spliced) != 0) {
+    splicer_->from_backend(w, id);
+    return splicer_->settle(id);
+  }
   if (expired(w)) return;
   if (r.state == tcp::Track::dead || !status_[r.backend].accepts_existing())
     return f.kind == wire::FrameKind::tcp ? refuse(w, epitaph(r)) : drop(w.m, Drop::backend_down);

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -45,6 +46,7 @@ struct Binding {
 
 class HoldPool : public tcp::HoldMemory {
  public:
+  static constexpr uint32_t kUnit = 2048;  // of memory: the smallest block
   // works: at most that many at once, each with two holds; bytes: of all holds; flows: by flow id.
   HoldPool(uint32_t works, size_t bytes, const tcp::SpliceFlow* flows, Instant now);
 
@@ -65,6 +67,7 @@ class HoldPool : public tcp::HoldMemory {
   bool wait_for(uint32_t work, uint16_t backend);
   void stop_waiting(uint32_t work);
   uint32_t works_used() const { return used_; }
+  uint32_t works_total() const { return static_cast<uint32_t>(works_.size()); }
   size_t bytes_used() const { return bytes_used_; }
   size_t bytes_total() const { return bytes_; }
 
@@ -73,7 +76,7 @@ class HoldPool : public tcp::HoldMemory {
   void advance(Instant now, Due&& call);
 
  private:
-  static constexpr unsigned kSmallest = 11;  // 2 kB; the largest is 64 kB
+  static constexpr unsigned kSmallest = std::bit_width(kUnit) - 1;  // the largest is 64 kB
   static_assert(kSmallest + BuddyArena::kOrders - 1 == 16);
   // One level of timers, a slot 4.2 ms; later deadlines go round.
   static constexpr unsigned kSlotShift = 22;

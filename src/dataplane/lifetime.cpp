@@ -40,15 +40,17 @@ void Worker::on_due(flow::FlowId id) {
   const Tick deadline = r.last_seen + timeout_of(r);
   if (tick_before(tick_, deadline)) return wheel_.arm(id, deadline);
   if (r.state == tcp::Track::syn_sent) stats_.backends[r.backend].connect_failures.add();
-  if (r.state == tcp::Track::head && splicer_->slow_head(id)) return;
+  if (r.state == tcp::Track::head && splicer_->slow_head(id)) return splicer_->settle(id);
   if (r.state == tcp::Track::connecting) {
     n_.flows_expired.add();
-    return splicer_->never_connected(id);
+    splicer_->never_connected(id);
+    return splicer_->settle(id);
   }
   if (stands(r.state) && snapshot_->services[r.service].timeouts.tells) {
     if (!tell_ends(id)) return wheel_.arm(id, tick_);  // no buffers, or enough for this iteration
     return n_.flows_expired.add();
   }
+  if (r.state == tcp::Track::answering) splicer_->not_heard(id);
   if (r.state != tcp::Track::dead) n_.flows_expired.add();
   end_flow(id);
 }
@@ -60,6 +62,7 @@ bool Worker::tell_ends(flow::FlowId id) {
   if (gone_left_ == 0) return false;
   const bool spliced = (table_.at(id).flags & flow::spliced) != 0;
   if (!(spliced ? splicer_->expired(id) : reset_both(id))) return false;
+  if (spliced) splicer_->settle(id);
   --gone_left_;
   return true;
 }

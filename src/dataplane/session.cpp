@@ -67,7 +67,7 @@ Shown give_up(Session& s, std::span<const uint8_t> bytes, Session::Down down) {
 // A later request that must not pass. `asked`: of its own, when its head has passed.
 template <class Reason>
 void refuse(Session& s, const SessionContext& c, Reason why, uint8_t asked) {
-  c.service.refused[refused(why)].add();
+  if (!s.starved) c.service.refused[refused(why)].add();  // a lack of memory is our own fault
   s.up = Session::Up::refused;
   s.refused_asked = asked;
 }

@@ -74,6 +74,7 @@ struct Session {
   bool whole = false;         // and that request has no body
   bool broken = false;        // what the client says must not pass: the connection ends
   bool disowned = false;  // and so it does for what the backend said: nobody is to blame by a 400
+  bool starved = false;   // nor when there was no memory for the edits
   bool waits = false;     // requests are held back until a response has come
   bool first_answered = false;
   bool call_up = false;  // one has: Splice::again() for the client's stream, then cleared

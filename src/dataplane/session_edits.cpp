@@ -122,7 +122,7 @@ bool edit_request(Session& s, tcp::StreamMap& map, std::span<const uint8_t> byte
   std::array<Hit, kMaxHits> hits;
   size_t found = 0;
   if (c.rules.request) {
-    if (c.tools == nullptr) return false;
+    if (c.tools == nullptr) return s.starved = true, false;
     const http::ScanResult r = c.rules.request->scan(bytes, head.bounds, c.tools->scratch, hits);
     if (r.status != http::ScanStatus::complete) return false;
     found = r.hits;
@@ -215,7 +215,9 @@ bool edit_request(Session& s, tcp::StreamMap& map, std::span<const uint8_t> byte
     fits = fits && edits.add(head.bounds.empty_line, 0,
                              std::string_view(line.data(), static_cast<size_t>(end - line.data())));
   }
-  return fits && edits.apply(map, c.edits, first);
+  if (!fits) return false;
+  s.starved = !edits.apply(map, c.edits, first);
+  return !s.starved;
 }
 
 bool edit_response(Session& s, tcp::StreamMap& map, std::span<const uint8_t> bytes, tcp::Seq first,

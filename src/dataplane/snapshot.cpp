@@ -29,6 +29,9 @@ Tick of_a_standing_one(const flow::Record& r, const Timeouts& t) {
   return t.idle;
 }
 
+// An answer of limpet's own is short: whoever lives has acknowledged it by then.
+constexpr Tick kAnswering = to_ticks(std::chrono::seconds(5));
+
 uint64_t service_key(uint16_t vip, uint8_t protocol, be16 port) {
   return (uint64_t{vip} + 1) << 24 | uint64_t{protocol} << 16 | port.raw;
 }
@@ -54,7 +57,7 @@ Tick timeout_of(const flow::Record& r, const Timeouts& t) {
       return asked ? std::min(t.response, t.half_closed) : t.half_closed;
     }
     case tcp::Track::answering:
-      return t.half_closed;
+      return std::min(kAnswering, t.half_closed);
     case tcp::Track::time_wait:
     case tcp::Track::closed:
       return t.time_wait;

@@ -44,7 +44,9 @@ Worker::Splicer::Splicer(Worker& worker, const WorkerSetup& setup, Instant now)
             size_t{setup.held_packets} * 4096, flows_.data(), now),
       splice_(edits_, copies_, pool_, *this, *this),
       listener_(key_from(setup.secret), half_open_places(setup.flows), now),
-      sessions_(setup.flows) {
+      sessions_(setup.flows),
+      waiting_(setup.flows),
+      shares_(setup.secret[2]) {
   w_.n_.half_open_total.set(listener_.half_open().capacity());
 }
 
@@ -276,7 +278,12 @@ void Worker::Splicer::tick() {
     publish();
   }
   listener_.tick(w_.now_);
-  pool_.advance(w_.now_, [this](uint32_t work) { on_due(work); });
+  pool_.advance(w_.now_, [this](uint32_t work) {
+    const flow::FlowId id = pool_.at(work).flow;
+    on_due(work);
+    settle(id);
+  });
+  empty_out(make_room());
 }
 
 void Worker::Splicer::on_due(uint32_t work) {
@@ -306,6 +313,7 @@ void Worker::Splicer::ended(flow::FlowId id) {
   go_by(id, {});
   splice_.end(flows_[id]);
   give_session(id);
+  settle(id);
 }
 
 bool Worker::Splicer::backend_gone(flow::FlowId id) {
@@ -348,6 +356,11 @@ bool Worker::Splicer::slow_head(flow::FlowId id) {
   const SpliceEntry* entry = entry_of(w_.table_.at(id));
   answer(id, entry == nullptr ? std::string() : entry->slow_request);
   return true;
+}
+
+// A client that has not read limpet's answer hears that there is nothing more to wait for.
+void Worker::Splicer::not_heard(flow::FlowId id) {
+  reset_client(id);
 }
 
 std::optional<tcp::Splice::TooBig> Worker::Splicer::too_big(flow::FlowId id, Side to, uint32_t seq,

@@ -10,12 +10,14 @@
 
 #include "hold_pool.h"
 #include "limpet/dataplane/worker.h"
+#include "limpet/flow/shares.h"
 #include "limpet/tcp/edit_pool.h"
 #include "limpet/tcp/handshake.h"
 #include "limpet/tcp/splice.h"
 #include "limpet/wire/segment.h"
 #include "session.h"
 #include "strangers.h"
+#include "waiting.h"
 #include "work.h"
 
 namespace limpet::dataplane {
@@ -38,6 +40,8 @@ class Worker::Splicer : tcp::SpliceSink, tcp::SpliceEditor {
   bool slow_head(flow::FlowId id);     // its time is over: true when that has been dealt with
   bool expired(flow::FlowId id);       // likewise; false: no buffers to tell its ends
   void never_connected(flow::FlowId id);
+  void not_heard(flow::FlowId id);  // likewise of what limpet itself answered
+  void settle(flow::FlowId id);     // what it holds may have changed (splicer_shares.cpp)
   void mark(flow::FlowId id, tcp::Side from, wire::Reset& reset) const;
 
   // The quoted number of a packet too big, and the MTU to tell; nothing when it is not believed.
@@ -114,6 +118,15 @@ class Worker::Splicer : tcp::SpliceSink, tcp::SpliceEditor {
   void on_due(uint32_t work);
   bool reset_ends(flow::FlowId id);
 
+  // splicer_shares.cpp: who gives when memory is short
+  uint64_t used_of(flow::Pool pool) const;
+  uint64_t total_of(flow::Pool pool) const;
+  bool may_give(flow::FlowId id, Tick quiet, bool busy_too) const;
+  flow::FlowId pick(flow::Pool pool, unsigned samples, Tick quiet, bool busy_too);
+  bool give_up(flow::FlowId id, flow::Pool pool);
+  unsigned make_room();
+  void empty_out(unsigned most);
+
   const SpliceEntry* entry_of(const flow::Record& r) const {
     return w_.snapshot_->services[r.service].splice.get();
   }
@@ -128,7 +141,10 @@ class Worker::Splicer : tcp::SpliceSink, tcp::SpliceEditor {
   tcp::Splice splice_;
   tcp::Listener listener_;
   SessionPool sessions_;
-  uint64_t unix_now_ = 0;  // seconds, as of unix_read_
+  WaitingFlows waiting_;
+  flow::Shares shares_;
+  std::array<bool, flow::kPools> short_{};  // full to the mark once, and not emptied to a quarter
+  uint64_t unix_now_ = 0;                   // seconds, as of unix_read_
   Instant unix_read_{};
   Strangers strangers_;
   flow::FlowId current_ = flow::kNoFlow;  // whose segments emit() sends

@@ -56,6 +56,12 @@ void Worker::Splicer::collect(Worker::Work& w, flow::FlowId id, const tcp::Segme
 }
 
 void Worker::Splicer::refuse_head(flow::FlowId id) {
+  if (const Session* s = session_of(id); s != nullptr && s->starved) {
+    w_.n_.splice_no_memory.add();
+    not_served(id, affinity::Reason::no_memory);
+    const SpliceEntry* entry = entry_of(w_.table_.at(id));
+    return answer(id, entry == nullptr ? std::string() : entry->unavailable);
+  }
   w_.n_.splice_bad_heads.add();
   not_served(id, affinity::Reason::bad_request);
   const SpliceEntry* entry = entry_of(w_.table_.at(id));

@@ -90,6 +90,7 @@ void Worker::Splicer::stranger(Worker::Work& w) {
 }
 
 void Worker::Splicer::open(Worker::Work& w, const tcp::Hearing& heard, const tcp::SegmentIn& in) {
+  make_room();
   flow::FlowId id = w_.table_.allocate();
   if (id == flow::kNoFlow && w_.evict()) id = w_.table_.allocate();
   if (id == flow::kNoFlow) return w_.drop(w.m, Drop::flow_table_full);
@@ -125,6 +126,7 @@ void Worker::Splicer::open(Worker::Work& w, const tcp::Hearing& heard, const tcp
   w_.n_.flows_created.add();
   w_.know_client(w);
   collect(w, id, in);
+  settle(id);
 }
 
 }  // namespace limpet::dataplane

@@ -156,9 +156,13 @@ void Worker::Splicer::turn_away(flow::FlowId id, bool slow) {
   const flow::Record& r = w_.table_.at(id);
   const Session* s = session_of(id);
   const SpliceEntry* entry = entry_of(r);
+  const bool starved = s != nullptr && s->starved;
   slow = slow && (s == nullptr || !s->broken);
   if (slow) w_.stats_.services[r.service].refused[refused(Refused::head_slow)].add();
-  if (s == nullptr || !s->disowned) (slow ? w_.n_.splice_slow_heads : w_.n_.splice_bad_heads).add();
+  if (starved)
+    w_.n_.splice_no_memory.add();
+  else if (s == nullptr || !s->disowned)
+    (slow ? w_.n_.splice_slow_heads : w_.n_.splice_bad_heads).add();
   if (quiet(id) != Quiet::now || entry == nullptr) {
     backend_gone(id);
     return;
@@ -166,7 +170,7 @@ void Worker::Splicer::turn_away(flow::FlowId id, bool slow) {
   reset_backend(id);
   disconnect(id);
   binding_of(id).head_by = {};
-  answer(id, slow ? entry->slow_request : entry->bad_request);
+  answer(id, starved ? entry->unavailable : slow ? entry->slow_request : entry->bad_request);
 }
 
 void Worker::Splicer::publish() {
@@ -194,6 +198,7 @@ void Worker::Splicer::publish() {
   n.copy_bytes_used.set(copies_.bytes_used());
   n.copy_bytes_total.set(copies_.bytes_total());
   n.bindings_used.set(pool_.works_used());
+  n.bindings_total.set(pool_.works_total());
   n.hold_bytes_used.set(pool_.bytes_used());
   n.hold_bytes_total.set(pool_.bytes_total());
 }

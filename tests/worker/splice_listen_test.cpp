@@ -106,7 +106,7 @@ TEST_F(ListenTest, a_place_is_kept_while_there_is_no_room_for_the_flow) {
   greet();
   const Bytes first =
       client({.flags = kAck | kPsh, .seq = 1001, .ack = isn + 1, .data = bytes_of("GET ")});
-  // Heads that are waited for take all bindings.
+  // Whole heads whose backends do not answer take all bindings, and give none up.
   unsigned others = 0;
   for (uint16_t port = 1; rig.drops(Drop::held_full) == 0 && port < 2000; ++port, ++others) {
     const Bytes syn = frame(ip("10.1.0.3"), port, {.flags = kSyn, .seq = 1, .options = kOptions});
@@ -116,7 +116,7 @@ TEST_F(ListenTest, a_place_is_kept_while_there_is_no_room_for_the_flow) {
                            {.flags = kAck,
                             .seq = 2,
                             .ack = look(out[0].frame).seq + 1,
-                            .data = bytes_of("GET ")}));
+                            .data = bytes_of("GET / HTTP/1.1\r\nHost: t\r\n\r\n")}));
   }
   EXPECT_GT(rig.drops(Drop::held_full), 0u) << others << rig.drop_list();
   const uint64_t created = rig.sum(&dataplane::WorkerCounters::flows_created);

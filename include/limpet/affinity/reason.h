@@ -24,7 +24,8 @@ namespace limpet::affinity {
   X(bad_request,       "no backend was chosen: the first request was refused") \
   X(slow_request,      "no backend was chosen: the first request did not come in time") \
   X(client_gone,       "the client went away before a backend had answered it") \
-  X(response_timeout,  "its backend did not answer a request, or go on answering it, in time")
+  X(response_timeout,  "its backend did not answer a request, or go on answering it, in time") \
+  X(no_memory,         "no backend was chosen: there was no memory for the connection or its edits")
 // clang-format on
 
 enum class Reason : uint8_t {

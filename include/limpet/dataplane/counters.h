@@ -17,6 +17,7 @@
 #include "limpet/affinity/reason.h"
 #include "limpet/base/drop.h"
 #include "limpet/dataplane/refused.h"
+#include "limpet/flow/shares.h"
 
 namespace limpet::dataplane {
 
@@ -118,10 +119,13 @@ struct alignas(64) WorkerCounters {
   Counter splice_bad_responses;      // not HTTP/1.x: passed on as they are, no more edits
   Counter splice_unasked_upgrades;   // a 101 that no request asked for: both ends were reset
   Counter splice_edits_lost;         // a cookie was not set, as the memory for edits was full
-  Counter neighbors_used;            // gauge: next hops in the cache
-  Counter neighbors_total;           // constant
-  Counter neighbors_replaced;        // next hops forgotten, as others needed their places
-  Counter neighbors_refused;         // next hops for which there was no place
+  Counter splice_no_memory;  // requests answered with 503, as there was none for their edits
+  // Connections that ended because a pool was short: their source had most of it.
+  std::array<Counter, flow::kPools> gave_way;
+  Counter neighbors_used;      // gauge: next hops in the cache
+  Counter neighbors_total;     // constant
+  Counter neighbors_replaced;  // next hops forgotten, as others needed their places
+  Counter neighbors_refused;   // next hops for which there was no place
   // Of the splice (tcp/splice.h), copied there once a second.
   Counter splice_splits, splice_sack_translated, splice_sack_dropped, splice_clamped_acks;
   Counter splice_owned_bytes, splice_resent_bytes, splice_swallowed, splice_beyond_frontier;
@@ -139,6 +143,7 @@ struct alignas(64) WorkerCounters {
   Counter copy_bytes_used;     // gauge: of judged octets of requests that are not acknowledged yet
   Counter copy_bytes_total;    // constant
   Counter bindings_used;       // gauge: heads and backends that are waited for
+  Counter bindings_total;      // constant
   Counter hold_bytes_used;     // gauge: of octets that are withheld
   Counter hold_bytes_total;    // constant
   Counter session_notes_lost;  // lines of the session log that found their ring full

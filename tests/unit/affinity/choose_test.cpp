@@ -287,7 +287,8 @@ TEST(Reason, names_are_stable) {
   EXPECT_STREQ(reason_name(Reason::slow_request), "slow_request");
   EXPECT_STREQ(reason_name(Reason::client_gone), "client_gone");
   EXPECT_STREQ(reason_name(Reason::response_timeout), "response_timeout");
-  EXPECT_EQ(kReasonCount, 16u);
+  EXPECT_STREQ(reason_name(Reason::no_memory), "no_memory");
+  EXPECT_EQ(kReasonCount, 17u);
   for (size_t r = 0; r < kReasonCount; ++r) {
     EXPECT_FALSE(std::string_view(reason_text(static_cast<Reason>(r))).empty());
   }

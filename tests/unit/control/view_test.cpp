@@ -258,6 +258,24 @@ TEST_F(ViewTest, workers_have_the_promised_fields) {
   EXPECT_EQ(w["mbufs"], (json{{"pool", 4096}, {"in_use", 17}}));
 }
 
+TEST_F(ViewTest, workers_say_how_full_each_pool_is_and_who_gave_way) {
+  dataplane::WorkerCounters& c = stats_[1].worker;
+  uint64_t n = 0;
+  for (dataplane::Counter* counter :
+       {&c.bindings_used, &c.bindings_total, &c.hold_bytes_used, &c.hold_bytes_total,
+        &c.edit_bytes_used, &c.edit_bytes_total, &c.sessions_used, &c.flows_used, &c.flows_evicted,
+        &c.neighbors_used, &c.neighbors_total, &c.neighbors_replaced})
+    counter->set(++n);
+  for (size_t i = 0; i < flow::kPools; ++i) c.gave_way[i].set(100 + i);
+  const json pools = (*worker_rows(view(), "1"))[0]["pools"];
+  EXPECT_EQ(pools["bindings"], (json{{"used", 1}, {"limit", 2}, {"gave_way", 100}}));
+  EXPECT_EQ(pools["holds"], (json{{"used", 3}, {"limit", 4}, {"gave_way", 101}}));
+  EXPECT_EQ(pools["edits"], (json{{"used", 5}, {"limit", 6}, {"gave_way", 102}}));
+  EXPECT_EQ(pools["sessions"], (json{{"used", 7}, {"limit", 1000}}));
+  EXPECT_EQ(pools["flows"], (json{{"used", 8}, {"limit", 1000}, {"gave_way", 9}}));
+  EXPECT_EQ(pools["neighbors"], (json{{"used", 10}, {"limit", 11}, {"gave_way", 12}}));
+}
+
 TEST_F(ViewTest, workers_say_what_splicing_takes) {
   dataplane::WorkerCounters& c = stats_[1].worker;
   uint64_t n = 0;

@@ -1,0 +1,187 @@
+// Who gives when memory becomes short: what each connection holds while something is waited for is
+// counted by source (flow/shares.h), and the source that has most gives first.
+//
+//   below 3/4 of a pool   nothing is looked at: one source may have all of it
+//   at 3/4                whoever takes a place costs the heaviest source one, of those looked at:
+//                         the one that has got on least lately
+//   from then to 1/4      what has not got on for kStuck goes, the heaviest sources' first
+//
+// Never given: a complete head that waits for its backend. A connection that stands is not looked
+// at while it gets on: flows that carry data count against nobody.
+#include <algorithm>
+
+#include "limpet/base/hash.h"
+#include "splicer.h"
+
+namespace limpet::dataplane {
+namespace {
+
+using flow::Places;
+using flow::Pool;
+
+constexpr unsigned kSamples = 32;          // looked at for one that gives
+constexpr unsigned kFewSamples = 8;        // in every iteration, while a pool empties
+constexpr unsigned kMostAnIteration = 64;  // connections ended, each with up to two resets
+constexpr Tick kGetsOn = to_ticks(std::chrono::seconds(1));
+constexpr Tick kStuck = to_ticks(std::chrono::seconds(10));
+
+constexpr uint64_t mark_of(uint64_t total) {
+  return total - total / 4;
+}
+
+}  // namespace
+
+uint64_t Worker::Splicer::used_of(Pool pool) const {
+  switch (pool) {
+    case Pool::bindings:
+      return pool_.works_used();
+    case Pool::holds:
+      return pool_.bytes_used();
+    case Pool::edits:
+      return edits_.bytes_used();
+    case Pool::count_:
+      break;
+  }
+  return 0;
+}
+
+uint64_t Worker::Splicer::total_of(Pool pool) const {
+  switch (pool) {
+    case Pool::bindings:
+      return pool_.works_total();
+    case Pool::holds:
+      return pool_.bytes_total();
+    case Pool::edits:
+      return edits_.bytes_total();
+    case Pool::count_:
+      break;
+  }
+  return 0;
+}
+
+// After everything that may have changed what a connection holds. Nearly always it held nothing and
+// holds nothing.
+void Worker::Splicer::settle(flow::FlowId id) {
+  const tcp::SpliceFlow& f = flows_[id];
+  const bool waits = f.work != tcp::kNoWork || f.map[0].edited() || f.map[1].edited();
+  if (!waits && !waiting_.contains(id)) return;
+  const Places before = waiting_.at(id).places;
+  Places now{};
+  const auto places_of = [&now](Pool p) -> uint16_t& { return now[static_cast<size_t>(p)]; };
+  // Numbers that move when a side says something new; an ACK that repeats itself moves none.
+  uint32_t said = f.map[0].ack().value + f.map[1].ack().value;
+  if (f.work != tcp::kNoWork) {
+    const tcp::SpliceWork& w = pool_.work(f.work);
+    places_of(Pool::bindings) = 1;
+    for (const tcp::Hold& h : w.hold)
+      places_of(Pool::holds) =
+          static_cast<uint16_t>(places_of(Pool::holds) + h.capacity() / HoldPool::kUnit);
+    said += w.hold[0].active() ? w.hold[0].end().value : 0;
+  }
+  for (const tcp::StreamMap& map : f.map)
+    for (tcp::EditId e = map.first_edit(); e != tcp::kNoEdit; e = edits_.header(e).next)
+      places_of(Pool::edits) =
+          static_cast<uint16_t>(places_of(Pool::edits) + (1u << edits_.header(e).size_class));
+  if (now != before) shares_.change(w_.table_.at(id).client, before, now);
+  if (waits)
+    waiting_.set(id, now, said, w_.tick_);
+  else
+    waiting_.remove(id);
+}
+
+bool Worker::Splicer::may_give(flow::FlowId id, Tick quiet, bool busy_too) const {
+  const Tick still = w_.tick_ - waiting_.at(id).progress;
+  switch (w_.table_.at(id).state) {
+    case tcp::Track::connecting:
+      return false;
+    case tcp::Track::established:
+    case tcp::Track::fin_client:
+    case tcp::Track::fin_backend:
+      return still >= (busy_too ? quiet : std::max(quiet, kGetsOn));
+    default:
+      return still >= quiet;
+  }
+}
+
+// Of some that hold places of this pool and have not got on for `quiet`: the heaviest source's, of
+// those the one that has not got on for longest.
+flow::FlowId Worker::Splicer::pick(Pool pool, unsigned samples, Tick quiet, bool busy_too) {
+  flow::FlowId best = flow::kNoFlow;
+  uint32_t weight = 0;
+  Tick still = 0;
+  const uint64_t random = w_.random();
+  for (unsigned i = 0; i < samples && waiting_.size() != 0; ++i) {
+    const auto at = static_cast<uint32_t>((mix64(random + i) >> 32) * waiting_.size() >> 32);
+    const flow::FlowId id = waiting_[at];
+    if (waiting_.at(id).places[static_cast<size_t>(pool)] == 0 || !may_give(id, quiet, busy_too))
+      continue;
+    const uint32_t heavy = shares_.weight(w_.table_.at(id).client, pool);
+    const Tick age = w_.tick_ - waiting_.at(id).progress;
+    if (best != flow::kNoFlow && (heavy < weight || (heavy == weight && age <= still))) continue;
+    best = id;
+    weight = heavy;
+    still = age;
+  }
+  return best;
+}
+
+// Its client hears of it, and its backend. False: there was no buffer for that.
+bool Worker::Splicer::give_up(flow::FlowId id, Pool pool) {
+  const flow::FlowId current = current_;
+  current_ = id;
+  const tcp::Track state = w_.table_.at(id).state;
+  bool gone = true;
+  switch (state) {
+    case tcp::Track::established:
+    case tcp::Track::fin_client:
+    case tcp::Track::fin_backend:
+      gone = backend_gone(id);
+      break;
+    case tcp::Track::head:
+      not_served(id, affinity::Reason::no_memory);
+      [[fallthrough]];
+    case tcp::Track::answering:
+      reset_client(id);
+      [[fallthrough]];
+    default:
+      w_.end_flow(id);
+      break;
+  }
+  current_ = current;
+  if (gone) w_.n_.gave_way[static_cast<size_t>(pool)].add();
+  return gone;
+}
+
+// Before a place is taken, and in every iteration. Returns how many connections may still end in
+// it.
+unsigned Worker::Splicer::make_room() {
+  unsigned left = kMostAnIteration;
+  for (size_t i = 0; i < flow::kPools; ++i) {
+    const auto pool = static_cast<Pool>(i);
+    const uint64_t total = total_of(pool);
+    while (used_of(pool) >= mark_of(total) && left != 0) {
+      short_[i] = true;
+      flow::FlowId id = pick(pool, kSamples, 0, false);
+      // Whoever lets nothing stand still keeps his places only as long as there are others.
+      if (id == flow::kNoFlow && used_of(pool) >= total - total / 16)
+        id = pick(pool, kSamples, 0, true);
+      if (id == flow::kNoFlow || !give_up(id, pool)) break;
+      --left;
+    }
+  }
+  return left;
+}
+
+void Worker::Splicer::empty_out(unsigned most) {
+  for (size_t i = 0; i < flow::kPools; ++i) {
+    const auto pool = static_cast<Pool>(i);
+    if (!short_[i]) continue;
+    short_[i] = used_of(pool) >= total_of(pool) / 4;
+    for (unsigned few = 0; short_[i] && few < 4 && most != 0; ++few, --most) {
+      const flow::FlowId id = pick(pool, kFewSamples, kStuck, false);
+      if (id == flow::kNoFlow || !give_up(id, pool)) break;
+    }
+  }
+}
+
+}  // namespace limpet::dataplane
