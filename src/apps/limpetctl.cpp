@@ -63,13 +63,13 @@ int main(int argc, char** argv) {
   std::string what, name;
   bool json = false, all = false;
   unsigned limit = 1000;
-  auto* show = app.add_subcommand(
-      "show",
-      "Print services, backends, workers, ports, drops, persistence, refusals, neighbors or flows");
+  auto* show = app.add_subcommand("show",
+                                  "Print services, backends, workers, ports, drops, persistence, "
+                                  "refusals, neighbors, flows or top");
   show->add_option("what", what)
       ->required()
       ->check(CLI::IsMember({"services", "backends", "workers", "ports", "drops", "persistence",
-                             "refusals", "neighbors", "flows"}));
+                             "refusals", "neighbors", "flows", "top"}));
   show->add_option("name", name,
                    "Only this one: SERVICE, POOL or POOL/NAME, worker number, port (ports, "
                    "neighbors); of drops a "

@@ -15,6 +15,7 @@ using nlohmann::json;
 
 namespace {
 
+constexpr uint32_t kTopRows = 20;        // of each pool and worker
 constexpr uint32_t kDefaultRows = 1000;  // of flows and neighbors
 constexpr uint32_t kMostRows = 65536;    // held for every worker while it answers
 
@@ -84,7 +85,7 @@ void Controller::Impl::on_line(Server::ClientId client, const std::string& line)
 
 void Controller::Impl::show(Server::ClientId client, const Request& request) {
   using What = Request::What;
-  if (request.what == What::flows || request.what == What::neighbors)
+  if (request.what == What::flows || request.what == What::neighbors || request.what == What::top)
     return show_queried(client, request);
   const View v = view();
   Result<Rows> rows = Rows{};
@@ -112,6 +113,7 @@ void Controller::Impl::show(Server::ClientId client, const Request& request) {
       break;
     case What::flows:
     case What::neighbors:
+    case What::top:
       break;
   }
   if (!rows) return refuse(client, rows.error());
@@ -121,11 +123,15 @@ void Controller::Impl::show(Server::ClientId client, const Request& request) {
 
 void Controller::Impl::show_queried(Server::ClientId client, const Request& request) {
   const bool flows = request.what == Request::What::flows;
+  const bool top = request.what == Request::What::top;
   Queries::Question question;
-  question.kind = flows ? dataplane::QueryKind::flows : dataplane::QueryKind::neighbors;
+  question.kind = flows ? dataplane::QueryKind::flows
+                  : top ? dataplane::QueryKind::top
+                        : dataplane::QueryKind::neighbors;
   const uint32_t limit = std::min(request.limit == 0 ? kDefaultRows : request.limit, kMostRows);
-  question.limit = limit;
-  const std::string only_port = flows ? std::string() : request.name;
+  question.limit = top ? std::min(limit, kTopRows) : limit;
+  if (top && !request.name.empty()) return refuse(client, "\"top\" takes no name");
+  const std::string only_port = flows || top ? std::string() : request.name;
   if (flows && !request.name.empty()) {
     question.service = publisher_->slots().find_service(request.name);
     if (question.service == kNoSlot)

@@ -19,8 +19,9 @@ bool Listing::turn(const View& v) {
   for (size_t left = kSlice; left > 0 && worker_ < answers_.size();) {
     const dataplane::Query& answer = *answers_[worker_];
     const size_t n = std::min<size_t>(left, answer.filled - next_);
-    const Rows rows = wanted_.kind == QueryKind::flows
-                          ? flow_rows(v, worker_, answer, next_, n)
+    const Rows rows = wanted_.kind == QueryKind::flows ? flow_rows(v, worker_, answer, next_, n)
+                      : wanted_.kind == QueryKind::top
+                          ? top_rows(worker_, answer, next_, n)
                           : neighbor_rows(v, worker_, answer, next_, n);
     for (const json& row : rows) {
       if (!wanted_.port.empty() && row["port"].get_ref<const std::string&>() != wanted_.port)
@@ -43,7 +44,9 @@ bool Listing::turn(const View& v) {
 }
 
 std::string Listing::text(Duration uptime) const {
-  const char* what = wanted_.kind == QueryKind::flows ? "flows" : "neighbors";
+  const char* what = wanted_.kind == QueryKind::flows ? "flows"
+                     : wanted_.kind == QueryKind::top ? "top"
+                                                      : "neighbors";
   std::string text = envelope(what, {}, 0, more_, uptime).dump();
   const std::string empty = std::string("\"") + what + "\":[]";
   text.insert(text.find(empty) + empty.size() - 1, rows_);

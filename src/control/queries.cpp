@@ -18,6 +18,8 @@ bool Queries::ask(const Question& question, Instant now, Done done) {
     if (question.kind == dataplane::QueryKind::flows) {
       query->flows.resize(question.limit);
       query->edits.resize(question.limit);
+    } else if (question.kind == dataplane::QueryKind::top) {
+      query->top.resize(size_t{question.limit} * flow::kPools);
     } else {
       query->neighbors.resize(question.limit);
     }

@@ -14,15 +14,16 @@ namespace {
 using nlohmann::json;
 using What = Request::What;
 
-constexpr std::array<std::pair<const char*, What>, 9> kWhat = {{{"services", What::services},
-                                                                {"backends", What::backends},
-                                                                {"workers", What::workers},
-                                                                {"ports", What::ports},
-                                                                {"drops", What::drops},
-                                                                {"persistence", What::persistence},
-                                                                {"refusals", What::refusals},
-                                                                {"neighbors", What::neighbors},
-                                                                {"flows", What::flows}}};
+constexpr std::array<std::pair<const char*, What>, 10> kWhat = {{{"services", What::services},
+                                                                 {"backends", What::backends},
+                                                                 {"workers", What::workers},
+                                                                 {"ports", What::ports},
+                                                                 {"drops", What::drops},
+                                                                 {"persistence", What::persistence},
+                                                                 {"refusals", What::refusals},
+                                                                 {"neighbors", What::neighbors},
+                                                                 {"flows", What::flows},
+                                                                 {"top", What::top}}};
 constexpr int kMaxDepth = 16;  // of nesting; a request needs one level
 
 // The member as a string; empty when absent or null.
@@ -51,7 +52,7 @@ Result<Request> parse_show(const json& j, Request r) {
   if (!known)
     return Error{
         fmt::format("nothing called \"{}\" to show; expected services, backends, workers, "
-                    "ports, drops, persistence, refusals, neighbors or flows",
+                    "ports, drops, persistence, refusals, neighbors, flows or top",
                     *what)};
   Result<std::string> only = text(j, "name");
   if (!only) return Error{only.error()};

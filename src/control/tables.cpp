@@ -180,6 +180,16 @@ Table neighbors(const Json& rows) {
   return t;
 }
 
+Table top(const Json& rows) {
+  Table t{{"POOL", "SOURCE", "PLACES", "BYTES", "WORKER"}, {}};
+  for (const Json& r : rows)
+    t.rows.push_back(
+        {word(at(r, {"pool"})), word(at(r, {"source"})), count(at(r, {"places"})),
+         at(r, {"bytes"}).is_null() ? std::string("-") : human_bytes(number(at(r, {"bytes"}))),
+         word(at(r, {"worker"}))});
+  return t;
+}
+
 Table flows(const Json& rows) {
   Table t{{"SERVICE", "PROTO", "CLIENT", "SOURCE", "BACKEND", "STATE", "REASON", "AGE", "IDLE",
            "EXPIRES", "WORKER"},
@@ -332,6 +342,8 @@ std::string render(const std::string& what, const Json& data, bool all) {
     t = neighbors(rows);
   else if (what == "flows")
     t = flows(rows);
+  else if (what == "top")
+    t = top(rows);
   else if (what == "keys")
     t = keys(rows);
   else
@@ -340,6 +352,7 @@ std::string render(const std::string& what, const Json& data, bool all) {
   if (what == "keys") out += fmt::format("file {}\n", word(at(data, {"file"})));
   if (what == "persistence" && t.rows.empty()) out = "no service has a persistence list\n";
   if (what == "refusals" && t.rows.empty()) out = "nothing was refused\n";
+  if (what == "top" && t.rows.empty()) out = "nobody waits for anything\n";
   if (what == "drops" && t.rows.empty()) out = "no frame was dropped\n";
   if (at(data, {"truncated"}) == Json(true))
     out += fmt::format("... the first {} only; more with --limit\n", rows.size());

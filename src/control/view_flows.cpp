@@ -130,6 +130,22 @@ Rows neighbor_rows(const View& v, unsigned worker, const dataplane::Query& answe
   return rows;
 }
 
+// Who holds most of what may run short.
+Rows top_rows(unsigned worker, const dataplane::Query& answer, size_t first, size_t count) {
+  Rows rows;
+  for (size_t i = first; i < answer.filled && i - first < count; ++i) {
+    const dataplane::TopView& t = answer.top[i];
+    const uint32_t bytes_each = flow::bytes_of_place(t.pool);
+    rows.push_back(
+        {{"worker", worker},
+         {"pool", flow::pool_name(t.pool)},
+         {"source", t.source.to_string()},
+         {"places", t.places},
+         {"bytes", bytes_each == 0 ? json(nullptr) : json(uint64_t{t.places} * bytes_each)}});
+  }
+  return rows;
+}
+
 Result<json> explain(const View& v, std::string_view client_text, std::string_view service_name) {
   const Result<affinity::Client> client = parse_client(client_text);
   if (!client) return Error{client.error()};

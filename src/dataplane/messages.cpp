@@ -48,6 +48,9 @@ void Worker::answer_queries(unsigned budget) {
       q.flows[q.filled++].reason = table_.aside(q.cursor).reason;
     }
     finished = q.truncated || q.cursor == table_.capacity();
+  } else if (q.kind == QueryKind::top) {
+    splicer_->top(q);
+    finished = true;
   } else {
     for (uint32_t i = 0; i < neighbors_.capacity(); ++i) {
       const Neighbor& n = neighbors_.at(static_cast<uint16_t>(i));

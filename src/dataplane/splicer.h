@@ -43,6 +43,7 @@ class Worker::Splicer : tcp::SpliceSink, tcp::SpliceEditor {
   void not_heard(flow::FlowId id);  // likewise of what limpet itself answered
   void settle(flow::FlowId id);     // what it holds may have changed (splicer_shares.cpp)
   void mark(flow::FlowId id, tcp::Side from, wire::Reset& reset) const;
+  void top(Query& q) const;  // who holds most
 
   // The quoted number of a packet too big, and the MTU to tell; nothing when it is not believed.
   std::optional<tcp::Splice::TooBig> too_big(flow::FlowId id, tcp::Side to, uint32_t seq,

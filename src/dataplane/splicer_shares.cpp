@@ -152,6 +152,24 @@ bool Worker::Splicer::give_up(flow::FlowId id, Pool pool) {
   return gone;
 }
 
+// A network of three lengths of IPv6 each that has some: whoever reads them sees how they are
+// spread.
+void Worker::Splicer::top(Query& q) const {
+  const size_t most = q.top.size() / flow::kPools;
+  for (size_t i = 0; i < flow::kPools; ++i) {
+    const std::span<TopView> all(q.top.data() + q.filled, most);
+    size_t n = 0;
+    for (size_t cell = 0; cell < shares_.cells(); ++cell) {
+      const uint32_t places = shares_.at(cell).places[i];
+      if (places == 0 || (n == most && (most == 0 || places <= all[n - 1].places))) continue;
+      size_t at = n == most ? n - 1 : n++;
+      for (; at != 0 && all[at - 1].places < places; --at) all[at] = all[at - 1];
+      all[at] = {static_cast<Pool>(i), shares_.at(cell).prefix, places};
+    }
+    q.filled += static_cast<uint32_t>(n);
+  }
+}
+
 // Before a place is taken, and in every iteration. Returns how many connections may still end in
 // it.
 unsigned Worker::Splicer::make_room() {

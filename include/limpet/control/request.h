@@ -28,7 +28,8 @@ struct Request {
     persistence,
     refusals,
     neighbors,
-    flows
+    flows,
+    top
   };
   enum class KeyAction { list, rotate, add, seal, retire };
 

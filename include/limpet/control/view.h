@@ -57,6 +57,8 @@ Result<Rows> drop_rows(const View& view, std::string_view name);
 // Answers of one worker: `count` of them from `first` on. What ended meanwhile is left out.
 Rows flow_rows(const View& view, unsigned worker, const dataplane::Query& answer, size_t first = 0,
                size_t count = SIZE_MAX);
+Rows top_rows(unsigned worker, const dataplane::Query& answer, size_t first = 0,
+              size_t count = SIZE_MAX);
 Rows neighbor_rows(const View& view, unsigned worker, const dataplane::Query& answer,
                    size_t first = 0, size_t count = SIZE_MAX);
 

@@ -26,10 +26,11 @@
 #include "limpet/base/time.h"
 #include "limpet/dataplane/snapshot.h"
 #include "limpet/flow/record.h"
+#include "limpet/flow/shares.h"
 
 namespace limpet::dataplane {
 
-enum class QueryKind : uint32_t { flows, neighbors };
+enum class QueryKind : uint32_t { flows, neighbors, top };
 
 struct NeighborView {
   uint16_t port = 0;
@@ -38,6 +39,13 @@ struct NeighborView {
   MacAddress mac;
   Tick age = 0;
   uint32_t waiting = 0;  // packets held for it
+};
+
+// A source that holds much of a pool (flow/shares.h).
+struct TopView {
+  flow::Pool pool = flow::Pool::bindings;
+  Prefix source;
+  uint32_t places = 0;
 };
 
 // How many edits of a spliced flow's streams are live: made, but not acknowledged by their
@@ -56,6 +64,7 @@ struct Query {
   std::vector<flow::Listed> flows;  // sized to the limit by control
   std::vector<FlowEdits> edits;     // likewise, by flow
   std::vector<NeighborView> neighbors;
+  std::vector<TopView> top;  // as many of each pool: most places first
   uint32_t filled = 0;
   bool truncated = false;  // there was more than fits
   uint32_t cursor = 0;     // worker's

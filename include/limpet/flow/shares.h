@@ -33,6 +33,9 @@ constexpr size_t kPools = static_cast<size_t>(Pool::count_);
 using Places = std::array<uint16_t, kPools>;  // of one connection
 
 const char* pool_name(Pool p);
+constexpr uint32_t bytes_of_place(Pool p) {  // 0: a place is not counted in bytes
+  return p == Pool::holds ? 2048 : p == Pool::edits ? 64 : 0;
+}
 
 class Shares {
  public:

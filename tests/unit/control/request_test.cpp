@@ -98,7 +98,7 @@ TEST(Request, unknown_members_are_left_to_later_versions) {
 TEST(Request, what_is_wrong_is_said) {
   EXPECT_EQ(error_of(R"({"cmd":"show","what":"shoes"})"),
             "nothing called \"shoes\" to show; expected services, backends, workers, ports, drops, "
-            "persistence, refusals, neighbors or flows");
+            "persistence, refusals, neighbors, flows or top");
   EXPECT_EQ(error_of(R"({"cmd":"dance"})"),
             "no command \"dance\"; expected show, backend, reload, keys, explain or log-level");
   for (const char* limit : {"0", "-1", "1.5", "\"7\"", "4294967296", "true", "[]"})
