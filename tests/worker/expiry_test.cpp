@@ -418,6 +418,18 @@ TEST_P(Waiting, what_is_under_way_to_the_client_forbids_504) {
   EXPECT_EQ(out[0].frame, reset_of_client(isn + 1));
 }
 
+TEST_P(Waiting, the_rest_of_a_body_forbids_504) {
+  ask("GET / HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n");
+  grown *= 2;
+  const std::string part = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n" + std::string(40, 'x');
+  answers(part);
+  const auto n = static_cast<uint32_t>(part.size());
+  says("", 0, n);
+  rig.take();
+  rig.pass(10200ms);
+  EXPECT_TRUE(both_are_told(n));
+}
+
 TEST_P(Waiting, without_buffers_it_stays_due) {
   ask();
   rig.pass(9s);
