@@ -110,6 +110,7 @@ void Worker::from_backend(Work& w) {
     return splicer_->settle(id);
   }
   if (expired(w)) return;
+  bool moved = false;
   if (r.state == tcp::Track::dead || !status_[r.backend].accepts_existing())
     return f.kind == wire::FrameKind::tcp ? refuse(w, epitaph(r)) : drop(w.m, Drop::backend_down);
   if (r.protocol == IPPROTO_TCP) {
@@ -123,7 +124,8 @@ void Worker::from_backend(Work& w) {
       }
       step = tcp::advance(r.state, tcp::Side::backend, segment, r.edges, r.scales);
     }
-    if (step.next != r.state) {
+    moved = step.next != r.state;
+    if (moved) {
       if (r.state == tcp::Track::syn_sent) {
         drop_syn(id);
         if (step.next == tcp::Track::closed) stats_.backends[r.backend].connect_failures.add();
@@ -133,7 +135,8 @@ void Worker::from_backend(Work& w) {
   } else {
     r.flags |= flow::answered;
   }
-  r.last_seen = tick_;
+  // Time for a handshake does not begin anew with each SYN-ACK that a backend repeats for nobody.
+  if (moved || r.state > tcp::Track::syn_received) r.last_seen = tick_;
   to_client(w, id);
 }
 
@@ -146,6 +149,7 @@ bool Worker::anew(flow::FlowId id, const tcp::Segment& answer) {
   if (knock.flow != id || !tcp::begins_anew(knock.syn, answer, r.edges, r.scales)) return false;
   r.flags &= static_cast<uint8_t>(~flow::contested);
   r.state = tcp::Track::syn_sent;
+  flow::note_first(r, table_.aside(id));
   n_.flows_begun_anew.add();
   return true;
 }
@@ -197,6 +201,7 @@ void Worker::new_flow(Work& w) {
 // `make_room`: a flow of the backend that has ended or is half-open gives its source port.
 flow::FlowId Worker::make_flow(const Work& w, uint16_t backend, affinity::Reason reason,
                                bool make_room, Drop& why) {
+  room_for_flow();
   flow::FlowId id = table_.allocate();
   if (id == flow::kNoFlow && evict()) id = table_.allocate();
   if (id == flow::kNoFlow) {
@@ -218,9 +223,11 @@ flow::FlowId Worker::make_flow(const Work& w, uint16_t backend, affinity::Reason
   r.last_seen = tick_;
   table_.aside(id).created = tick_;
   table_.aside(id).reason = static_cast<uint8_t>(reason);
+  flow::note_first(r, table_.aside(id));
   r.client_hop = 0;
   r.hop_stamp = 0;
-  if (!take_source(backend, r) && !(make_room && evict(backend) && take_source(backend, r))) {
+  if (make_room) room_for_port(backend, Give::half_open_too);
+  if (!take_source(backend, r)) {
     table_.release(id);
     why = Drop::source_ports_exhausted;
     return flow::kNoFlow;

@@ -12,9 +12,6 @@ namespace {
 
 // A stale connection at the backend ends with one reset; a lost one costs another round.
 constexpr uint8_t kMaxResends = 3;
-// Records looked at for one of a given backend: rarer than ended flows in all.
-constexpr unsigned kBackendSamples = 128;
-
 // Whether two hosts may be waiting for something in this state.
 constexpr bool stands(tcp::Track state) {
   return state == tcp::Track::established || state == tcp::Track::fin_client ||
@@ -82,21 +79,11 @@ void Worker::end_flow(flow::FlowId id) {
   stats_.services[service].connections_active.sub();
 }
 
-// Ended flows first, then half-open ones (a SYN flood evicts itself); established flows never.
-// With `backend`: a flow of that one, whose source ports have run out.
-bool Worker::evict(uint16_t backend, Evict which) {
-  const flow::FlowId victim = backend == flow::Table::kAnyBackend
-                                  ? table_.victim(random(), tick_)
-                                  : table_.victim(random(), tick_, kBackendSamples, backend);
+// Of a full table. Ended flows first, then half-open ones (a SYN flood evicts itself); established
+// flows never.
+bool Worker::evict() {
+  const flow::FlowId victim = table_.victim(random(), tick_);
   if (victim == flow::kNoFlow) return false;
-  const tcp::Track state = table_.at(victim).state;
-  if (which == Evict::ended && state != tcp::Track::time_wait && state != tcp::Track::closed &&
-      state != tcp::Track::dead)
-    return false;
-  if (state == tcp::Track::dead && backend != flow::Table::kAnyBackend) {
-    bury(victim);
-    return true;
-  }
   n_.flows_evicted.add();
   end_flow(victim);
   return true;

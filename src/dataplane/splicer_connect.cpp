@@ -191,9 +191,8 @@ bool Worker::Splicer::connect(flow::FlowId id, uint16_t backend, bool make_room)
   flow::Record& r = w_.table_.at(id);
   r.backend = backend;
   r.backend_generation = w_.snapshot_->backends[backend].generation;
-  if (!w_.take_source(backend, r) &&
-      !(make_room && w_.evict(backend, Evict::ended) && w_.take_source(backend, r)))
-    return false;
+  if (make_room) w_.room_for_port(backend, Give::ended);
+  if (!w_.take_source(backend, r)) return false;
   if (!w_.table_.bind(id)) {
     w_.give_source(r);
     return false;

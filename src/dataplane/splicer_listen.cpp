@@ -91,6 +91,7 @@ void Worker::Splicer::stranger(Worker::Work& w) {
 
 void Worker::Splicer::open(Worker::Work& w, const tcp::Hearing& heard, const tcp::SegmentIn& in) {
   make_room();
+  w_.room_for_flow();
   flow::FlowId id = w_.table_.allocate();
   if (id == flow::kNoFlow && w_.evict()) id = w_.table_.allocate();
   if (id == flow::kNoFlow) return w_.drop(w.m, Drop::flow_table_full);

@@ -61,6 +61,7 @@ Worker::Worker(const WorkerSetup& setup, Instant now)
       tx_(kMaxPorts),
       syns_(kHeldSyns),
       knocks_(kKnocks),
+      crowded_(kMaxBackends),
       dead_(kMaxBackends) {
   n_.neighbors_total.set(setup.neighbors);
   queries_.reserve(64);
@@ -340,6 +341,7 @@ void Worker::housekeeping() {
   announce(kAnnounceBudget);
   splicer_->tick();
   if (flush_left_ != 0) flush_dead(kFlushBudget);
+  if (snapshot_ != nullptr) empty_crowds();
   if (!queries_.empty()) answer_queries(kQueryBudget);
   n_.flows_used.set(table_.used());
   n_.neighbors_used.set(neighbors_.used());

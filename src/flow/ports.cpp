@@ -1,6 +1,7 @@
 // Source ports of one worker: a cursor over those never used and a ring of those that came back.
 #include "limpet/flow/ports.h"
 
+#include <bit>
 #include <cassert>
 
 #include "limpet/base/hash.h"
@@ -73,6 +74,21 @@ std::optional<SourcePorts::Grant> SourcePorts::take(Tick now) {
   assert(!taken(port));
   set_taken(port, true);
   return Grant{be16::from(static_cast<uint16_t>(port)), early};
+}
+
+std::optional<be16> SourcePorts::some(uint64_t random) const {
+  constexpr unsigned kWords = 16;  // looked at: a thousand ports
+  const uint32_t range = last_ - first_ + 1;
+  const uint32_t at = first_ + static_cast<uint32_t>((mix64(random) >> 32) * range >> 32);
+  uint64_t word = taken_[at / 64] & ~uint64_t{0} << (at % 64);
+  for (unsigned i = 0, index = at / 64; i <= kWords; ++i) {
+    if (word != 0)
+      return be16::from(
+          static_cast<uint16_t>(index * 64 + static_cast<unsigned>(std::countr_zero(word))));
+    index = index == last_ / 64 ? first_ / 64 : index + 1;
+    word = taken_[index];
+  }
+  return std::nullopt;
 }
 
 void SourcePorts::give(be16 be_port, Tick now) {

@@ -292,7 +292,14 @@ uint32_t Table::bytes_each() const {
                                (index + capacity_ - 1) / capacity_);
 }
 
-FlowId Table::victim(uint64_t random, Tick now, unsigned samples, uint16_t backend) const {
+FlowId Table::some(uint64_t random) const {
+  if (fresh_ == 0) return kNoFlow;
+  const FlowId id = reduce(static_cast<uint32_t>(mix64(random) >> 32), fresh_);
+  const Record& r = records_[id];
+  return r.protocol == 0 || r.protocol == kBeingBuilt ? kNoFlow : id;
+}
+
+FlowId Table::victim(uint64_t random, Tick now, unsigned samples) const {
   if (fresh_ == 0) return kNoFlow;
   const auto sample = [this, random](unsigned i) {
     return reduce(static_cast<uint32_t>(mix64(random + i) >> 32), fresh_);
@@ -307,7 +314,6 @@ FlowId Table::victim(uint64_t random, Tick now, unsigned samples, uint16_t backe
     const FlowId id = sample(i);
     const Record& r = records_[id];
     if (r.protocol == 0 || r.protocol == kBeingBuilt) continue;
-    if (backend != kAnyBackend && ((r.flags & unbound) != 0 || r.backend != backend)) continue;
     switch (r.state) {
       case tcp::Track::time_wait:
       case tcp::Track::closed:

@@ -147,6 +147,20 @@ TEST_P(Tcp4And6, ExactResetOfEitherEndClosesAndFreesSoon) {
   EXPECT_EQ(state(), Track::closed);
 }
 
+// A spoofed SYN: the backend repeats its answer for half a minute, and the port must come back.
+TEST_P(Tcp4And6, RepeatedSynAcksDoNotProlongAHandshake) {
+  s.open();
+  const Tcp answer{.flags = kSyn | kAck, .seq = 5000, .ack = 1001};
+  s.backend_says("SYN-ACK", answer);
+  EXPECT_EQ(state(), Track::syn_received);
+  rig.pass(3s);
+  s.backend_says("SYN-ACK again", answer);
+  rig.pass(1900ms);
+  EXPECT_EQ(rig.flows(), 1u);
+  rig.pass(200ms);
+  EXPECT_EQ(rig.flows(), 0u) << "connect is five seconds here";
+}
+
 TEST_P(Tcp4And6, BackendThatRefusesIsCountedAndTheClientHears) {
   s.open();
   s.backend_says("refusal", {.flags = kRst | kAck, .seq = 0, .ack = 1001, .window = 0});

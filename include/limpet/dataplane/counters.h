@@ -101,8 +101,12 @@ struct alignas(64) WorkerCounters {
   Counter flows_used;  // gauge
   Counter flows_created;
   Counter flows_expired;
-  Counter flows_evicted;  // ended or half-open flows that made room in a full table
-  Counter flows_reset;    // TCP flows of a dead backend whose client was told
+  Counter flows_evicted;   // ended or half-open flows that made room in a full table
+  Counter flows_gave_way;  // connections that ended as the table was short: their source had most
+  Counter ports_used;      // gauge: source ports of the backend that has fewest left
+  Counter ports_total;     // gauge: of how many
+  Counter ports_gave_way;  // connections that ended as those of their backend were short
+  Counter flows_reset;     // TCP flows of a dead backend whose client was told
   Counter port_early_reuse;
   Counter stale_answered;  // a backend answered our SYN from TIME_WAIT; reset there and sent again
   // Segments in mode nat that no receiver takes: passed on, and nothing here has moved.

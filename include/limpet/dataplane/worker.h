@@ -26,6 +26,7 @@
 #include "limpet/dataplane/neighbors.h"
 #include "limpet/dataplane/shared.h"
 #include "limpet/dataplane/snapshot.h"
+#include "limpet/flow/crowd.h"
 #include "limpet/flow/table.h"
 #include "limpet/flow/toeplitz.h"
 #include "limpet/flow/wheel.h"
@@ -131,8 +132,7 @@ class Worker {
   void end_flow(flow::FlowId id);
   Tick timeout_of(const flow::Record& r) const;
   void on_due(flow::FlowId id);
-  enum class Evict : uint8_t { ended, half_open_too };
-  bool evict(uint16_t backend = flow::Table::kAnyBackend, Evict which = Evict::half_open_too);
+  bool evict();
   void hold_syn(flow::FlowId id, const rte_mbuf* frame);
   rte_mbuf* held_syn(flow::FlowId id);
   bool spend_syn(flow::FlowId id);
@@ -145,6 +145,28 @@ class Worker {
   void bury(flow::FlowId id);
   Drop epitaph(const flow::Record& r) const;
   void flush_dead(unsigned budget);
+
+  // crowded.cpp: who gives when source ports or places of the flow table are short
+  struct Taken {
+    uint32_t used = 0;
+    uint32_t total = 0;
+  };
+  Taken ports_of(uint16_t backend) const;
+  flow::FlowId some_flow(uint16_t backend, uint64_t random) const;
+  enum class Seek : uint8_t { still, silent_too, stuck };
+  struct Search {
+    uint16_t backend = kNoSlot;  // kNoSlot: of any
+    Seek seek = Seek::still;
+    bool full = false;  // what has ended or is half-open may give too
+    bool half_open = true;
+    bool standing = true;
+  };
+  bool give_way(const Search& search, Counter& gave);
+  bool end(const flow::Crowd::One& one, bool port);
+  enum class Give : uint8_t { ended, half_open_too };
+  void room_for_port(uint16_t backend, Give which);
+  void room_for_flow();
+  void empty_crowds();
 
   // messages.cpp: what control asks
   void on_message(const ToWorker& m);
@@ -235,6 +257,12 @@ class Worker {
     tcp::Segment syn;
   };
   std::vector<Knock> knocks_;  // SYNs on living flows; direct-mapped, the newest displaces
+
+  std::vector<uint8_t> crowded_;  // by backend slot: it is in the list
+  std::vector<uint16_t>
+      crowded_list_;          // backends whose ports were short, and are not down to a quarter
+  bool flows_short_ = false;  // likewise of the flow table
+  Tick ports_read_ = 0;       // when their gauges are due
 
   std::vector<uint8_t> dead_;  // by backend slot: flows must be reset
   uint32_t flush_left_ = 0;    // records still to be looked at

@@ -58,6 +58,9 @@ class SourcePorts {
            uint64_t{ports} * (sizeof(uint16_t) + sizeof(Tick));
   }
 
+  // One that is in use, near a random place of the range; nullopt when none is near.
+  std::optional<be16> some(uint64_t random) const;
+
   uint32_t capacity() const { return capacity_; }  // ports that belong to this worker
   uint32_t in_use() const { return in_use_; }
 

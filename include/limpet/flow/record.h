@@ -47,9 +47,18 @@ struct Aside {
   FlowId wheel_prev = kNoFlow;
   uint16_t wheel_slot = kNotArmed;
   uint8_t reason = 0;  // affinity reason of the choice
-  uint8_t pad = 0;
+  uint8_t first = 0;   // mode nat: low octet of the number of the client's first octet
 };
 static_assert(sizeof(Aside) == 16 && std::is_trivially_copyable_v<Aside>);
+
+// Mode nat: the client has opened the connection and said nothing. One that has spoken is taken for
+// such a one once in 256 times.
+inline bool said_nothing(const Record& r, const Aside& a) {
+  return a.first == static_cast<uint8_t>(r.edges.end[tcp::index_of(tcp::Side::client)].value);
+}
+inline void note_first(const Record& r, Aside& a) {
+  a.first = static_cast<uint8_t>(r.edges.end[tcp::index_of(tcp::Side::client)].value);
+}
 
 // A flow as it is shown.
 struct Listed : Record {

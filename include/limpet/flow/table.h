@@ -103,15 +103,16 @@ class Table {
   // Record, aside and their share of the index, for limpetctl show workers.
   uint32_t bytes_each() const;
 
+  // A record picked by chance from those that were in use at some time; kNoFlow when it is free or
+  // being built.
+  FlowId some(uint64_t random) const;
+
   // A victim for eviction among `samples` pseudo-random records: the one idle longest among those
   // that have ended (time_wait, closed, dead), else among half-open ones (syn_sent, syn_received,
   // datagram flows that are not assured); kNoFlow when the sample holds neither. Established
   // flows are never evicted. Picks among records that were in use at some time, so that a small
   // sample suffices in a table that was never full. Records still being built are left alone.
-  // With `backend`, among the flows of that slot only.
-  static constexpr uint16_t kAnyBackend = 0xffff;
-  FlowId victim(uint64_t random, Tick now, unsigned samples = 32,
-                uint16_t backend = kAnyBackend) const;
+  FlowId victim(uint64_t random, Tick now, unsigned samples = 32) const;
 
  private:
   struct Bucket;

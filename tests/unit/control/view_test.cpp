@@ -264,7 +264,8 @@ TEST_F(ViewTest, workers_say_how_full_each_pool_is_and_who_gave_way) {
   for (dataplane::Counter* counter :
        {&c.bindings_used, &c.bindings_total, &c.hold_bytes_used, &c.hold_bytes_total,
         &c.edit_bytes_used, &c.edit_bytes_total, &c.sessions_used, &c.flows_used, &c.flows_evicted,
-        &c.neighbors_used, &c.neighbors_total, &c.neighbors_replaced})
+        &c.neighbors_used, &c.neighbors_total, &c.neighbors_replaced, &c.ports_used, &c.ports_total,
+        &c.ports_gave_way, &c.flows_gave_way, &c.copy_bytes_used, &c.copy_bytes_total})
     counter->set(++n);
   for (size_t i = 0; i < flow::kPools; ++i) c.gave_way[i].set(100 + i);
   const json pools = (*worker_rows(view(), "1"))[0]["pools"];
@@ -272,7 +273,9 @@ TEST_F(ViewTest, workers_say_how_full_each_pool_is_and_who_gave_way) {
   EXPECT_EQ(pools["holds"], (json{{"used", 3}, {"limit", 4}, {"gave_way", 101}}));
   EXPECT_EQ(pools["edits"], (json{{"used", 5}, {"limit", 6}, {"gave_way", 102}}));
   EXPECT_EQ(pools["sessions"], (json{{"used", 7}, {"limit", 1000}}));
-  EXPECT_EQ(pools["flows"], (json{{"used", 8}, {"limit", 1000}, {"gave_way", 9}}));
+  EXPECT_EQ(pools["flows"], (json{{"used", 8}, {"limit", 1000}, {"gave_way", 9 + 16}}));
+  EXPECT_EQ(pools["copies"], (json{{"used", 17}, {"limit", 18}}));
+  EXPECT_EQ(pools["ports"], (json{{"used", 13}, {"limit", 14}, {"gave_way", 15}}));
   EXPECT_EQ(pools["neighbors"], (json{{"used", 10}, {"limit", 11}, {"gave_way", 12}}));
 }
 

@@ -511,14 +511,6 @@ TEST_F(Victim, is_a_datagram_flow_that_is_not_assured_when_nothing_has_ended) {
   EXPECT_NE(table.victim(1, 1000, 1000), unanswered);
 }
 
-TEST_F(Victim, is_of_the_backend_that_is_asked_for) {
-  with(tcp::Track::time_wait, 0);
-  const FlowId other = with(tcp::Track::syn_sent, 500);
-  table.at(other).backend = 7;
-  EXPECT_EQ(table.victim(1, 1000, 1000, 7), other);
-  EXPECT_EQ(table.victim(1, 1000, 1000, 8), kNoFlow);
-}
-
 TEST_F(Victim, is_found_across_the_wrap_of_the_ticks) {
   with(tcp::Track::time_wait, 5);
   const FlowId oldest = with(tcp::Track::time_wait, 0xfffffff0u);

@@ -1,0 +1,243 @@
+// Source ports and places of the flow table when they are short: who has most connections standing
+// still gives, and nobody else.
+#include "splice_fixture.h"
+
+namespace limpet::worker_test {
+namespace {
+
+using dataplane::WorkerCounters;
+using tcp::Track;
+
+// One backend with a hundred source ports, in both families.
+std::string narrow(const char* ports = "[ 2000, 2099 ]") {
+  std::string config =
+      with(kTwoArms, "source_ports = [ 1024, 65535 ]", std::string("source_ports = ") + ports);
+  config = with(config, R"({ name = "s1"; address = "10.2.0.11"; port = 8080; },
+                 { name = "s2"; address = "10.2.0.12"; port = 8080; },
+                 { name = "s3"; address = "10.2.0.13"; port = 8080; })",
+                R"({ name = "s1"; address = "10.2.0.11"; port = 8080; weight = 0; })");
+  return with(config, R"({ name = "web6"; maglev_size = 251;
+    backends = ( { name = "s0"; address = "fd00:2::10"; port = 8080; },
+                 { name = "s1"; address = "fd00:2::11"; port = 8080; } ); })",
+              std::string(R"({ name = "web6"; maglev_size = 251; source_ports = )") + ports + R"(;
+    backends = ( { name = "s0"; address = "fd00:2::10"; port = 8080; } ); })");
+}
+
+class Crowded : public testing::TestWithParam<bool> {
+ protected:
+  explicit Crowded(const std::string& config = narrow(), uint32_t flows = 4096)
+      : rig([&] {
+          Rig::Setup s;
+          s.config = config;
+          s.flows = flows;
+          return s;
+        }()) {}
+
+  const bool v6 = GetParam();
+  Rig rig;
+  uint16_t next_port = 30000;
+
+  // Hosts of networks of their own; 0 is the attacker.
+  IpAddress host(unsigned n) const {
+    return v6 ? ip("2001:db8:" + std::to_string(n) + "::1")
+              : IpAddress::v4(198, 51, 100, static_cast<uint8_t>(1 + n));
+  }
+  Session dial(unsigned n) { return Session(rig, host(n), next_port++, v6 ? kVip6 : kVip4, 80); }
+  // As Session::establish(), while others may be reset.
+  bool join(Session& s) {
+    unsigned syns = 0;
+    for (const Left& l :
+         rig.send(kFront, s.from_client({.flags = kSyn, .seq = 1000, .window = 65535}))) {
+      const Seen seen = look(l.frame);
+      if (seen.flags != kSyn) continue;
+      ++syns;
+      s.source = seen.from;
+      s.backend = seen.to;
+      s.source_port = seen.from_port;
+      s.backend_port = seen.to_port;
+    }
+    if (syns != 1) return false;
+    rig.send(kBack, s.from_backend({.flags = kSyn | kAck, .seq = 5000, .ack = 1001}));
+    rig.send(kFront, s.from_client({.flags = kAck, .seq = 1001, .ack = 5001}));
+    return true;
+  }
+  void fill(unsigned connections, unsigned from = 0) {
+    for (unsigned i = 0; i < connections; ++i) {
+      Session s = dial(from);
+      join(s);
+    }
+  }
+  uint64_t gave() { return rig.sum(&WorkerCounters::ports_gave_way); }
+  void speak(Session& s) {
+    s.client_says("data", {.flags = kAck, .seq = 1001, .ack = 5001, .data = pattern(3)});
+  }
+};
+
+INSTANTIATE_TEST_SUITE_P(Families, Crowded, testing::Bool(),
+                         [](const auto& family) { return family.param ? "v6" : "v4"; });
+
+TEST_P(Crowded, OneSourceMayHaveThreeQuartersOfTheSourcePorts) {
+  fill(75);
+  rig.pass(20s);
+  EXPECT_EQ(gave(), 0u);
+  EXPECT_EQ(rig.flows(), 75u);
+}
+
+TEST_P(Crowded, AboveThatItGivesItsOldestAndBothEndsHear) {
+  Session oldest = dial(0);
+  EXPECT_TRUE(join(oldest));
+  rig.pass(100ms);
+  fill(74);
+  Session other = dial(1);  // above the mark, as nobody had been still for a second
+  EXPECT_TRUE(join(other));
+  EXPECT_EQ(gave(), 0u);
+  rig.pass(3s);
+  rig.take();
+  // Whoever is heavy gives, by the one that has stood longest of those looked at.
+  const auto out = rig.send(kFront, dial(2).from_client({.flags = kSyn, .seq = 1000}));
+  EXPECT_EQ(gave(), 1u);
+  unsigned resets = 0, syns = 0;
+  for (const Left& l : out) {
+    const Seen s = look(l.frame);
+    resets += (s.flags & kRst) != 0;
+    syns += s.flags == kSyn;
+    EXPECT_FALSE((s.flags & kRst) != 0 && l.port == kFront && s.to != host(0));
+  }
+  EXPECT_EQ(resets, 2u);
+  EXPECT_EQ(syns, 1u);
+  speak(other);
+}
+
+TEST_P(Crowded, NewcomersGetPortsHoweverManyOneSourceOpens) {
+  Session neighbor = dial(3);
+  EXPECT_TRUE(join(neighbor));
+  for (unsigned round = 0; round < 4; ++round) {
+    fill(40);
+    rig.pass(1500ms);
+  }
+  EXPECT_EQ(rig.drops(Drop::source_ports_exhausted), 0u);
+  for (unsigned i = 10; i < 30; ++i) {
+    Session s = dial(i);
+    EXPECT_TRUE(join(s));
+    speak(s);
+  }
+  EXPECT_EQ(rig.drops(Drop::source_ports_exhausted), 0u);
+  speak(neighbor);  // still was longest of all
+}
+
+TEST_P(Crowded, WhoeverIsHeardOfCountsAgainstNobody) {
+  std::vector<Session> busy;
+  for (unsigned i = 0; i < 64; ++i) EXPECT_TRUE(join(busy.emplace_back(dial(0))));
+  for (unsigned i = 0; i < 16; ++i) fill(1, 10 + i);
+  rig.pass(600ms);
+  for (Session& s : busy) speak(s);
+  rig.pass(600ms);
+  Session next = dial(2);
+  EXPECT_TRUE(join(next));
+  EXPECT_EQ(gave(), 1u) << "one that stands still, though its source has one only";
+  for (Session& s : busy)
+    s.client_says("more", {.flags = kAck, .seq = 1004, .ack = 5001, .data = pattern(3)});
+}
+
+// Faster than anything could stand still for a second.
+TEST_P(Crowded, WhoeverOpensAndSaysNothingGivesAtOnceWhenNearlyAllAreGone) {
+  Session early = dial(1);
+  EXPECT_TRUE(join(early));
+  speak(early);
+  fill(300);
+  EXPECT_EQ(rig.drops(Drop::source_ports_exhausted), 0u);
+  EXPECT_GE(gave(), 200u);
+  for (unsigned i = 10; i < 30; ++i) {
+    Session s = dial(i);
+    EXPECT_TRUE(join(s));
+    speak(s);
+  }
+  early.client_says("more", {.flags = kAck, .seq = 1004, .ack = 5001, .data = pattern(3)});
+}
+
+TEST_P(Crowded, AFloodOfSynsEndsNoConnection) {
+  std::vector<Session> quiet;
+  for (unsigned i = 0; i < 4; ++i) EXPECT_TRUE(join(quiet.emplace_back(dial(100 + i))));
+  rig.pass(5s);
+  for (unsigned i = 0; i < 400; ++i)
+    rig.send(kFront, dial(1 + i % 90).from_client({.flags = kSyn, .seq = 1}));
+  EXPECT_EQ(gave(), 0u);
+  for (Session& s : quiet) speak(s);
+}
+
+TEST_P(Crowded, PortsEmptyToAQuarterWhenNobodySaysAnythingMore) {
+  Session talker = dial(1);
+  EXPECT_TRUE(join(talker));
+  rig.pass(5s);
+  speak(talker);  // it has done so for longer than a beginning takes
+  for (unsigned i = 0; i < 76; ++i) fill(1, 10 + i);
+  rig.pass(15s);
+  EXPECT_LT(rig.flows() - rig.sum(&WorkerCounters::ports_gave_way), 26u);
+  EXPECT_LT(rig.sum(&WorkerCounters::ports_used), 25u);
+  EXPECT_EQ(rig.sum(&WorkerCounters::ports_total), 100u);
+  rig.take();
+  talker.client_says("more", {.flags = kAck, .seq = 1004, .ack = 5001, .data = pattern(3)});
+  // Below a quarter nothing more is looked at.
+  const uint64_t before = gave();
+  rig.pass(5s);
+  EXPECT_EQ(gave(), before);
+}
+
+class CrowdedTable : public Crowded {
+ protected:
+  CrowdedTable() : Crowded(kTwoArms, 64) {}
+};
+
+INSTANTIATE_TEST_SUITE_P(Families, CrowdedTable, testing::Bool(),
+                         [](const auto& family) { return family.param ? "v6" : "v4"; });
+
+TEST_P(CrowdedTable, HasRoomForNewcomersHoweverManyOneSourceOpens) {
+  Session neighbor = dial(1);
+  EXPECT_TRUE(join(neighbor));
+  fill(60);
+  rig.pass(2s);
+  for (unsigned i = 2; i < 22; ++i) {
+    Session s = dial(i);
+    EXPECT_TRUE(join(s));
+    speak(s);
+  }
+  EXPECT_EQ(rig.drops(Drop::flow_table_full), 0u);
+  EXPECT_GE(rig.sum(&WorkerCounters::flows_gave_way), 17u);
+  speak(neighbor);
+}
+
+TEST_P(CrowdedTable, EmptiesToAQuarterWhenNobodySaysAnythingMore) {
+  fill(50);
+  rig.pass(15s);
+  EXPECT_LT(rig.flows(), 16u);
+}
+
+// Services of both modes share the ports of a backend.
+TEST(CrowdedByBoth, AWholeRequestThatWaitsForItsBackendGivesItsPortToNobody) {
+  Rig::Setup setup;
+  setup.config = with(with(narrow("[ 2000, 2003 ]"), R"({ name = "web"; vip)",
+                           R"({ name = "natted"; vip = "10.1.0.100"; port = 81; protocol = "tcp";
+    pool = "web"; },
+  { name = "web"; mode = "splice"; vip)"),
+                      R"(connect = "5s")", R"(connect = "1s")");
+  Rig rig(setup);
+  const IpAddress host = ip("10.1.0.2");
+  const auto frame = [&](uint16_t from, uint16_t to, const Tcp& t) {
+    return tcp_frame(rig.to_us(host), {.from = host, .to = kVip4}, from, to, t);
+  };
+  for (uint16_t port = 40000; port < 40004; ++port) {
+    const auto hello = rig.send(kFront, frame(port, 80, {.flags = kSyn, .seq = 1000}));
+    ASSERT_EQ(hello.size(), 1u);
+    const uint32_t isn = look(hello[0].frame).seq;
+    const auto out = rig.send(
+        kFront, frame(port, 80, {.flags = kAck, .seq = 1001, .ack = isn + 1, .data = kRequest}));
+    ASSERT_EQ(out.size(), 1u) << rig.drop_list();
+    ASSERT_EQ(look(out[0].frame).flags, kSyn);
+  }
+  EXPECT_TRUE(nothing(rig.send(kFront, frame(50000, 81, {.flags = kSyn, .seq = 1}))));
+  EXPECT_EQ(rig.drops(Drop::source_ports_exhausted), 1u);
+  EXPECT_EQ(rig.flows(), 4u);
+}
+
+}  // namespace
+}  // namespace limpet::worker_test
