@@ -5,8 +5,10 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <array>
 #include <map>
 #include <optional>
+#include <string_view>
 #include <tuple>
 #include <utility>
 
@@ -33,6 +35,37 @@ bool same(const TableKey& a, const TableKey& b) {
                                         });
 }
 
+uint32_t next_number(const ServiceSlot& s) {
+  std::array<bool, dataplane::kRulesPlaces> taken{};
+  if (s.entry.splice != nullptr) taken[dataplane::place_of(s.entry.splice->rules->number)] = true;
+  for (const KeptSlot& k : s.kept) taken[dataplane::place_of(k.number())] = true;
+  // In turn: requests whose rules were given up are still counted where those were.
+  const uint32_t made = s.rules_made + 1;
+  uint32_t place = made;
+  while (taken[place % dataplane::kRulesPlaces]) ++place;
+  return static_cast<uint32_t>(made * dataplane::kRulesPlaces + place % dataplane::kRulesPlaces);
+}
+
+// Entries of a list that was replaced, by bit, that stand at the same place in today's.
+uint8_t counted_still(const dataplane::KeptRules& old, const dataplane::ServiceEntry& now) {
+  const auto cookie = [](const dataplane::SpliceEntry& splice, const affinity::Entry& e) {
+    const affinity::CookiePolicy& p = splice.rules->cookies[e.cookie].policy;
+    return std::pair(p.mode(), std::string_view(p.name()));
+  };
+  uint8_t mask = 0;
+  const affinity::Entry* b = now.policy.begin();
+  for (const affinity::Entry& a : old.policy) {
+    if (b == now.policy.end()) break;
+    const bool same =
+        a.type == b->type &&
+        (a.type == affinity::EntryType::source ||
+         (now.splice != nullptr && cookie(*old.splice, a) == cookie(*now.splice, *b)));
+    if (same) mask = static_cast<uint8_t>(mask | 1u << (&a - old.policy.begin()));
+    ++b;
+  }
+  return mask;
+}
+
 class Builder {
  public:
   Builder(const Slots& current, const BuildInput& input)
@@ -55,6 +88,7 @@ class Builder {
     fill_locals(*snapshot);
     fill_announcements(*snapshot);
     if (Status s = fill_tools(*snapshot); !s) return Error{s.error()};
+    slots().keys = keys();
     built_.owned.snapshot = std::move(snapshot);
     return std::move(built_);
   }
@@ -286,6 +320,8 @@ class Builder {
       if (slot >= service_was_configured_.size() || !service_was_configured_[slot])
         built_.new_services.push_back(slot);
       ServiceSlot& s = slots().services[slot];
+      const std::shared_ptr<const dataplane::SpliceEntry> before = s.entry.splice;
+      const affinity::Policy list_before = s.entry.policy;
       s.removed_in = 0;
       s.entry.name = service.name;
       s.entry.vip = service.vip;
@@ -310,18 +346,36 @@ class Builder {
       if (service.mode != config::ServiceMode::splice) {
         warn_of_table(service.name, s.entry.splice.get(), built_.warnings);
         s.entry.splice = nullptr;
+        keep_rules(s, before, list_before);
         continue;
       }
+      const uint32_t number = next_number(s);
       auto splice = build_splice(service, {.mtu = smallest_mtu(),
                                            .members = members_[service.pool],
                                            .offers = in_.offers,
                                            .stick_secret = in_.stick_secret,
                                            .previous = s.entry.splice.get(),
+                                           .kept = s.kept,
+                                           .number = number,
                                            .warnings = &built_.warnings});
       if (!splice) return Error{splice.error()};
       s.entry.splice = std::move(*splice);
+      if (s.entry.splice->rules->number == number) ++s.rules_made;
+      keep_rules(s, before, list_before);
     }
     return Ok{};
+  }
+
+  // For the requests that were read by them. Those that are wanted again are no old ones.
+  void keep_rules(ServiceSlot& s, const std::shared_ptr<const dataplane::SpliceEntry>& before,
+                  const affinity::Policy& list_before) {
+    const auto* now = s.entry.splice == nullptr ? nullptr : s.entry.splice->rules.get();
+    std::erase_if(s.kept, [now](const KeptSlot& k) { return k.rules.splice->rules.get() == now; });
+    if (before != nullptr && before->rules.get() != now) {
+      if (s.kept.size() == dataplane::kMaxKeptRules) s.kept.erase(s.kept.begin());
+      s.kept.push_back({.rules = {before, list_before}, .replaced_in = in_.serial});
+    }
+    for (KeptSlot& k : s.kept) k.rules.counted = counted_still(k.rules, s.entry);
   }
 
   void fill_routes(dataplane::Snapshot& out) const {
@@ -402,16 +456,42 @@ class Builder {
     for (ServiceSlot& s : slots().services) {
       if (!s.entry.configured) s.entry.pool = kNoSlot;
       out.services.push_back(s.entry);
+      for (const KeptSlot& k : s.kept) out.services.back().kept.push_back(k.rules);
     }
   }
 
+  // Where nothing of today's seals a cookie there are no keys; what is left of lists that did (of
+  // requests under way, of removed services) goes on with the last ones.
+  const affinity::CookieKeys& keys() const {
+    const auto seals = [](const auto& splice) {
+      return splice != nullptr &&
+             std::any_of(splice->rules->cookies.begin(), splice->rules->cookies.end(),
+                         [](const dataplane::CookieRule& r) { return r.policy.sealed(); });
+    };
+    const auto left = [&seals](const ServiceSlot& s) {
+      return s.entry.used && (seals(s.entry.splice) ||
+                              std::any_of(s.kept.begin(), s.kept.end(), [&](const KeptSlot& k) {
+                                return seals(k.rules.splice);
+                              }));
+    };
+    const auto& all = built_.slots.services;
+    const bool wanted = in_.keys.list().empty() && std::any_of(all.begin(), all.end(), left);
+    return wanted ? built_.slots.keys : in_.keys;
+  }
+
   Status fill_tools(dataplane::Snapshot& out) const {
-    const auto reads = [](const dataplane::ServiceEntry& s) {
-      return s.used && s.splice != nullptr && !s.splice->rules->cookies.empty();
+    const auto cookies = [](const auto& splice) {
+      return splice != nullptr && !splice->rules->cookies.empty();
+    };
+    const auto reads = [&cookies](const dataplane::ServiceEntry& s) {
+      return s.used && (cookies(s.splice) || std::any_of(s.kept.begin(), s.kept.end(),
+                                                         [&](const dataplane::KeptRules& k) {
+                                                           return cookies(k.splice);
+                                                         }));
     };
     if (std::none_of(out.services.begin(), out.services.end(), reads)) return Ok{};
     for (unsigned w = 0; w < in_.workers; ++w) {
-      auto tools = build_tools(out.services, in_.keys);
+      auto tools = build_tools(out.services, keys());
       if (!tools) return Error{tools.error()};
       out.tools.push_back(std::move(*tools));
     }
@@ -474,6 +554,28 @@ class Builder {
 };
 
 }  // namespace
+
+std::vector<uint16_t> crowded(const Slots& current, const config::Document& document) {
+  std::vector<uint16_t> slots;
+  for (size_t i = 0; i < current.services.size(); ++i) {
+    const ServiceSlot& s = current.services[i];
+    if (s.kept.size() < dataplane::kMaxKeptRules || s.entry.splice == nullptr) continue;
+    const auto wanted =
+        std::find_if(document.services.begin(), document.services.end(), [&](const auto& w) {
+          return w.vip == s.entry.vip && w.port == s.entry.port.host() &&
+                 static_cast<uint8_t>(w.protocol) == s.entry.protocol;
+        });
+    if (wanted == document.services.end()) continue;  // removed: its rules stay its last ones
+    const bool splices = wanted->mode == config::ServiceMode::splice;
+    const uint64_t id = splices ? rules_id(*wanted) : 0;
+    if (s.entry.splice->rules->id == id) continue;
+    if (std::any_of(s.kept.begin(), s.kept.end(),
+                    [id](const KeptSlot& k) { return k.rules.splice->rules->id == id; }))
+      continue;  // its place is free then
+    slots.push_back(static_cast<uint16_t>(i));
+  }
+  return slots;
+}
 
 Result<Built> build(const Slots& current, const BuildInput& input) {
   return Builder(current, input).run();

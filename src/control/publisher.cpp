@@ -213,11 +213,19 @@ void Publisher::free_old(Instant now) {
   settled_at_ = now;
 }
 
+void Publisher::free_rules() {
+  const Slots::Freed freed = slots_.reclaim_rules(
+      settled_, [this](uint16_t slot, size_t place) { return rules_held(slot, place); });
+  const bool keys = keys_ != slots_.keys && freed != Slots::Freed::nothing;
+  lighter_ = lighter_ || keys || freed == Slots::Freed::table;
+}
+
 bool Publisher::reclaim(Instant now) {
   if (now - settled_at_ < kGrace) return true;
-  const bool freed = slots_.reclaim(
+  bool freed = slots_.reclaim(
       settled_, [this](uint16_t slot) { return backend_flows(slot); },
       [this](uint16_t slot) { return service_flows(slot); });
+  freed = std::exchange(lighter_, false) || freed;
   if (!freed) return true;
   // Workers should stop answering for what is gone, and its memory come back.
   Result<Built> built = build_next(document_);
@@ -231,9 +239,10 @@ bool Publisher::reclaim(Instant now) {
 Duration Publisher::turn(Instant now) {
   send_pending();
   free_old(now);
-  Duration next = kIdle;
+  free_rules();
+  Duration next = slots_.any_kept() ? kReclaim : kIdle;
   if (now >= reclaim_at_ && current_.snapshot != nullptr) {
-    const bool wanted = slots_.anything_removed() && reclaim(now);
+    const bool wanted = (slots_.anything_removed() || lighter_) && reclaim(now);
     reclaim_at_ = now + kReclaim;
     if (wanted) next = kReclaim;
   } else if (now < reclaim_at_) {
@@ -246,6 +255,13 @@ uint64_t Publisher::backend_flows(uint16_t slot) const {
   uint64_t n = 0;
   for (const dataplane::WorkerStats* stats : setup_.stats)
     n += stats->backends[slot].connections_active.get();
+  return n;
+}
+
+uint64_t Publisher::rules_held(uint16_t service, size_t place) const {
+  uint64_t n = 0;
+  for (const dataplane::WorkerStats* stats : setup_.stats)
+    n += stats->services[service].rules_held[place].get();
   return n;
 }
 

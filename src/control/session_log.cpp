@@ -21,10 +21,11 @@ std::string endpoint(const IpAddress& address, be16 port) {
                          : fmt::format("[{}]:{}", text, port.host());
 }
 
-// " SRV=V-": names as they are now; a list that a reload has just changed may be shorter.
-std::string cookies(const dataplane::ServiceEntry& service, const SessionNote& note) {
-  if (service.splice == nullptr) return {};
-  const auto& rules = service.splice->rules->cookies;
+// " SRV=V-": names as they were when the request was read.
+std::string cookies(const ServiceSlot& service, const SessionNote& note) {
+  const dataplane::SessionRules* by = service.rules(note.rules);
+  if (by == nullptr) return {};
+  const auto& rules = by->cookies;
   std::string out;
   for (size_t i = 0; i < note.cookies && i < note.request.size() && i < rules.size(); ++i) {
     out += fmt::format(" {}={}-", rules[i].policy.name(), affinity::letter(note.request[i]));
@@ -62,9 +63,10 @@ std::string session_line(const Slots& slots, const SessionNote& note) {
     if (!b.used || b.generation != note.backend_generation) return {};
     to = fmt::format("{}/{} {}", b.pool, b.name, endpoint(b.endpoint.address, b.endpoint.port));
   }
-  return fmt::format(
-      "{} {} -> {} reason={}{}", service.name, endpoint(note.client, note.client_port), to,
-      affinity::reason_name(static_cast<affinity::Reason>(note.reason)), cookies(service, note));
+  return fmt::format("{} {} -> {} reason={}{}", service.name,
+                     endpoint(note.client, note.client_port), to,
+                     affinity::reason_name(static_cast<affinity::Reason>(note.reason)),
+                     cookies(slots.services[note.service], note));
 }
 
 }  // namespace limpet::control

@@ -3,6 +3,7 @@
 #include "limpet/control/slots.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace limpet::control {
 
@@ -32,6 +33,36 @@ uint16_t Slots::find_service(std::string_view name) const {
     if (s.used && s.configured && s.name == name) return static_cast<uint16_t>(i);
   }
   return kNoSlot;
+}
+
+const dataplane::SessionRules* ServiceSlot::rules(uint32_t number) const {
+  if (entry.splice != nullptr && entry.splice->rules->number == number)
+    return entry.splice->rules.get();
+  for (const KeptSlot& k : kept)
+    if (k.number() == number) return k.rules.splice->rules.get();
+  return nullptr;
+}
+
+bool Slots::any_kept() const {
+  return std::any_of(services.begin(), services.end(),
+                     [](const ServiceSlot& s) { return !s.kept.empty(); });
+}
+
+Slots::Freed Slots::reclaim_rules(uint64_t settled, const Held& held) {
+  Freed freed = Freed::nothing;
+  for (size_t i = 0; i < services.size(); ++i) {
+    ServiceSlot& s = services[i];
+    const auto* now = s.entry.splice == nullptr ? nullptr : s.entry.splice->table.get();
+    std::erase_if(s.kept, [&](KeptSlot& k) {
+      const bool unheld = k.replaced_in <= settled &&
+                          held(static_cast<uint16_t>(i), dataplane::place_of(k.number())) == 0;
+      const bool gone = std::exchange(k.unheld, unheld) && unheld;
+      const bool table = now == nullptr && k.rules.splice->table != nullptr;
+      if (gone) freed = std::max(freed, table ? Freed::table : Freed::rules);
+      return gone;
+    });
+  }
+  return freed;
 }
 
 bool Slots::anything_removed() const {

@@ -171,9 +171,11 @@ dataplane::Forwarded forwarded(config::Forwarded f) {
   return dataplane::Forwarded::none;
 }
 
-Result<std::shared_ptr<const SessionRules>> build_rules(const config::Service& service) {
+Result<std::shared_ptr<const SessionRules>> build_rules(const config::Service& service,
+                                                        uint32_t number) {
   auto rules = std::make_shared<SessionRules>();
-  rules->id = std::max<uint64_t>(siphash(kIdKey, text_of(service)), 1);
+  rules->id = rules_id(service);
+  rules->number = number;
   rules->forwarded = forwarded(service.forwarded);
   rules->head_bytes = std::min<uint32_t>(service.limits.bytes, 65535);
   http::SnifferSpec request, response;
@@ -207,6 +209,16 @@ Result<std::shared_ptr<const SessionRules>> build_rules(const config::Service& s
   return std::shared_ptr<const SessionRules>(std::move(rules));
 }
 
+// As they are, if a request can have been read by them already; else new ones.
+Result<std::shared_ptr<const SessionRules>> rules_for(const config::Service& service,
+                                                      const SpliceBuild& input) {
+  const uint64_t id = rules_id(service);
+  if (input.previous != nullptr && input.previous->rules->id == id) return input.previous->rules;
+  for (const KeptSlot& k : input.kept)
+    if (k.rules.splice->rules->id == id) return k.rules.splice->rules;
+  return build_rules(service, input.number);
+}
+
 std::string response(std::string_view status, std::string_view type, std::string_view more,
                      std::string_view body) {
   return fmt::format(
@@ -216,6 +228,10 @@ std::string response(std::string_view status, std::string_view type, std::string
 }
 
 }  // namespace
+
+uint64_t rules_id(const config::Service& service) {
+  return std::max<uint64_t>(siphash(kIdKey, text_of(service)), 1);
+}
 
 // A promise that a backend does not keep is repaired for each segment (timestamps put in, segments
 // cut, SACK left out), which costs; nothing breaks. Windows are scaled by a constant instead: a
@@ -261,14 +277,9 @@ Result<std::shared_ptr<const SpliceEntry>> build_splice(const config::Service& s
                  after == 0 ? "" : fmt::format("Retry-After: {}\r\n", after), s.unavailable.body);
   }
 
-  const uint64_t id = std::max<uint64_t>(siphash(kIdKey, text_of(s)), 1);
-  if (input.previous != nullptr && input.previous->rules->id == id) {
-    e->rules = input.previous->rules;
-  } else {
-    Result<std::shared_ptr<const SessionRules>> rules = build_rules(s);
-    if (!rules) return Error{fmt::format("service \"{}\": {}", s.name, rules.error())};
-    e->rules = std::move(*rules);
-  }
+  Result<std::shared_ptr<const SessionRules>> rules = rules_for(s, input);
+  if (!rules) return Error{fmt::format("service \"{}\": {}", s.name, rules.error())};
+  e->rules = std::move(*rules);
   if (s.table.size != 0)
     give_table(s, input, *e);
   else if (input.warnings != nullptr)
@@ -288,11 +299,18 @@ void warn_of_table(const std::string& service, const SpliceEntry* previous,
 Result<std::unique_ptr<dataplane::SessionTools>> build_tools(
     std::span<const dataplane::ServiceEntry> services, const affinity::CookieKeys& keys) {
   auto tools = std::make_unique<dataplane::SessionTools>();
-  for (const dataplane::ServiceEntry& s : services) {
-    if (!s.used || s.splice == nullptr) continue;
-    for (const auto* sniffer : {&s.splice->rules->request, &s.splice->rules->response})
+  const auto fit = [&tools](const SpliceEntry* splice) -> Status {
+    if (splice == nullptr) return Ok{};
+    for (const auto* sniffer : {&splice->rules->request, &splice->rules->response})
       if (*sniffer)
-        if (Status fits = tools->scratch.fit(**sniffer); !fits) return Error{fits.error()};
+        if (Status fits = tools->scratch.fit(**sniffer); !fits) return fits;
+    return Ok{};
+  };
+  for (const dataplane::ServiceEntry& s : services) {
+    if (!s.used) continue;
+    if (Status fits = fit(s.splice.get()); !fits) return Error{fits.error()};
+    for (const dataplane::KeptRules& k : s.kept)
+      if (Status fits = fit(k.splice.get()); !fits) return Error{fits.error()};
   }
   if (!keys.list().empty()) tools->crypter.emplace(keys);
   return tools;

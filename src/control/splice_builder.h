@@ -11,6 +11,7 @@
 #include "limpet/base/hash.h"
 #include "limpet/base/result.h"
 #include "limpet/config/document.h"
+#include "limpet/control/slots.h"
 #include "limpet/control/tcp_options.h"
 #include "limpet/dataplane/snapshot.h"
 
@@ -23,8 +24,13 @@ struct SpliceBuild {
   HashKey stick_secret{};                                  // random, of this process
   const dataplane::SpliceEntry* previous =
       nullptr;                                   // of the same service, to share what is unchanged
+  std::span<const KeptSlot> kept = {};           // likewise: rules that may be wanted again
+  uint32_t number = 0;                           // of its rules, if they are new
   std::vector<std::string>* warnings = nullptr;  // where sessions are lost, one sentence each
 };
+
+// SessionRules::id of a service with mode `splice`.
+uint64_t rules_id(const config::Service& service);
 
 // The error says which service cannot be served, and why.
 Result<std::shared_ptr<const dataplane::SpliceEntry>> build_splice(const config::Service& service,
@@ -34,7 +40,7 @@ Result<std::shared_ptr<const dataplane::SpliceEntry>> build_splice(const config:
 void warn_of_table(const std::string& service, const dataplane::SpliceEntry* previous,
                    std::vector<std::string>& warnings);
 
-// For one worker of a snapshot with these services.
+// For one worker of a snapshot with these services, what is kept of them included.
 Result<std::unique_ptr<dataplane::SessionTools>> build_tools(
     std::span<const dataplane::ServiceEntry> services, const affinity::CookieKeys& keys);
 

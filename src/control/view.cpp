@@ -127,6 +127,7 @@ json service_json(const View& v, uint16_t slot) {
           {"pool", pool},
           {"state", usable != 0 ? "up" : "down"},
           {"configured", s.configured},
+          {"old_rules", v.slots.services[slot].kept.size()},
           {"backends_up", up},
           {"backends_total", total},
           {"connections_active", t.connections_active},

@@ -144,6 +144,8 @@ json worker_json(const View& v, const WorkerInfo& w) {
       {"splice_unasked_upgrades", c.splice_unasked_upgrades.get()},
       {"splice_edits_lost", c.splice_edits_lost.get()},
       {"splice_no_memory", c.splice_no_memory.get()},
+      {"rules_kept", c.rules_kept.get()},
+      {"rules_outlived", c.rules_outlived.get()},
       {"splice_splits", c.splice_splits.get()},
       {"splice_sack_translated", c.splice_sack_translated.get()},
       {"splice_sack_dropped", c.splice_sack_dropped.get()},

@@ -12,6 +12,36 @@ using http::Body;
 using http::Fed;
 using tcp::Shown;
 
+// Of who was read by none: a service that has left mode splice.
+const SessionRules kNobodys;
+
+void let_go(uint32_t& rules, ServiceCounters& service) {
+  if (rules != 0) service.rules_held[place_of(rules)].sub();
+  rules = 0;
+}
+
+// Those that the head is read by which stands in front: today's, if it begins now.
+RulesInUse read_by(Session& s, const SessionContext& c) {
+  if (s.reading != 0) {
+    if (const RulesInUse by = c.by(s.reading); by.known) return by;
+    c.worker.rules_outlived.add();
+    let_go(s.reading, c.service);
+  }
+  s.reading = c.rules.number;
+  if (s.reading != 0) c.service.rules_held[place_of(s.reading)].add();
+  return c.by(s.reading);
+}
+
+void let_go_of_asked(Session& s, ServiceCounters& service) {
+  for (unsigned i = 0; i < s.asked_count; ++i)
+    let_go(s.asked[(s.asked_first + i) % Session::kMaxAsked].rules, service);
+}
+
+void forget_asked(Session& s, ServiceCounters& service) {
+  let_go_of_asked(s, service);
+  s.asked_count = 0;
+}
+
 // A body of known length passes without being shown; the next look is this far away at most.
 constexpr uint64_t kBlind = 1u << 29;
 
@@ -54,9 +84,10 @@ bool only_empty_lines(std::span<const uint8_t> bytes) {
 }
 
 // Responses cannot be told apart any more, or none will follow: they pass as they are.
-Shown give_up(Session& s, std::span<const uint8_t> bytes, Session::Down down) {
+Shown give_up(Session& s, const SessionContext& c, std::span<const uint8_t> bytes,
+              Session::Down down) {
   s.down = down;
-  s.asked_count = 0;
+  forget_asked(s, c.service);
   // What an upgrade led to is not known either. Nothing may pass that would have been edited.
   if (s.up == Session::Up::ask) s.up = Session::Up::head;
   s.call_up = s.call_up || s.waits;
@@ -87,7 +118,8 @@ bool responses_due(const Session& s) {
   return false;
 }
 
-void answered(Session& s) {
+void answered(Session& s, const SessionContext& c) {
+  let_go(s.asked[s.asked_first].rules, c.service);
   s.asked_first = static_cast<uint8_t>((s.asked_first + 1u) % Session::kMaxAsked);
   --s.asked_count;
   s.call_up = s.call_up || s.waits;
@@ -139,6 +171,7 @@ Shown follow_requests(Session& s, tcp::StreamMap& map, std::span<const uint8_t> 
         }
         // What was not kept comes again, perhaps in smaller pieces.
         if (rest.size() < s.request.position()) s.request = {};
+        const RulesInUse by = read_by(s, c);
         http::RequestHead head;
         const Fed fed = s.request.feed(rest, head);
         if (fed == Fed::need_more) {
@@ -146,7 +179,7 @@ Shown follow_requests(Session& s, tcp::StreamMap& map, std::span<const uint8_t> 
           // end of the head. (The first one is refused by who collects it.)
           if (fin && (!s.begun || only_empty_lines(rest))) return all(bytes);
           // The first one's length is the business of who collects it.
-          const uint32_t most = std::min(c.rules.head_bytes, Session::kMaxHead);
+          const uint32_t most = std::min(by.rules->head_bytes, Session::kMaxHead);
           if (!s.begun || (!fin && rest.size() < most)) return {done, false};
           refuse(s, c, fin ? Refused::head_unfinished : Refused::head_too_long, 0);
           break;
@@ -163,14 +196,15 @@ Shown follow_requests(Session& s, tcp::StreamMap& map, std::span<const uint8_t> 
           return {done, false};
         }
         const uint8_t asked = s.asked_count;
-        if (!edit_request(s, map, rest, map.frontier() + done, head, c)) {
+        if (!edit_request(s, map, rest, map.frontier() + done, head, c, by)) {
           refuse(s, c, Refused::head_unedited, static_cast<uint8_t>(s.asked_count - asked));
           s.broken = !s.begun;
           break;
         }
         if (!s.begun) s.whole = http::BodySkipper(head.framing, http::Side::request).finished();
         s.begun = true;
-        if (!c.rules.follows()) {
+        // Not while an answer is to be edited, by rules that were there before.
+        if (!by.rules->follows() && s.asked_count == 0) {
           s.down = Session::Down::open;
           s.up = Session::Up::tunnel;
           return all(bytes);
@@ -189,6 +223,29 @@ Shown follow_requests(Session& s, tcp::StreamMap& map, std::span<const uint8_t> 
 }
 
 }  // namespace
+
+RulesInUse SessionContext::by(uint32_t number) const {
+  if (number == rules.number) return {&rules, table};
+  if (number == 0) return {&kNobodys, nullptr};
+  for (const KeptRules& k : kept)
+    if (k.splice->rules->number == number)
+      return {k.splice->rules.get(), k.splice->table.get(), &k};
+  return {.rules = &rules, .table = table, .known = false};
+}
+
+uint16_t SessionContext::member_of(uint16_t slot) const {
+  if (slot >= backends.size() || pool == kNoSlot) return balance::Maglev::kNone;
+  const BackendEntry& b = backends[slot];
+  if (b.configured && b.pool == pool) return b.member;
+  for (const affinity::BackendIds::Entry& e : ids.find(affinity::backend_id(b.name)))
+    if (ids.name(e.member) == b.name) return e.member;
+  return balance::Maglev::kNone;
+}
+
+void let_go(Session& s, ServiceCounters& service) {
+  let_go(s.reading, service);
+  let_go_of_asked(s, service);
+}
 
 Shown show_requests(Session& s, tcp::StreamMap& map, std::span<const uint8_t> bytes, bool fin,
                     const SessionContext& c) {
@@ -210,7 +267,7 @@ Shown show_responses(Session& s, tcp::StreamMap& map, std::span<const uint8_t> b
         if (!skip(s.response_body, bytes, done)) {
           if (!s.response_body.failed()) return {done, fin};
           c.worker.splice_bad_responses.add();
-          return give_up(s, bytes, Session::Down::lost);
+          return give_up(s, c, bytes, Session::Down::lost);
         }
         s.down = Session::Down::head;
         s.call_up = s.call_up || s.up == Session::Up::refused;
@@ -220,7 +277,7 @@ Shown show_responses(Session& s, tcp::StreamMap& map, std::span<const uint8_t> b
           while (done < bytes.size() && is_line_end(bytes[done])) ++done;
         if (done >= bytes.size()) return {done, fin};
         // Nobody has asked (408 before a close).
-        if (s.asked_count == 0) return give_up(s, bytes, Session::Down::lost);
+        if (s.asked_count == 0) return give_up(s, c, bytes, Session::Down::lost);
         const std::span<const uint8_t> rest = bytes.subspan(done);
         if (s.response.position() == 0 || rest.size() < s.response.position())
           s.response = http::ResponseFramer(s.front().method);
@@ -229,7 +286,7 @@ Shown show_responses(Session& s, tcp::StreamMap& map, std::span<const uint8_t> b
         if (fed == Fed::need_more && !fin && rest.size() < Session::kMaxHead) return {done, false};
         if (fed != Fed::complete) {
           c.worker.splice_bad_responses.add();
-          return give_up(s, bytes, Session::Down::lost);
+          return give_up(s, c, bytes, Session::Down::lost);
         }
         s.response = http::ResponseFramer(s.front().method);
         if (head.status == 101 && !s.front().upgrade) {
@@ -243,10 +300,10 @@ Shown show_responses(Session& s, tcp::StreamMap& map, std::span<const uint8_t> b
         if (head.is_interim()) break;
         if (!edit_response(s, map, rest, map.frontier() + (done - head.bounds.end), head, c))
           c.worker.splice_edits_lost.add();
-        answered(s);
+        answered(s, c);
         if (head.framing.body == Body::tunnel) {
           s.up = Session::Up::tunnel;
-          s.asked_count = 0;
+          forget_asked(s, c.service);
           s.call_up = true;
           s.down = Session::Down::open;
           return all(bytes);
@@ -259,10 +316,10 @@ Shown show_responses(Session& s, tcp::StreamMap& map, std::span<const uint8_t> b
         }
         if (head.doubt != http::Refusal::none) {
           c.worker.splice_bad_responses.add();
-          return give_up(s, bytes, Session::Down::lost);
+          return give_up(s, c, bytes, Session::Down::lost);
         }
         if (head.framing.body == Body::until_close || !head.keep_alive)
-          return give_up(s, bytes, Session::Down::open);
+          return give_up(s, c, bytes, Session::Down::open);
         s.response_body = http::BodySkipper(head.framing, http::Side::response);
         s.down = Session::Down::body;
         break;

@@ -6,6 +6,9 @@
 // its whole life stays small. Requests are followed to the end of the connection (a later request
 // must not slip a header or a cookie past us); responses until one cannot be, or none can follow.
 //
+// A request holds the rules by which it is read: from the first octet of its head until the head of
+// its answer is edited. So a reload in between changes neither what is judged nor what is set.
+//
 //   requests:  head -> body -> head ...      responses: head -> body -> head ...
 //                 |      |-> ask: an upgrade or CONNECT; its response says what follows
 //                 `------`-> refused, when the responses to those before it are through
@@ -42,10 +45,12 @@ struct Asked {
   std::array<uint64_t, kMaxCookieRules> learned{};
   // By cookie rule. `member` is a backend slot here: pools change between request and response.
   std::array<affinity::RequestDecision, kMaxCookieRules> cookies;
+  uint32_t rules = 0;  // the number of those that it holds; 0: none
   http::Method method = http::Method::get;
   bool asks = false;  // upgrade or CONNECT
   bool upgrade = false;
 };
+static_assert(sizeof(Asked) == 104);
 
 struct Session {
   static constexpr size_t kMaxAsked = 8;  // requests whose responses have not come
@@ -62,7 +67,7 @@ struct Session {
   http::ResponseFramer response{http::Method::get};
   http::BodySkipper request_body;
   http::BodySkipper response_body;
-  uint64_t rules = 0;  // id of those that `asked` was decided by
+  uint32_t reading = 0;  // the number of the rules that the head holds which has begun; 0: none
   std::array<Asked, kMaxAsked> asked;
   uint8_t asked_first = 0, asked_count = 0;
   Up up = Up::head;
@@ -99,9 +104,20 @@ struct Session {
 };
 static_assert(std::is_trivially_copyable_v<Session>);
 
+// The rules of one request.
+struct RulesInUse {
+  const SessionRules* rules = nullptr;
+  affinity::StickTable* table = nullptr;  // as their list sees it
+  const KeptRules* kept = nullptr;        // a reload has replaced them
+  bool known = true;  // false: they were given up, these are the service's of today
+
+  // Whether an entry of their list is one of today's, where what it did is counted.
+  bool counts(uint8_t entry) const { return kept == nullptr || (kept->counted >> entry & 1) != 0; }
+};
+
 // Everything around one look at a stream.
 struct SessionContext {
-  const SessionRules& rules;
+  const SessionRules& rules;                       // of the service today: for heads that begin now
   const affinity::BackendIds& ids;                 // of the service's pool
   uint16_t pool = kNoSlot;                         // its index; kNoSlot: there is none any more
   std::span<const uint16_t> members;               // likewise: backend slots
@@ -120,14 +136,16 @@ struct SessionContext {
   uint64_t unix_now = 0;  // seconds
   // Told the stick entry that the connection goes by from now on; null: nobody asks.
   affinity::StickHandle* goes_by = nullptr;
+  std::span<const KeptRules> kept = {};  // of the service
 
-  // Where a backend slot stands in the pool now; kNone: nowhere.
-  uint16_t member_of(uint16_t slot) const {
-    if (slot >= backends.size() || pool == kNoSlot) return balance::Maglev::kNone;
-    const BackendEntry& b = backends[slot];
-    return b.configured && b.pool == pool ? b.member : balance::Maglev::kNone;
-  }
+  RulesInUse by(uint32_t number) const;  // of an Asked or a Session
+  // Where a backend slot stands in the pool now; kNone: nowhere. Of one that has left the pool: who
+  // has its name there, as that is whom its cookies and sessions name.
+  uint16_t member_of(uint16_t slot) const;
 };
+
+// Lets go of all rules that it holds; what is still to come is edited by none.
+void let_go(Session& s, ServiceCounters& service);
 
 // Of one worker: as many as it has flows, in memory that is touched as they are used.
 class SessionPool {

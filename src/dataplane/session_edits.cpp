@@ -7,6 +7,7 @@
 #include <array>
 #include <charconv>
 #include <string_view>
+#include <utility>
 
 #include "edit_list.h"
 
@@ -102,28 +103,34 @@ affinity::CookieCrypter* crypter_of(const SessionContext& c) {
 uint16_t home_of(const Asked& asked, const SessionContext& c) {
   for (const RequestDecision& d : asked.cookies) {
     const uint16_t member = d.flag == RequestFlag::valid ? c.member_of(d.member) : Maglev::kNone;
-    if (member != Maglev::kNone && c.status[d.member].accepts_existing()) return member;
+    if (member != Maglev::kNone && c.status[c.members[member]].accepts_existing()) return member;
   }
   return c.member;
 }
 
+// Where it is counted what an entry did; null: today's list has another one in its place.
+PersistenceCounters* counters_of(const SessionContext& c, const RulesInUse& by,
+                                 const CookieRule& rule) {
+  return by.counts(rule.entry) ? &c.counters[rule.entry] : nullptr;
+}
+
 // The flag as it is counted: a valid cookie counts as down when somebody else answers.
-void count(const SessionContext& c, const CookieRule& rule, const RequestDecision& d,
-           RequestFlag flag) {
-  PersistenceCounters& n = c.counters[rule.entry];
-  n.request[static_cast<size_t>(flag)].add();
-  if (d.detail != affinity::InvalidDetail::none) n.detail[static_cast<size_t>(d.detail)].add();
+void count(PersistenceCounters* n, const RequestDecision& d, RequestFlag flag) {
+  if (n == nullptr) return;
+  n->request[static_cast<size_t>(flag)].add();
+  if (d.detail != affinity::InvalidDetail::none) n->detail[static_cast<size_t>(d.detail)].add();
 }
 
 }  // namespace
 
 bool edit_request(Session& s, tcp::StreamMap& map, std::span<const uint8_t> bytes, tcp::Seq first,
-                  const http::RequestHead& head, const SessionContext& c) {
+                  const http::RequestHead& head, const SessionContext& c, const RulesInUse& by) {
+  const SessionRules& rules = *by.rules;
   std::array<Hit, kMaxHits> hits;
   size_t found = 0;
-  if (c.rules.request) {
+  if (rules.request) {
     if (c.tools == nullptr) return s.starved = true, false;
-    const http::ScanResult r = c.rules.request->scan(bytes, head.bounds, c.tools->scratch, hits);
+    const http::ScanResult r = rules.request->scan(bytes, head.bounds, c.tools->scratch, hits);
     if (r.status != http::ScanStatus::complete) return false;
     found = r.hits;
   }
@@ -135,8 +142,8 @@ bool edit_request(Session& s, tcp::StreamMap& map, std::span<const uint8_t> byte
   asked.upgrade = head.upgrade && head.kind != http::Method::connect;
   asked.asks = head.upgrade || head.kind == http::Method::connect;
   bool decided = false;
-  for (size_t i = 0; i < c.rules.cookies.size(); ++i) {
-    const CookieRule& rule = c.rules.cookies[i];
+  for (size_t i = 0; i < rules.cookies.size(); ++i) {
+    const CookieRule& rule = rules.cookies[i];
     std::array<std::string_view, kMaxHits> values;
     size_t count_of = 0;
     for (const Hit& h : all)
@@ -147,10 +154,10 @@ bool edit_request(Session& s, tcp::StreamMap& map, std::span<const uint8_t> byte
     if (rule.policy.mode() == CookieMode::learn) {
       affinity::LearnedRequest known;
       // Whatever decides: a session that is used must not expire, and its end be heard.
-      if (c.table != nullptr)
-        known = affinity::learned_request(c.ids, *c.table, rule.entry, mine, c.now, status);
+      if (by.table != nullptr)
+        known = affinity::learned_request(c.ids, *by.table, rule.entry, mine, c.now, status);
       asked.learned[i] = known.hash();
-      if (c.table == nullptr || !follow) {
+      if (by.table == nullptr || !follow) {
         known = {};
         if (count_of != 0) known.decision.flag = RequestFlag::unused;
       }
@@ -169,23 +176,25 @@ bool edit_request(Session& s, tcp::StreamMap& map, std::span<const uint8_t> byte
       // One that comes with the first, before there is a backend, may have chosen it.
       if (d.flag == RequestFlag::valid && c.member != Maglev::kNone &&
           d.member != slot_of(c, c.member))
-        c.counters[rule.entry].other_backend_on_keepalive.add();
-      count(c, rule, d, d.flag);
+        if (PersistenceCounters* n = counters_of(c, by, rule)) n->other_backend_on_keepalive.add();
+      count(counters_of(c, by, rule), d, d.flag);
     }
   }
-  if (c.rules.follows() && s.down != Session::Down::open) {
-    s.rules = c.rules.id;
+  // One that nobody would look at for its own sake stands between others that somebody will.
+  if ((rules.follows() || s.asked_count != 0) && s.down != Session::Down::open) {
+    asked.rules = std::exchange(s.reading, 0);
     s.asked[(s.asked_first + s.asked_count) % Session::kMaxAsked] = asked;
     ++s.asked_count;
-  } else if (!s.begun) {
-    s.asked[0] = asked;
+  } else {
+    let_go(s, c.service);
+    if (!s.begun) s.asked[0] = asked;
   }
 
   EditList edits;
   bool fits = true;
   const bool proxy =
-      c.rules.forwarded == Forwarded::proxy_v1 || c.rules.forwarded == Forwarded::proxy_v2;
-  if (!s.begun && proxy) fits = edits.add(0, 0, ProxyHeader(c, c.rules.forwarded).bytes());
+      rules.forwarded == Forwarded::proxy_v1 || rules.forwarded == Forwarded::proxy_v2;
+  if (!s.begun && proxy) fits = edits.add(0, 0, ProxyHeader(c, rules.forwarded).bytes());
   // A client that asks for HTTP/2 is served in HTTP/1.1: nobody reads what follows that upgrade.
   std::array<http::Range, kMaxCuts> cuts;
   const size_t asks_h2c = head.h2c ? http::cut_h2c(bytes, head, cuts) : 0;
@@ -201,11 +210,11 @@ bool edit_request(Session& s, tcp::StreamMap& map, std::span<const uint8_t> byte
       fits = fits && edits.add(h.remove.begin, h.remove.size(), std::string_view());
       continue;
     }
-    const size_t n = c.rules.cookies[h.id].policy.strip(text_of(bytes, h.value));
+    const size_t n = rules.cookies[h.id].policy.strip(text_of(bytes, h.value));
     fits = fits && edits.add(h.value.begin, static_cast<uint32_t>(n), std::string_view());
   }
   cut_before(head.bounds.empty_line);
-  if (c.rules.forwarded == Forwarded::x_forwarded_for) {
+  if (rules.forwarded == Forwarded::x_forwarded_for) {
     std::array<char, INET6_ADDRSTRLEN> address;
     std::array<char, 20 + INET6_ADDRSTRLEN> line;
     char* end = line.data();
@@ -227,14 +236,17 @@ bool edit_response(Session& s, tcp::StreamMap& map, std::span<const uint8_t> byt
   // answer gets its cookies. In front, as some take the first Connection for the only one.
   bool fits = head.doubt == http::Refusal::none ||
               edits.add(head.bounds.headers, 0, std::string_view("Connection: close\r\n"));
-  if (!c.rules.response || c.tools == nullptr) return edits.apply(map, c.edits, first) && fits;
+  const Asked& asked = s.front();
+  const RulesInUse by = c.by(asked.rules);
+  const SessionRules& rules = *by.rules;
+  if (by.kept != nullptr) c.worker.rules_kept.add();
+  if (!by.known) c.worker.rules_outlived.add();
+  if (!rules.response || c.tools == nullptr) return edits.apply(map, c.edits, first) && fits;
   std::array<Hit, kMaxHits> hits;
-  const http::ScanResult r = c.rules.response->scan(bytes, head.bounds, c.tools->scratch, hits);
+  const http::ScanResult r = rules.response->scan(bytes, head.bounds, c.tools->scratch, hits);
   if (r.status == http::ScanStatus::scratch_bad || r.status == http::ScanStatus::bounds_bad)
     return false;
   const std::span<const Hit> all(hits.data(), r.hits);
-  const bool same = s.rules == c.rules.id;
-  const Asked& asked = s.front();
 
   // RFC 9111, 3: by its status, or because it says so; never where it says that it may not.
   bool cacheable = affinity::may_be_cached(head.status), forbidden = false;
@@ -247,18 +259,18 @@ bool edit_response(Session& s, tcp::StreamMap& map, std::span<const uint8_t> byt
   }
   cacheable = cacheable && !forbidden && head.status >= 200;
 
-  const uint16_t home = same && s.first_answered ? home_of(asked, c) : c.member;
+  const uint16_t home = by.known && s.first_answered ? home_of(asked, c) : c.member;
   std::array<std::array<char, affinity::kMaxResponseText>, kMaxCookieRules> texts;
   std::array<affinity::ResponseEdits, kMaxCookieRules> make;
-  for (size_t i = 0; i < c.rules.cookies.size(); ++i) {
-    const CookieRule& rule = c.rules.cookies[i];
+  for (size_t i = 0; i < rules.cookies.size(); ++i) {
+    const CookieRule& rule = rules.cookies[i];
     bool theirs = false;
     for (const Hit& h : all) theirs = theirs || h.id == i;
     if (rule.policy.mode() == CookieMode::learn) {
       if (theirs) make[i].flag = affinity::ResponseFlag::passive;
     } else {
       affinity::ResponseInput in;
-      if (same) {
+      if (by.known) {
         in.request = asked.cookies[i];
         in.request.member = c.member_of(in.request.member);
       } else {
@@ -274,22 +286,23 @@ bool edit_response(Session& s, tcp::StreamMap& map, std::span<const uint8_t> byt
       make[i] = rule.policy.response(c.ids, crypter_of(c), in, texts[i]);
       if (make[i].lines.find("\r\nCache-Control:") != std::string_view::npos) cacheable = false;
     }
-    c.counters[rule.entry].response[static_cast<size_t>(make[i].flag)].add();
+    if (PersistenceCounters* n = counters_of(c, by, rule))
+      n->response[static_cast<size_t>(make[i].flag)].add();
   }
   s.first_answered = true;
 
   fits = fits && r.status == http::ScanStatus::complete;
   for (const Hit& h : all) {
-    if (h.id >= c.rules.cookies.size()) continue;
-    const CookieRule& rule = c.rules.cookies[h.id];
-    if (rule.policy.mode() == CookieMode::learn && c.table != nullptr &&
+    if (h.id >= rules.cookies.size()) continue;
+    const CookieRule& rule = rules.cookies[h.id];
+    if (rule.policy.mode() == CookieMode::learn && by.table != nullptr &&
         c.member != Maglev::kNone) {
       std::string_view field = text_of(bytes, {h.name.begin, h.line.end});
       field = field.substr(0, field.find_last_not_of("\r\n") + 1);
       affinity::StickHandle stored;
       if (const auto cookie = affinity::parse_set_cookie(field))
-        affinity::learn_response(c.ids, *c.table, rule.entry, *cookie,
-                                 same ? asked.learned[h.id] : 0, c.member, c.unix_now, c.now,
+        affinity::learn_response(c.ids, *by.table, rule.entry, *cookie,
+                                 by.known ? asked.learned[h.id] : 0, c.member, c.unix_now, c.now,
                                  stored);
       if (c.goes_by != nullptr && stored.present()) *c.goes_by = stored;
       continue;
@@ -308,14 +321,15 @@ bool edit_response(Session& s, tcp::StreamMap& map, std::span<const uint8_t> byt
         break;
     }
   }
-  for (size_t i = 0; i < c.rules.cookies.size(); ++i)
+  for (size_t i = 0; i < rules.cookies.size(); ++i)
     fits = edits.add(head.bounds.empty_line, 0, make[i].lines) && fits;
   return edits.apply(map, c.edits, first) && fits;
 }
 
 size_t outcomes(const Session& s, const SessionContext& c, std::span<const uint16_t> tried,
                 std::span<affinity::CookieOutcome, kMaxCookieRules> out) {
-  const size_t n = std::min(c.rules.cookies.size(), out.size());
+  const RulesInUse by = c.by(s.asked[0].rules);
+  const size_t n = by.known ? std::min(by.rules->cookies.size(), out.size()) : 0;
   for (size_t i = 0; i < n; ++i) {
     const RequestDecision& d = s.asked[0].cookies[i];
     out[i] = {c.member_of(d.member), d.flag, d.draining};
@@ -326,13 +340,15 @@ size_t outcomes(const Session& s, const SessionContext& c, std::span<const uint1
 }
 
 void count_first(const Session& s, const SessionContext& c, uint16_t member) {
-  for (size_t i = 0; i < c.rules.cookies.size(); ++i) {
+  const RulesInUse by = c.by(s.asked[0].rules);
+  for (size_t i = 0; by.known && i < by.rules->cookies.size(); ++i) {
+    PersistenceCounters* n = counters_of(c, by, by.rules->cookies[i]);
     const RequestDecision& d = s.asked[0].cookies[i];
     const RequestFlag flag = d.flag == RequestFlag::valid && c.member_of(d.member) != member
                                  ? RequestFlag::down
                                  : d.flag;
-    count(c, c.rules.cookies[i], d, flag);
-    if (flag != d.flag) c.counters[c.rules.cookies[i].entry].redispatched.add();
+    count(n, d, flag);
+    if (flag != d.flag && n != nullptr) n->redispatched.add();
   }
 }
 

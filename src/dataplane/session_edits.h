@@ -5,11 +5,13 @@
 
 namespace limpet::dataplane {
 
-// Reads its cookies, remembers what its response needs, appends its edits. `bytes` begin with the
+// Reads its cookies, remembers what its response needs, appends its edits. `by`: the rules that
+// the head holds (Session::reading), and its request from then on. `bytes` begin with the
 // head, at the map's frontier plus what was final before it. False: it must not pass.
 bool edit_request(Session& s, tcp::StreamMap& map, std::span<const uint8_t> bytes, tcp::Seq first,
-                  const http::RequestHead& head, const SessionContext& c);
-// False when an edit could not be made: what could be is done.
+                  const http::RequestHead& head, const SessionContext& c, const RulesInUse& by);
+// By the rules of the first that is asked. False when an edit could not be made: what could be is
+// done.
 bool edit_response(Session& s, tcp::StreamMap& map, std::span<const uint8_t> bytes, tcp::Seq first,
                    const http::ResponseHead& head, const SessionContext& c);
 

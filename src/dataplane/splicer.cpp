@@ -142,6 +142,7 @@ void Worker::Splicer::relay(Worker::Work& w, flow::FlowId id, Side from, const t
       w_.enter(id, next);
       // It is over, though its record stays for a while.
       if (next == tcp::Track::time_wait || next == tcp::Track::closed) go_by(id, {});
+      if (next == tcp::Track::closed) let_go_of_rules(id);
     }
   }
   const bool spoke = f.map[tcp::index_of(Side::backend)].emitted() != answered;

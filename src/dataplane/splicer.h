@@ -75,6 +75,7 @@ class Worker::Splicer : tcp::SpliceSink, tcp::SpliceEditor {
   // splicer_session.cpp
   Session* session_of(flow::FlowId id);
   SessionContext context(flow::FlowId id);
+  void let_go_of_rules(flow::FlowId id);
   void follow_up(flow::FlowId id);
   void watch_head(flow::FlowId id, const Session& s);
   enum class Quiet : uint8_t { now, soon, never };
@@ -92,6 +93,7 @@ class Worker::Splicer : tcp::SpliceSink, tcp::SpliceEditor {
   void publish();
   // splicer_connect.cpp
   void collect(Worker::Work& w, flow::FlowId id, const tcp::SegmentIn& in);
+  uint32_t head_limit(flow::FlowId id);
   void collected(flow::FlowId id);
   void choose(flow::FlowId id, bool moved);
   affinity::Choice pick(flow::FlowId id);

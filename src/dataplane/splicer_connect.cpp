@@ -42,10 +42,9 @@ void Worker::Splicer::collect(Worker::Work& w, flow::FlowId id, const tcp::Segme
   w_.consume(w.m);
   if (complete) return collected(id);
   if (r.state != tcp::Track::head) return;
-  const SpliceEntry* entry = entry_of(r);
   const Session* s = session_of(id);
   const tcp::Hold& hold = binding_of(id).splice.hold[tcp::index_of(tcp::Side::client)];
-  const bool too_long = entry != nullptr && hold.size() >= entry->head_bytes;
+  const bool too_long = hold.size() >= head_limit(id);
   const bool refused = s != nullptr && (s->refused != http::Refusal::none || s->broken);
   if (!refused && !too_long && !hold.has_fin()) return;
   if (!refused)
@@ -53,6 +52,14 @@ void Worker::Splicer::collect(Worker::Work& w, flow::FlowId id, const tcp::Segme
         .refused[dataplane::refused(too_long ? Refused::head_too_long : Refused::head_unfinished)]
         .add();
   refuse_head(id);
+}
+
+// That of the rules by which it is being read.
+uint32_t Worker::Splicer::head_limit(flow::FlowId id) {
+  const Session* s = session_of(id);
+  if (s != nullptr && s->reading != 0) return context(id).by(s->reading).rules->head_bytes;
+  const SpliceEntry* entry = entry_of(w_.table_.at(id));
+  return entry == nullptr ? UINT32_MAX : entry->head_bytes;
 }
 
 void Worker::Splicer::refuse_head(flow::FlowId id) {
@@ -119,6 +126,8 @@ affinity::Choice Worker::Splicer::pick(flow::FlowId id) {
   const PoolEntry& pool = w_.snapshot_->pools[service.pool];
   const SessionContext c = context(id);
   const Session& s = *session_of(id);
+  const RulesInUse by = c.by(s.asked[0].rules);
+  const affinity::Policy& policy = by.kept == nullptr ? service.policy : by.kept->policy;
   const auto untried = [&](uint16_t member) {
     return !pool_.was_tried(flows_[id].work, pool.members[member]);
   };
@@ -141,18 +150,18 @@ affinity::Choice Worker::Splicer::pick(flow::FlowId id) {
   affinity::StickHandle& pin = binding_of(id).pin;
   pin = {};
   affinity::Choice choice;
-  if (c.table == nullptr) {
-    choice = affinity::choose(service.policy, client, pool.maglev, fresh);
+  if (by.table == nullptr) {
+    choice = affinity::choose(policy, client, pool.maglev, fresh);
   } else {
-    affinity::Pins pins{*c.table, pool.ids, existing, w_.now_};
-    choice = affinity::choose(service.policy, client, pool.maglev, fresh, pins);
+    affinity::Pins pins{*by.table, pool.ids, existing, w_.now_};
+    choice = affinity::choose(policy, client, pool.maglev, fresh, pins);
     pin = pins.used;
   }
   if (choice.member == balance::Maglev::kNone) return choice;
   // A learned session whose backend is gone moves as a whole: whoever is first decides.
-  for (size_t i = 0; i < c.rules.cookies.size(); ++i) {
+  for (size_t i = 0; by.known && i < by.rules->cookies.size(); ++i) {
     const affinity::LearnedRequest& known = s.learned[i];
-    if (!known.known || c.table == nullptr) continue;
+    if (!known.known || by.table == nullptr) continue;
     // The application's session counts for more than the address.
     affinity::StickHandle handle = known.handle;
     if (said[i].member == choice.member) {
@@ -160,7 +169,7 @@ affinity::Choice Worker::Splicer::pick(flow::FlowId id) {
       continue;
     }
     const uint16_t now =
-        affinity::move_learned(c.ids, *c.table, known, choice.member, w_.now_, handle);
+        affinity::move_learned(c.ids, *by.table, known, choice.member, w_.now_, handle);
     if (handle.present()) pin = handle;
     if (now != choice.member && now != balance::Maglev::kNone && existing(now)) choice.member = now;
   }
@@ -293,14 +302,14 @@ void Worker::Splicer::connecting(Worker::Work& w, flow::FlowId id, const tcp::Se
         flow::set_wait(r, s->whole ? flow::Wait::response : flow::Wait::other);
       w_.enter(id, fin ? tcp::Track::fin_client : tcp::Track::established);
       w_.stats_.services[r.service].reasons[w_.table_.aside(id).reason].add();
-      if (chose != affinity::Choice::kNoEntry) {
-        PersistenceCounters& n = w_.stats_.persistence[r.service][chose];
-        n.decided.add();
-        if (raced) n.first_pin_races.add();
-      }
       if (const Session* s = session_of(id); s != nullptr) {
         const SessionContext c = context(id);
         count_first(*s, c, c.member);
+        if (const RulesInUse by = c.by(s->asked[0].rules);
+            chose != affinity::Choice::kNoEntry && by.known && by.counts(chose)) {
+          c.counters[chose].decided.add();
+          if (raced) c.counters[chose].first_pin_races.add();
+        }
       }
       go_by(id, pin);
       note_session(id);
@@ -334,6 +343,7 @@ void Worker::Splicer::answer(flow::FlowId id, std::string_view text) {
     reset_client(id);
     return w_.end_flow(id);
   }
+  let_go_of_rules(id);
   w_.enter(id, tcp::Track::answering);
 }
 

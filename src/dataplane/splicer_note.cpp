@@ -41,9 +41,13 @@ void Worker::Splicer::note_session(flow::FlowId id) {
     note.backend_generation = r.backend_generation;
   }
   if (const Session* s = session_of(id); s != nullptr && s->begun) {
-    note.cookies = static_cast<uint8_t>(std::min(entry->rules->cookies.size(), kMaxCookieRules));
+    const SessionContext c = context(id);
+    const RulesInUse by = c.by(s->front().rules);
+    const size_t cookies = by.known ? by.rules->cookies.size() : 0;
+    note.rules = s->front().rules;
+    note.cookies = static_cast<uint8_t>(std::min(cookies, kMaxCookieRules));
     for (size_t i = 0; i < note.cookies; ++i) {
-      const affinity::RequestDecision& d = s->asked[0].cookies[i];
+      const affinity::RequestDecision& d = s->front().cookies[i];
       // As it is counted: a valid cookie whose backend somebody else stands in for is one of D.
       const bool followed = bound && d.member == r.backend;
       note.request[i] = d.flag == affinity::RequestFlag::valid && !followed

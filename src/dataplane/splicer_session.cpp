@@ -13,8 +13,15 @@ Session* Worker::Splicer::session_of(flow::FlowId id) {
 void Worker::Splicer::give_session(flow::FlowId id) {
   tcp::SpliceFlow& f = flows_[id];
   if (f.editor == kNoSession) return;
+  let_go_of_rules(id);
   sessions_.give(f.editor);
   f.editor = kNoSession;
+}
+
+// No answer of its requests is to be edited any more.
+void Worker::Splicer::let_go_of_rules(flow::FlowId id) {
+  if (Session* s = session_of(id); s != nullptr)
+    let_go(*s, w_.stats_.services[w_.table_.at(id).service]);
 }
 
 // The connection goes by this stick entry from now on, or by none: while it does the entry does not
@@ -37,11 +44,16 @@ SessionContext Worker::Splicer::context(flow::FlowId id) {
   const Snapshot& snapshot = *w_.snapshot_;
   const flow::Record& r = w_.table_.at(id);
   const ServiceEntry& service = snapshot.services[r.service];
-  const PoolEntry* pool = service.configured ? &snapshot.pools[service.pool] : nullptr;
+  const bool bound = (r.flags & flow::unbound) == 0;
+  uint16_t at = service.configured ? service.pool : kNoSlot;
+  // What is left of a service that was removed has the pool of who serves it.
+  if (at == kNoSlot && bound && snapshot.backends[r.backend].configured)
+    at = snapshot.backends[r.backend].pool;
+  const PoolEntry* pool = at == kNoSlot ? nullptr : &snapshot.pools[at];
   SessionContext c{
       .rules = service.splice == nullptr ? kNone : *service.splice->rules,
       .ids = pool == nullptr ? kNobody : pool->ids,
-      .pool = pool == nullptr ? kNoSlot : service.pool,
+      .pool = at,
       .members = pool == nullptr ? std::span<const uint16_t>() : pool->members,
       .backends = snapshot.backends,
       .status = w_.status_,
@@ -58,8 +70,9 @@ SessionContext Worker::Splicer::context(flow::FlowId id) {
       .member = balance::Maglev::kNone,
       .now = w_.now_,
       .unix_now = unix_now_,
+      .kept = service.kept,
   };
-  if ((r.flags & flow::unbound) == 0) c.member = c.member_of(r.backend);
+  if (bound) c.member = c.member_of(r.backend);
   return c;
 }
 

@@ -99,6 +99,7 @@ bool Worker::Splicer::no_answer(flow::FlowId id) {
   reset_backend(id);
   not_served(id, affinity::Reason::response_timeout);
   disconnect(id);
+  let_go_of_rules(id);
   w_.enter(id, tcp::Track::answering);
   return true;
 }

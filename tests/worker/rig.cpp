@@ -380,6 +380,14 @@ uint32_t Rig::flows() const {
   return n;
 }
 
+uint64_t Rig::rules_held() const {
+  uint64_t n = 0;
+  for (const auto& w : stats_)
+    for (const auto& s : w->services)
+      for (const dataplane::Counter& held : s.rules_held) n += held.get();
+  return n;
+}
+
 flow::Listed Rig::only_flow() const {
   EXPECT_EQ(flows(), 1u);
   for (const auto& w : workers_)
@@ -415,6 +423,9 @@ void Rig::check_identity(const char* when) {
   EXPECT_EQ(sum(&WorkerCounters::tx), sent_) << when;
   if (workers_.empty()) return;
   EXPECT_EQ(active, flows()) << when << ": flows and the services' gauges";
+  if (flows() == 0) {
+    EXPECT_EQ(rules_held(), 0u) << when << ": rules that nobody can hold any more";
+  }
   uint64_t by_backend = 0;
   for (const auto& s : stats_)
     for (const auto& b : s->backends) by_backend += b.connections_active.get();

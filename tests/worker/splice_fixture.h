@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "session.h"
@@ -19,11 +20,12 @@ inline const Bytes kRequest =
 class SpliceTest : public testing::Test {
  protected:
   explicit SpliceTest(const std::string& config = spliced())
-      : rig([&] {
+      : SpliceTest([&] {
           Rig::Setup s;
           s.config = config;
           return s;
         }()) {}
+  explicit SpliceTest(Rig::Setup setup) : rig(std::move(setup)) {}
 
   Bytes client(const Tcp& t) {
     return tcp_frame(rig.to_us(kClient), {.from = kClient, .to = kVip4}, 40000, 80, t);

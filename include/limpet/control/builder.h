@@ -54,6 +54,10 @@ tcp::Promise promise_for(std::span<const uint16_t> members,
                          std::span<const std::optional<TcpOptions>> offers, uint16_t most,
                          uint16_t window);
 
+// Services by slot of which a document replaces the rules while requests under way hold as many
+// older ones as are kept: the oldest would be given up.
+std::vector<uint16_t> crowded(const Slots& current, const config::Document& document);
+
 // An error when slots or the memory for source ports run out, or when flows that exist would lose
 // the source ports that they hold (another range, another spreading over the workers).
 Result<Built> build(const Slots& current, const BuildInput& input);

@@ -51,6 +51,12 @@ class Publisher {
   // Builds aside, sends the states of backends that are new, publishes. All or nothing.
   Result<Applied> apply(const config::Document& document, Instant now);
 
+  // Services of which apply() would give up rules that requests under way hold: it waits for their
+  // answers to ask for it later.
+  std::vector<uint16_t> crowded(const config::Document& document) const {
+    return control::crowded(slots_, document);
+  }
+
   // Of snapshots built from now on; apply() or refresh() makes the workers use them.
   void set_keys(const affinity::CookieKeys& keys) { keys_ = keys; }
   const affinity::CookieKeys& keys() const { return keys_; }
@@ -80,6 +86,7 @@ class Publisher {
 
   uint64_t backend_flows(uint16_t slot) const;
   uint64_t service_flows(uint16_t slot) const;
+  uint64_t rules_held(uint16_t service, size_t place) const;
 
  private:
   struct Old {
@@ -98,6 +105,7 @@ class Publisher {
   bool enqueue(unsigned worker, dataplane::ToWorker message);
   void send_pending();
   void free_old(Instant now);
+  void free_rules();
   bool reclaim(Instant now);
 
   Setup setup_;
@@ -114,7 +122,8 @@ class Publisher {
   uint64_t serial_ = 0;
   uint64_t settled_ = 0;
   Instant settled_at_;
-  Instant reclaim_at_;  // not looked for before
+  Instant reclaim_at_;    // not looked for before
+  bool lighter_ = false;  // a new snapshot would be, by what went with rules: a table, or keys
 };
 
 }  // namespace limpet::control

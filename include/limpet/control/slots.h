@@ -5,6 +5,9 @@
 //                address. Everything else may change in place.
 //   removed      the slot stays used with `configured` false: its flows go on. It comes back to
 //                life, with the same generation, when the same identity returns meanwhile.
+//   rules        of a service are not in place of each other: what a reload replaces is kept for
+//                the requests that were read by it (dataplane/session_rules.h), until every worker
+//                reads a later snapshot and counts none of them.
 //   reclaimed    when every worker reads a snapshot without it and counts no flow of it; a backend
 //                slot then gets the next generation. A source goes with the last backend slot that
 //                refers to it.
@@ -19,6 +22,7 @@
 #include <string_view>
 #include <vector>
 
+#include "limpet/affinity/cookie_keys.h"
 #include "limpet/dataplane/snapshot.h"
 #include "limpet/flow/ports.h"
 
@@ -56,9 +60,22 @@ struct BackendSlot {
   std::vector<BackendSource> sources;
 };
 
+struct KeptSlot {
+  dataplane::KeptRules rules;
+  uint64_t replaced_in = 0;  // serial of the first snapshot in which no request begins by them
+  bool unheld = false;       // nobody held them at the last look
+
+  uint32_t number() const { return rules.splice->rules->number; }
+};
+
 struct ServiceSlot {
   uint64_t removed_in = 0;
   dataplane::ServiceEntry entry;  // as last configured: flows of a removed service keep time-outs
+  std::vector<KeptSlot> kept;     // oldest first, at most kMaxKeptRules; `entry` has none
+  uint32_t rules_made = 0;        // how many it has had
+
+  // Of requests that hold `number`; null when nobody knows them any more.
+  const dataplane::SessionRules* rules(uint32_t number) const;
 };
 
 struct SourceSlot {
@@ -81,6 +98,7 @@ class Slots {
   std::vector<ServiceSlot> services;
   std::vector<SourceSlot> sources;
   std::vector<TableKey> tables;  // by pool of the last built snapshot
+  affinity::CookieKeys keys;     // that seal and open in that snapshot
 
   const SlotLimits& limits() const { return limits_; }
 
@@ -96,6 +114,14 @@ class Slots {
   bool reclaim(uint64_t settled, const Active& backend_flows, const Active& service_flows);
   // Something was removed that reclaim() may free some day.
   bool anything_removed() const;
+  // Requests that hold the rules of a service at a place, summed over the workers.
+  using Held = std::function<uint64_t(uint16_t slot, size_t place)>;
+  // Frees rules that were replaced in snapshot `settled` or before and that nobody has held at two
+  // looks: a note for the session log may still be on its way at the first. `table`: a stick table
+  // goes with some of them, whose memory a new snapshot would give back.
+  enum class Freed : uint8_t { nothing, rules, table };
+  Freed reclaim_rules(uint64_t settled, const Held& held);
+  bool any_kept() const;
 
  private:
   void release_sources();

@@ -17,6 +17,7 @@
 #include "limpet/affinity/reason.h"
 #include "limpet/base/drop.h"
 #include "limpet/dataplane/refused.h"
+#include "limpet/dataplane/session_rules.h"
 #include "limpet/flow/shares.h"
 
 namespace limpet::dataplane {
@@ -64,6 +65,9 @@ struct alignas(64) ServiceCounters {  // per worker and service slot
   Counter no_backend;
   std::array<Counter, kRefusedCount> refused;           // by number, refused.h
   std::array<Counter, affinity::kReasonCount> reasons;  // of connections, by what chose a backend
+  // Gauges: requests under way, by place of the rules that they were read by. Read by control,
+  // which frees replaced rules by it.
+  std::array<Counter, kRulesPlaces> rules_held;
 };
 
 // Per worker, service slot and entry of its persistence list (affinity/persistence.h has the
@@ -124,6 +128,9 @@ struct alignas(64) WorkerCounters {
   Counter splice_unasked_upgrades;   // a 101 that no request asked for: both ends were reset
   Counter splice_edits_lost;         // a cookie was not set, as the memory for edits was full
   Counter splice_no_memory;  // requests answered with 503, as there was none for their edits
+  Counter rules_kept;        // answers edited by rules that a reload has replaced meanwhile
+  // Requests whose rules were given up before their answer, or before their head was complete.
+  Counter rules_outlived;
   // Connections that ended because a pool was short: their source had most of it.
   std::array<Counter, flow::kPools> gave_way;
   Counter neighbors_used;      // gauge: next hops in the cache

@@ -13,6 +13,14 @@
 
 namespace limpet::dataplane {
 
+// Of one service, beside those in use: what reloads have replaced and requests under way were read
+// by.
+constexpr size_t kMaxKeptRules = 8;
+// Where requests are counted by the rules that they were read by. More than there are rules, so
+// that a place rests before it is taken again.
+constexpr size_t kRulesPlaces = 16;
+static_assert(kRulesPlaces > kMaxKeptRules + 1);
+
 // Of one persistence list; more are refused by the configuration (config/persistence.h).
 constexpr size_t kMaxCookieRules = 4;
 
@@ -31,9 +39,11 @@ struct CookieRule {
 };
 
 struct SessionRules {
-  // Equal exactly when the settings are: what was decided about a request under one object holds
-  // for its response under another. Never 0.
+  // Equal exactly when the settings are, so that a reload keeps the object. Never 0.
   uint64_t id = 1;
+  // Which of its service's rules these are: how many there had been, and in the low digit (of base
+  // kRulesPlaces) where requests that hold them are counted. 0: nobody's, which are not counted.
+  uint32_t number = 0;
   std::vector<CookieRule> cookies;        // in order of the list; at most kMaxCookieRules
   std::optional<http::Sniffer> request;   // cookies by index into `cookies`; absent: no cookies
   std::optional<http::Sniffer> response;  // Set-Cookie by index, and both below
@@ -47,9 +57,13 @@ struct SessionRules {
   bool follows() const { return !cookies.empty() || forwarded == Forwarded::x_forwarded_for; }
 };
 
+constexpr size_t place_of(uint32_t rules) {
+  return rules % kRulesPlaces;
+}
+
 // What a worker needs to read and write cookies, its own in each snapshot: both are changed by use.
 struct SessionTools {
-  http::SnifferScratch scratch;                    // fits every sniffer of the snapshot
+  http::SnifferScratch scratch;  // fits every sniffer of the snapshot, kept ones too
   std::optional<affinity::CookieCrypter> crypter;  // absent: nothing is sealed
 };
 

@@ -119,6 +119,14 @@ struct SpliceEntry {
   bool session_log = false;  // a line for each connection
 };
 
+// Rules of a service that a reload has replaced, for requests that were read by them.
+struct KeptRules {
+  std::shared_ptr<const SpliceEntry> splice;  // never null: its rules, and the table by its list
+  affinity::Policy policy;                    // its list
+  uint8_t counted = 0;  // by entry of that list, a bit: whether it is at its place in today's too
+};
+static_assert(affinity::Policy::kMaxEntries <= 8);
+
 struct ServiceEntry {  // by service slot
   std::string name;
   IpAddress vip;
@@ -130,6 +138,7 @@ struct ServiceEntry {  // by service slot
   affinity::Policy policy;
   Timeouts timeouts;
   std::shared_ptr<const SpliceEntry> splice;  // null: mode nat, for connections to come
+  std::vector<KeptRules> kept;                // oldest first, at most kMaxKeptRules
 };
 
 // What a destination address is to us.

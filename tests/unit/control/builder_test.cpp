@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <map>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -314,6 +315,97 @@ TEST(Builder, rules_and_table_are_shared_as_long_as_their_settings_stay) {
   EXPECT_NE(splice_of(other)->rules, splice_of(same)->rules);
   EXPECT_NE(splice_of(other)->rules->id, splice_of(same)->rules->id);
   EXPECT_EQ(splice_of(other)->table, splice_of(same)->table) << "sessions mean what they meant";
+}
+
+// A service whose rules change n times; the settings of the n-th time.
+std::string nth(unsigned n) {
+  return with(cookie_sample(), "value = \"plain\";",
+              "value = \"plain\"; attributes = [ \"n=" + std::to_string(n) + "\" ];");
+}
+
+TEST(KeptRules, a_reload_keeps_what_it_replaces_and_only_that) {
+  const Built first = built_from(cookie_sample(), 1);
+  const Built same = built_from(cookie_sample(), 1, nullptr, &first);
+  EXPECT_TRUE(same.slots.services[0].kept.empty());
+  const Built other = built_from(nth(1), 1, nullptr, &same);
+  const dataplane::ServiceEntry& s = other.owned.snapshot->services[0];
+  ASSERT_EQ(s.kept.size(), 1u);
+  EXPECT_EQ(s.kept[0].splice, same.owned.snapshot->services[0].splice);
+  EXPECT_EQ(s.kept[0].counted, 0b111) << "all entries are at their places";
+  EXPECT_TRUE(other.owned.snapshot->services[1].kept.empty());
+  EXPECT_NE(s.splice->rules->number, s.kept[0].splice->rules->number);
+  EXPECT_TRUE(other.slots.services[0].entry.kept.empty()) << "or they would never be freed";
+}
+
+TEST(KeptRules, at_most_eight_are_kept_each_with_a_place_of_its_own) {
+  Built b = built_from(nth(0), 1);
+  std::set<uint32_t> numbers{splice_of(b)->rules->number};
+  for (unsigned n = 1; n < 40; ++n) {
+    const uint32_t before = splice_of(b)->rules->number;
+    b = built_from(nth(n), 1, nullptr, &b);
+    const dataplane::ServiceEntry& s = b.owned.snapshot->services[0];
+    ASSERT_EQ(s.kept.size(), std::min(n, 8u));
+    EXPECT_EQ(s.kept.back().splice->rules->number, before) << "oldest first";
+    std::set<size_t> places{dataplane::place_of(s.splice->rules->number)};
+    for (const dataplane::KeptRules& k : s.kept) {
+      places.insert(dataplane::place_of(k.splice->rules->number));
+      EXPECT_NE(k.splice->rules->id, s.splice->rules->id);
+    }
+    EXPECT_EQ(places.size(), s.kept.size() + 1);
+    EXPECT_TRUE(numbers.insert(s.splice->rules->number).second) << "no number comes twice";
+  }
+}
+
+TEST(KeptRules, what_comes_back_is_the_same_object_again) {
+  const Built first = built_from(nth(0), 1);
+  const Built second = built_from(nth(1), 1, nullptr, &first);
+  const Built third = built_from(nth(0), 1, nullptr, &second);
+  EXPECT_EQ(splice_of(third)->rules, splice_of(first)->rules);
+  const auto& kept = third.owned.snapshot->services[0].kept;
+  ASSERT_EQ(kept.size(), 1u);
+  EXPECT_EQ(kept[0].splice->rules, splice_of(second)->rules);
+}
+
+TEST(KeptRules, are_those_that_the_service_had_when_it_leaves_mode_splice) {
+  const Built first = built_from(cookie_sample(), 1);
+  const Built nat = built_from(kSample, 1, nullptr, &first);
+  const dataplane::ServiceEntry& s = nat.owned.snapshot->services[0];
+  EXPECT_EQ(s.splice, nullptr);
+  ASSERT_EQ(s.kept.size(), 1u);
+  EXPECT_EQ(s.kept[0].splice->table, splice_of(first)->table) << "sessions are learned there";
+  EXPECT_EQ(nat.owned.snapshot->tools.size(), 1u) << "there is something to scan by";
+  EXPECT_EQ(s.kept[0].policy.cookies(), 2);
+}
+
+TEST(KeptRules, count_where_an_entry_of_theirs_still_stands) {
+  const Built first = built_from(cookie_sample(), 1);
+  const std::string learned =
+      "{ type = \"cookie\"; mode = \"learn\"; session_name = \"JSESSIONID\"; }, ";
+  const Built without = built_from(with(cookie_sample(), learned, ""), 1, nullptr, &first);
+  EXPECT_EQ(without.owned.snapshot->services[0].kept[0].counted, 0)
+      << "SRV is the first now, and the source the second";
+  const Built renamed =
+      built_from(with(cookie_sample(), "session_name = \"SRV\"", "session_name = \"B\""), 1,
+                 nullptr, &without);
+  ASSERT_EQ(renamed.owned.snapshot->services[0].kept.size(), 2u);
+  EXPECT_EQ(renamed.owned.snapshot->services[0].kept[0].counted, 0b101) << "judged anew each time";
+}
+
+TEST(KeptRules, are_crowded_when_a_ninth_would_replace_the_oldest) {
+  Built b = built_from(nth(0), 1);
+  for (unsigned n = 1; n <= 8; ++n) {
+    EXPECT_TRUE(crowded(b.slots, document(nth(n))).empty()) << n;
+    b = built_from(nth(n), 1, nullptr, &b);
+  }
+  EXPECT_EQ(crowded(b.slots, document(nth(9))), std::vector<uint16_t>{0});
+  EXPECT_EQ(crowded(b.slots, document(kSample)), std::vector<uint16_t>{0}) << "mode nat";
+  EXPECT_TRUE(crowded(b.slots, document(nth(8))).empty()) << "nothing changes";
+  EXPECT_TRUE(crowded(b.slots, document(nth(2))).empty()) << "one that is kept is taken again";
+  EXPECT_TRUE(
+      crowded(b.slots, document(with(nth(9), "10.1.0.100\"; port = 80", "10.1.0.100\"; port = 81")))
+          .empty())
+      << "another service";
+  EXPECT_TRUE(crowded(b.slots, document(with(nth(8), "weight = 2", "weight = 3"))).empty());
 }
 
 // The sessions of a table over reloads: one of each entry of the list.

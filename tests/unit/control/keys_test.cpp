@@ -181,7 +181,9 @@ TEST_F(KeysTest, without_a_sealed_cookie_there_are_no_keys) {
   const json reply = keys("rotate");
   EXPECT_EQ(reply["ok"], false);
   EXPECT_NE(reply["error"].get<std::string>().find("no service seals a cookie"), std::string::npos);
-  EXPECT_FALSE(snapshot().tools[0]->crypter.has_value());
+  EXPECT_TRUE(snapshot().tools[0]->crypter.has_value()) << "answers under way are sealed";
+  for (auto& worker : workers_) ASSERT_TRUE(eventually([&] { return worker->serial() == 3; }));
+  EXPECT_FALSE(snapshot().tools[0]->crypter.has_value()) << "nobody has asked by those rules";
 }
 
 TEST_F(KeysTest, stick_tables_are_keyed_with_a_secret_of_this_process) {

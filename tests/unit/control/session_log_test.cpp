@@ -25,13 +25,13 @@ class SessionLogTest : public ControllerTest {
                    persistence = ( { type = "cookie"; session_name = "SRV"; value = "plain"; },
                                    { type = "cookie"; session_name = "OLD"; value = "plain"; } );)");
   }
-  static Slots slots_of(const std::string& text) {
+  static Slots slots_of(const std::string& text, const Slots& before = Slots()) {
     const config::Document d = document(text);
     const auto ports = ports_of(d, 1);
     BuildInput input;
     input.document = &d;
     input.ports = ports;
-    Result<Built> built = build(Slots(), input);
+    Result<Built> built = build(before, input);
     EXPECT_TRUE(built) << built.error();
     return built->slots;
   }
@@ -43,6 +43,7 @@ class SessionLogTest : public ControllerTest {
     n.backend = 1;
     n.backend_generation = 1;
     n.reason = static_cast<uint8_t>(Reason::cookie);
+    n.rules = slots_of(sample_).services[0].entry.splice->rules->number;
     n.cookies = 2;
     n.request = {RequestFlag::valid, RequestFlag::none};
     return n;
@@ -67,6 +68,21 @@ TEST_F(SessionLogTest, a_line_says_who_went_where_and_why) {
   n.cookies = 0;
   EXPECT_EQ(session_line(slots, n), "web [2001:db8::7]:4711 -> nobody reason=no_backend")
       << "there was no request";
+}
+
+TEST_F(SessionLogTest, cookies_have_the_names_that_they_had_when_the_request_was_read) {
+  Slots slots = slots_of(sample_);
+  const std::string line = session_line(slots, note());
+  slots = slots_of(with(sample_, "session_name = \"SRV\"", "session_name = \"NEW\""), slots);
+  EXPECT_EQ(session_line(slots, note()), line);
+  SessionNote n = note();
+  n.rules = slots.services[0].entry.splice->rules->number;
+  EXPECT_EQ(session_line(slots, n),
+            "web 198.51.100.7:4711 -> web/s1 10.2.0.11:80 reason=cookie NEW=V- OLD=N-");
+  slots.services[0].kept.clear();
+  EXPECT_EQ(session_line(slots, note()),
+            "web 198.51.100.7:4711 -> web/s1 10.2.0.11:80 reason=cookie")
+      << "nobody knows what these flags are of";
 }
 
 TEST_F(SessionLogTest, every_flag_has_the_letter_that_haproxy_gives_it) {

@@ -340,6 +340,60 @@ TEST_F(SlotsTest, the_range_of_a_running_pool_does_not_change) {
   EXPECT_TRUE(slots_.backends[2].configured);
 }
 
+// A service whose rules have changed in the second snapshot.
+class KeptTest : public SlotsTest {
+ protected:
+  void SetUp() override {
+    ASSERT_EQ(apply(with(spliced(), "head_bytes = \"1k\"", "head_bytes = \"2k\"")), "");
+    ASSERT_EQ(apply(spliced()), "");
+    ASSERT_EQ(slots_.services[0].kept.size(), 1u);
+    place_ = dataplane::place_of(slots_.services[0].kept[0].number());
+  }
+  static std::string spliced() {
+    return with(with(kSample, "persistence = ( { type = \"source\"; prefix4 = 24; } );", ""),
+                "protocol = \"tcp\"; pool = \"web\";",
+                "protocol = \"tcp\"; pool = \"web\"; mode = \"splice\"; "
+                "persistence = ( { type = \"cookie\"; mode = \"learn\"; session_name = \"J\"; } ); "
+                "limits = { head_bytes = \"1k\"; }; table = { size = 64; };");
+  }
+  Slots::Freed look(uint64_t settled) {
+    return slots_.reclaim_rules(settled, [this](uint16_t slot, size_t place) {
+      return slot == 0 && place == place_ ? held_ : 7;
+    });
+  }
+  size_t kept() const { return slots_.services[0].kept.size(); }
+
+  size_t place_ = 0;
+  uint64_t held_ = 0;
+};
+
+TEST_F(KeptTest, rules_go_when_nobody_has_held_them_at_two_looks) {
+  EXPECT_TRUE(slots_.any_kept());
+  EXPECT_EQ(look(2), Slots::Freed::nothing);
+  held_ = 1;
+  EXPECT_EQ(look(2), Slots::Freed::nothing) << "somebody was late";
+  held_ = 0;
+  EXPECT_EQ(look(2), Slots::Freed::nothing);
+  EXPECT_EQ(look(2), Slots::Freed::rules);
+  EXPECT_EQ(kept(), 0u);
+  EXPECT_FALSE(slots_.any_kept());
+}
+
+TEST_F(KeptTest, rules_stay_while_a_worker_may_still_read_requests_by_them) {
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(look(1), Slots::Freed::nothing);
+  look(2);
+  EXPECT_EQ(look(2), Slots::Freed::rules);
+}
+
+TEST_F(KeptTest, a_table_that_goes_with_them_is_worth_a_snapshot) {
+  ASSERT_EQ(apply(kSample), "");
+  ASSERT_EQ(kept(), 2u);
+  place_ = dataplane::place_of(slots_.services[0].kept[1].number());
+  look(3);
+  EXPECT_EQ(look(3), Slots::Freed::table);
+  EXPECT_EQ(kept(), 1u) << "somebody holds the older ones";
+}
+
 TEST_F(SlotsTest, backends_beyond_the_limit_are_refused) {
   slots_ = Slots({2, 16, 16});
   EXPECT_EQ(apply(kSample),

@@ -285,7 +285,8 @@ TEST_F(ViewTest, workers_say_what_splicing_takes) {
   for (dataplane::Counter* counter :
        {&c.sessions_used, &c.session_bytes, &c.edits_live, &c.edit_bytes_used, &c.edit_bytes_total,
         &c.bindings_used, &c.hold_bytes_used, &c.hold_bytes_total, &c.splice_bad_responses,
-        &c.splice_edits_lost, &c.session_notes_lost, &c.splice_unasked_upgrades})
+        &c.splice_edits_lost, &c.session_notes_lost, &c.splice_unasked_upgrades, &c.rules_kept,
+        &c.rules_outlived})
     counter->set(++n);
   c.neighbors_used.set(31);
   c.neighbors_total.set(32);
@@ -303,6 +304,8 @@ TEST_F(ViewTest, workers_say_what_splicing_takes) {
   EXPECT_EQ(w["splice_edits_lost"], 10);
   EXPECT_EQ(w["session_notes_lost"], 11);
   EXPECT_EQ(w["splice_unasked_upgrades"], 12);
+  EXPECT_EQ(w["rules_kept"], 13);
+  EXPECT_EQ(w["rules_outlived"], 14);
   c.splice_splits.set(20);
   c.splice_beyond_frontier.set(27);
   c.copy_bytes_used.set(28);

@@ -18,11 +18,32 @@ class SessionTest : public testing::Test {
   SessionTest() { place({7, 8, 9}); }
   void use(SessionRules r) {
     rules = std::move(r);
+    ++made;
+    rules.number = static_cast<uint32_t>(made * kRulesPlaces + made % kRulesPlaces);
     tools = std::make_unique<SessionTools>();
-    for (const auto* s : {&rules.request, &rules.response})
+    fit(rules);
+  }
+  void fit(const SessionRules& r) {
+    for (const auto* s : {&r.request, &r.response})
       if (*s) {
         EXPECT_TRUE(tools->scratch.fit(**s).ok());
       }
+  }
+  // As control does it; `counted`: entries of the list that stay at their place.
+  void reload(SessionRules r, uint8_t counted = 0xff) {
+    auto before = std::make_shared<SpliceEntry>();
+    before->rules = std::make_shared<const SessionRules>(std::move(rules));
+    before->table = table;
+    old_rules.push_back({std::move(before), affinity::Policy("web"), counted});
+    use(std::move(r));
+    for (const KeptRules& k : old_rules) fit(*k.splice->rules);
+  }
+  // Requests that hold rules; of one place, or all.
+  uint64_t held(size_t place) { return service.rules_held[place].get(); }
+  uint64_t held() {
+    uint64_t n = 0;
+    for (const Counter& c : service.rules_held) n += c.get();
+    return n;
   }
   SessionContext context() {
     return {.rules = rules,
@@ -43,7 +64,8 @@ class SessionTest : public testing::Test {
             .vip_port = be16::from(80),
             .member = member,
             .now = now,
-            .unix_now = unix_now};
+            .unix_now = unix_now,
+            .kept = old_rules};
   }
   void up(const std::string& bytes, bool fin = false) {
     client.came += bytes;
@@ -108,7 +130,9 @@ class SessionTest : public testing::Test {
     return service.refused[refused(r)].get();
   }
   tcp::EditPool edits{1 << 20};
-  std::unique_ptr<affinity::StickTable> table;
+  std::shared_ptr<affinity::StickTable> table;
+  std::vector<KeptRules> old_rules;
+  uint32_t made = 0;  // rules
   uint16_t member = 1;
   Instant now{1000000000};
   uint64_t unix_now = 1700000000;
