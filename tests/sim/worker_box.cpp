@@ -15,7 +15,7 @@ IpAddress dead_address(bool v6) {
   return v6 ? *IpAddress::parse("fd00:2::9") : IpAddress::v4(10, 2, 0, 9);
 }
 
-std::string config_of(const WorkerBoxOptions& o) {
+std::string config_of(const WorkerBoxOptions& o, unsigned reloaded = 0) {
   const char* const dead = o.v6 ? "fd00:2::9" : "10.2.0.9";
   return fmt::format(
       R"(
@@ -30,12 +30,14 @@ pools = (
 services = (
   {{ name = "web"; vip = "{}"; port = 80; protocol = "tcp"; mode = "{}"; pool = "web";
     timeouts = {{ connect = "{}"; time_wait = "60s"; {} }};
-    {} }}
+    {} {} }}
 );
 )",
       o.front_mtu, o.back_mtu, server_address(o.v6).to_string(),
       o.dead ? fmt::format(R"(, {{ name = "dead"; address = "{}"; port = 80; }})", dead) : "",
-      WorkerBox::vip(o.v6).to_string(), o.mode, o.connect, o.timeouts, o.service);
+      WorkerBox::vip(o.v6).to_string(), o.mode, o.connect, o.timeouts, o.service,
+      // Upwards: what a client was promised is not taken back.
+      o.reloads == 0 ? "" : fmt::format("limits = {{ head_bytes = \"{}k\"; }};", 10 + reloaded));
 }
 
 worker_test::Rig::Setup setup_of(const WorkerBoxOptions& o) {
@@ -87,6 +89,14 @@ void WorkerBox::crowd() {
   }
 }
 
+// At frames that grow apart, so that some come in the handshake and some late.
+void WorkerBox::reload() {
+  ++frames_;
+  if (reloaded_ == options_.reloads || frames_ < (2 + options_.seed % 5) << reloaded_) return;
+  rig_.control_turn();
+  rig_.reload(config_of(options_, ++reloaded_));
+}
+
 // The hosts' own MACs are the simulation's; the rig's hosts have theirs by address.
 std::vector<Frame> WorkerBox::on_frame(uint16_t port, Bytes bytes, Instant now) {
   rig_.now = base_ + (now - Instant{});
@@ -94,6 +104,7 @@ std::vector<Frame> WorkerBox::on_frame(uint16_t port, Bytes bytes, Instant now) 
   if (const Packet p = parse(bytes); p.kind == Packet::Kind::tcp) watch_.came_in(port, p.tcp);
   put_mac(bytes, rig_.port_mac(port), worker_test::mac_of(host(port, options_.v6)));
   rig_.inject(port, std::move(bytes));
+  reload();
   return collect();
 }
 
@@ -164,6 +175,7 @@ std::string WorkerBox::leaks() {
   if (n.bindings_used.get() != 0) text += fmt::format("{} holds left; ", n.bindings_used.get());
   if (n.half_open_used.get() != 0)
     text += fmt::format("{} half-open clients left; ", n.half_open_used.get());
+  if (rig_.rules_held() != 0) text += fmt::format("{} rules held; ", rig_.rules_held());
   if (n.sessions_used.get() != 0) text += fmt::format("{} sessions left; ", n.sessions_used.get());
   return text;
 }

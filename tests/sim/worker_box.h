@@ -18,6 +18,9 @@ struct WorkerBoxOptions {
   uint16_t front_mtu = 1500, back_mtu = 1500;
   bool dead_answers = true;  // with a reset; else not at all
   bool dead = true;          // it is in the pool
+  // How often the configuration is read again, each time with another limits.head_bytes: all rules
+  // are new then, and say the same. At most as many as are kept.
+  unsigned reloads = 0;
   bool crowd = false;  // others' SYNs have taken the places of half-open clients: cookies are given
   const char* connect = "60s";
   const char* mode = "splice";
@@ -50,6 +53,7 @@ class WorkerBox : public Middlebox {
  private:
   std::vector<Frame> collect();
   void crowd();
+  void reload();
   bool at_dead(const worker_test::Left& left);
 
   WorkerBoxOptions options_;
@@ -58,6 +62,7 @@ class WorkerBox : public Middlebox {
   Instant turned_;
   TimestampWatch watch_;
   std::string larger_;  // than its port takes
+  unsigned frames_ = 0, reloaded_ = 0;
 };
 
 }  // namespace limpet::sim

@@ -44,6 +44,7 @@ constexpr Row kRows[] = {
     {"retried", &WorkerCounters::splice_retried},
     {"stateless_answers", &WorkerCounters::splice_stateless_answers},
     {"cookies_accepted", &WorkerCounters::cookies_accepted},
+    {"rules_kept", &WorkerCounters::rules_kept},
 };
 
 struct Totals {
@@ -163,6 +164,7 @@ std::vector<std::string> run_seed(uint64_t n, bool trace, Totals& totals) {
   o.back_mtu = ports.pick<uint16_t>({1280, 1400, 1500, 9000});
   o.dead_answers = dead_answers;
   o.crowd = n % 8 == 3;
+  o.reloads = n % 4 == 2 ? 6 : 0;
   s.client.tail_probes = n % 2 == 0;
   s.server.tail_probes = n % 4 < 2;
   WorkerBox box(o);

@@ -58,13 +58,17 @@ std::vector<std::vector<CookieSettings>> lists() {
 // Compiled once: that takes longer than a run.
 struct Fixed {
   std::vector<std::vector<CookieSettings>> settings = lists();
-  std::vector<SessionRules> rules;
+  std::vector<std::array<SessionRules, 2>> rules;  // of each list, before and after a reload
   SessionTools tools;
   Fixed() {
     for (const auto& list : settings) {
-      rules.push_back(rules_of(list));
-      for (const auto* s : {&rules.back().request, &rules.back().response})
-        if (*s) require(tools.scratch.fit(**s).ok(), "there is scratch");
+      rules.push_back({rules_of(list), rules_of(list)});
+      for (uint32_t i = 0; i < 2; ++i) {
+        SessionRules& r = rules.back()[i];
+        r.number = kRulesPlaces + 1 + i;
+        for (const auto* s : {&r.request, &r.response})
+          if (*s) require(tools.scratch.fit(**s).ok(), "there is scratch");
+      }
     }
     tools.crypter.emplace(affinity::CookieKeys::first({1, 2, 3}));
   }
@@ -146,17 +150,19 @@ bool has_cookie(std::string_view head, std::string_view name) {
 
 class Connection {
  public:
-  Connection(SessionTools& tools, SessionRules& rules, const std::vector<CookieSettings>& settings,
-             uint8_t flags)
+  Connection(SessionTools& tools, std::array<SessionRules, 2>& rules,
+             const std::vector<CookieSettings>& settings, uint8_t flags)
       : rules_(rules),
         tools_(tools),
         settings_(settings),
         flags_(flags),
         edits_((flags & kLittleRoom) != 0 ? 1024 : 65536) {
-    rules_.forwarded = static_cast<Forwarded>(flags & kForwarded);
-    rules_.head_bytes = (flags & kShortHeads) != 0 ? 1024 : 16384;
+    for (SessionRules& r : rules_) {
+      r.forwarded = static_cast<Forwarded>(flags & kForwarded);
+      r.head_bytes = (flags & kShortHeads) != 0 ? 1024 : 16384;
+    }
     if ((flags & kNoTable) == 0) {
-      table_ = std::make_unique<affinity::StickTable>(
+      table_ = std::make_shared<affinity::StickTable>(
           affinity::StickTable::Settings{.capacity = 8, .expire = std::chrono::minutes(1)},
           HashKey{});
       table_->assign(table_->key(1, std::string_view("aa")), affinity::value_of(ids_, 2), now_);
@@ -172,6 +178,8 @@ class Connection {
     client_.map.release(edits_);
     backend_.map.release(edits_);
     require(edits_.live() == 0, "every edit goes back");
+    let_go(session_, service_);
+    require(held() == 0, "every rule is let go of");
   }
 
   // Both streams in pieces, or all of the client's at once and nothing of the backend's.
@@ -188,6 +196,20 @@ class Connection {
 
  private:
   SessionContext context();
+  // All of it that a request can have been read by is kept, or nothing is.
+  void reload(bool keeps) {
+    auto before = std::make_shared<SpliceEntry>();
+    before->rules = std::shared_ptr<const SessionRules>(std::shared_ptr<void>(), &rules_[now_in_]);
+    before->table = table_;
+    kept_.clear();
+    now_in_ = 1 - now_in_;
+    if (keeps) kept_.push_back({std::move(before), {}, 0xff});
+  }
+  uint64_t held() const {
+    uint64_t n = 0;
+    for (const Counter& c : service_.rules_held) n += c.get();
+    return n;
+  }
   static void say(Stream& s, std::string_view text, bool fin) {
     s.came += text;
     s.fin = fin;
@@ -197,7 +219,9 @@ class Connection {
   void took(Stream& s, const tcp::Shown& shown, size_t size);
   std::string_view passed(const Stream& s) const;
 
-  SessionRules& rules_;
+  std::array<SessionRules, 2>& rules_;
+  size_t now_in_ = 0;  // which of them
+  std::vector<KeptRules> kept_;
   SessionTools& tools_;
   const std::vector<CookieSettings>& settings_;
   const uint8_t flags_;
@@ -209,7 +233,7 @@ class Connection {
   std::array<PersistenceCounters, affinity::Policy::kMaxEntries> counters_;
   WorkerCounters worker_;
   ServiceCounters service_;
-  std::unique_ptr<affinity::StickTable> table_;
+  std::shared_ptr<affinity::StickTable> table_;
   uint16_t member_ = balance::Maglev::kNone;
   Instant now_{1'000'000'000'000};
   uint64_t unix_now_ = 1700000000;
@@ -219,7 +243,7 @@ class Connection {
 };
 
 SessionContext Connection::context() {
-  return {.rules = rules_,
+  return {.rules = rules_[now_in_],
           .ids = ids_,
           .pool = 0,
           .members = members_,
@@ -237,7 +261,8 @@ SessionContext Connection::context() {
           .vip_port = be16::from(80),
           .member = member_,
           .now = now_,
-          .unix_now = unix_now_};
+          .unix_now = unix_now_,
+          .kept = kept_};
 }
 
 void Connection::took(Stream& s, const tcp::Shown& shown, size_t size) {
@@ -307,6 +332,7 @@ void Connection::run(std::string_view up, std::string_view down, uint8_t seed) {
       look_up();
     }
     if (session_.idle()) {  // as the worker does
+      let_go(session_, service_);
       session_ = Session{};
       session_.begun = session_.first_answered = true;
     }
@@ -314,7 +340,7 @@ void Connection::run(std::string_view up, std::string_view down, uint8_t seed) {
     if (dice == 7) unix_now_ += 1000, now_ = now_ + std::chrono::seconds(1000);
     if (dice == 8) status_[2].health = balance::Health::down;
     if (dice == 9) status_[2].health = balance::Health::up;
-    if (dice == 10 && a == up.size()) ++rules_.id;  // a reload
+    if (dice == 10 || dice == 11) reload(dice == 10);
   }
 }
 
@@ -333,9 +359,9 @@ void Connection::check() {
     require(session_.begun || edited == said, "what is no request is left alone");
     return;
   }
-  if (rules_.forwarded == Forwarded::proxy_v1 || rules_.forwarded == Forwarded::proxy_v2) {
+  if (rules_[0].forwarded == Forwarded::proxy_v1 || rules_[0].forwarded == Forwarded::proxy_v2) {
     const std::string header =
-        rules_.forwarded == Forwarded::proxy_v1
+        rules_[0].forwarded == Forwarded::proxy_v1
             ? std::string("PROXY TCP4 192.0.2.7 198.51.100.1 40000 80\r\n")
             : std::string(
                   "\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\x02\x07\xc6\x33\x64\x01\x9c\x40\0\x50",
@@ -343,7 +369,7 @@ void Connection::check() {
     require(edited.starts_with(header), "the first octets say who the client is");
     edited.erase(0, header.size());
   }
-  if (!rules_.follows()) {
+  if (!rules_[0].follows()) {
     require(edited == said, "nothing else is edited");
     return;
   }
@@ -360,13 +386,13 @@ void Connection::check() {
     const std::string& head = after.all[i].head;
     require(before.all[i].body == after.all[i].body, "bodies stay");
     require(start_line(before.all[i].head) == start_line(head), "start lines stay");
-    if (rules_.forwarded == Forwarded::x_forwarded_for) {
+    if (rules_[0].forwarded == Forwarded::x_forwarded_for) {
       const size_t empty = head.size() - (head.ends_with("\r\n") ? 2 : 1);
       require(std::string_view(head).substr(0, empty).ends_with(kXff),
               "every request says who the client is, last");
     }
     for (size_t r = 0; r < settings_.size(); ++r)
-      if (rules_.cookies[r].policy.strips_requests())
+      if (rules_[0].cookies[r].policy.strips_requests())
         require(!has_cookie(head, settings_[r].name), "our cookie does not reach a backend");
   }
 }
@@ -379,8 +405,7 @@ void test(std::span<const uint8_t> data) {
   std::string_view text(reinterpret_cast<const char*>(data.data()) + 5, data.size() - 5);
   const std::string_view up = text.substr(0, std::min<size_t>(data[3] | data[4] << 8, text.size()));
   const std::string_view down = text.substr(up.size());
-  SessionRules& rules = fixed.rules[list];
-  rules.id = 1;
+  std::array<SessionRules, 2>& rules = fixed.rules[list];
 
   Connection both(fixed.tools, rules, fixed.settings[list], flags);
   both.run(up, down, seed);
@@ -388,7 +413,6 @@ void test(std::span<const uint8_t> data) {
 
   // Without responses, what comes in pieces becomes what it becomes at once. (How long a head may
   // be is asked while it is not complete.)
-  rules.id = 1;
   if (up.size() >= 1024) return;
   Connection pieces(fixed.tools, rules, fixed.settings[list], flags);
   Connection whole(fixed.tools, rules, fixed.settings[list], flags);
