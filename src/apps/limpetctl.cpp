@@ -2,6 +2,7 @@
 #include <fmt/core.h>
 
 #include <CLI/CLI.hpp>
+#include <chrono>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -142,7 +143,9 @@ int main(int argc, char** argv) {
 
   const std::string path = socket.empty() ? limpet::control::default_socket_path(prefix) : socket;
   const std::string line = request.dump(-1, ' ', false, Json::error_handler_t::replace);
-  const limpet::control::Reply reply = limpet::control::ask_daemon(path, line);
+  // A reload may wait for answers that are under way.
+  const std::chrono::seconds patience(request["cmd"] == Json("reload") ? 30 : 5);
+  const limpet::control::Reply reply = limpet::control::ask_daemon(path, line, patience);
   if (reply.kind != limpet::control::Reply::Kind::answered) {
     fmt::print(stderr, "limpetctl: {}\n", reply.error);
     return reply.kind == limpet::control::Reply::Kind::no_daemon ? kNoDaemon : kRefused;

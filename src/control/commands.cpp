@@ -66,13 +66,8 @@ void Controller::Impl::on_line(Server::ClientId client, const std::string& line)
       return set_backend(client, *request);
     case Request::Command::keys:
       return on_keys(client, *request);
-    case Request::Command::reload: {
-      const Reloaded result = reload();
-      if (!result.ok) return refuse(client, result.text, result.problems);
-      return reply(client, {{"file", setup_.config_file},
-                            {"snapshot", publisher_->current()->serial},
-                            {"text", result.text}});
-    }
+    case Request::Command::reload:
+      return reload(client);
     case Request::Command::explain: {
       const Result<json> answer = explain(view(), request->client, request->service);
       return answer ? reply(client, *answer) : refuse(client, answer.error());

@@ -24,6 +24,9 @@
 namespace limpet::control {
 namespace {
 
+// How often a reload that waits looks whether it may go on.
+constexpr Duration kWaiting = std::chrono::milliseconds(20);
+
 sigset_t our_signals() {
   sigset_t set;
   sigemptyset(&set);
@@ -148,7 +151,7 @@ void Controller::Impl::on_signal() {
   signalfd_siginfo info{};
   while (read(signal_fd_, &info, sizeof info) == static_cast<ssize_t>(sizeof info)) {
     if (info.ssi_signo == SIGHUP) {
-      reload();
+      reload(std::nullopt);
       continue;
     }
     log(LogLevel::notice, "control", "stopping: {}", strsignal(static_cast<int>(info.ssi_signo)));
@@ -189,6 +192,9 @@ Duration Controller::Impl::turn() {
   const auto sooner = [&wait](std::optional<Duration> d) {
     if (d) wait = std::min(wait, *d);
   };
+  if (waiting_) turn_waiting(now);
+  if (waiting_)
+    sooner(std::min<Duration>(kWaiting, std::max(waiting_->by - now, Duration::zero())));
   if (const auto* current = publisher_->current(); current != nullptr)
     checks_->forget_reclaimed(*current);
   const Instant checked = control_now();

@@ -59,7 +59,18 @@ class Controller::Impl {
     std::string text;                   // one sentence
     std::vector<std::string> problems;  // why not, one sentence each
   };
-  Reloaded reload();
+  // A reload that would give up rules by which requests under way are to be answered.
+  struct Waiting {
+    config::Document document;
+    std::vector<Server::ClientId> askers;
+    Instant by;  // then it does
+  };
+  void reload(std::optional<Server::ClientId> asker);
+  void turn_waiting(Instant now);
+  Reloaded use(const config::Document& document);
+  static Reloaded refused(std::string why, std::vector<std::string> problems);
+  void tell(const std::vector<Server::ClientId>& askers, const Reloaded& result);
+  std::string name_services(const std::vector<uint16_t>& slots) const;
   Status apply(const config::Document& document);
 
   // keys.cpp
@@ -99,6 +110,7 @@ class Controller::Impl {
   std::list<std::pair<Server::ClientId, Listing>> listings_;  // take turns
   std::unique_ptr<SessionLog> session_log_;
   bool sessions_logged_ = false;         // some service wants it
+  std::optional<Waiting> waiting_;       // the newest file, as long as it waits
   std::optional<Instant> promises_due_;  // clients are to be promised something else from then on
   Notes notes_;
   Conflicts conflicts_;

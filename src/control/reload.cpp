@@ -2,6 +2,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "controller_impl.h"
@@ -73,22 +74,78 @@ Status Controller::Impl::publish_first() {
   return Ok{};
 }
 
-Controller::Impl::Reloaded Controller::Impl::reload() {
-  const auto refused = [](std::string why, std::vector<std::string> problems) {
-    log(LogLevel::error, "control", "reload refused, nothing changed: {}", why);
-    for (const std::string& p : problems) log(LogLevel::error, "control", "reload: {}", p);
-    return Reloaded{false, "nothing changed: " + why, std::move(problems)};
-  };
+Controller::Impl::Reloaded Controller::Impl::refused(std::string why,
+                                                     std::vector<std::string> problems) {
+  log(LogLevel::error, "control", "reload refused, nothing changed: {}", why);
+  for (const std::string& p : problems) log(LogLevel::error, "control", "reload: {}", p);
+  return {false, "nothing changed: " + why, std::move(problems)};
+}
+
+// What the file says now, at once or when answers under way have left; a file that is read while
+// another one waits takes its place, and its time.
+void Controller::Impl::reload(std::optional<Server::ClientId> asker) {
+  std::vector<Server::ClientId> askers;
+  if (asker) askers.push_back(*asker);
   config::Loaded loaded = config::load_file(setup_.config_file);
   if (!loaded.ok()) {
     std::vector<std::string> problems;
     for (const config::Problem& p : loaded.problems) problems.push_back(p.to_string());
     const std::string why = plural(problems.size(), "problem") + " in the configuration";
-    return refused(why, std::move(problems));
+    return tell(askers, refused(why, std::move(problems)));
   }
   std::vector<std::string> restart = config::restart_needed(setup_.document, loaded.document);
-  if (!restart.empty()) return refused("the changes need a restart", std::move(restart));
-  if (Status s = apply(loaded.document); !s) return refused(s.error(), {});
+  if (!restart.empty())
+    return tell(askers, refused("the changes need a restart", std::move(restart)));
+  Instant by = control_now() + setup_.reload_patience;
+  if (waiting_) {
+    askers.insert(askers.begin(), waiting_->askers.begin(), waiting_->askers.end());
+    by = waiting_->by;
+  }
+  waiting_ = Waiting{std::move(loaded.document), std::move(askers), by};
+  const std::vector<uint16_t> crowded = publisher_->crowded(waiting_->document);
+  if (!crowded.empty())
+    log(LogLevel::notice, "control",
+        "reload waits up to {} s for answers of {}, whose requests were read {} changes ago",
+        seconds(setup_.reload_patience), name_services(crowded), dataplane::kMaxKeptRules);
+  turn_waiting(control_now());
+}
+
+// No answer is waited for for ever: then requests get the new rules that were read by the oldest.
+void Controller::Impl::turn_waiting(Instant now) {
+  const std::vector<uint16_t> crowded = publisher_->crowded(waiting_->document);
+  if (!crowded.empty() && now < waiting_->by) return;
+  if (!crowded.empty())
+    log(LogLevel::warning, "control",
+        "reload goes on without the answers of {} that it has waited for: they are edited by the "
+        "new rules (rules_outlived)",
+        name_services(crowded));
+  const Waiting due = std::move(*waiting_);
+  waiting_.reset();
+  tell(due.askers, use(due.document));
+}
+
+std::string Controller::Impl::name_services(const std::vector<uint16_t>& slots) const {
+  std::string names;
+  for (const uint16_t slot : slots)
+    names += fmt::format("{}\"{}\"", names.empty() ? "service " : ", ",
+                         publisher_->slots().services[slot].entry.name);
+  return names;
+}
+
+void Controller::Impl::tell(const std::vector<Server::ClientId>& askers, const Reloaded& result) {
+  for (const Server::ClientId client : askers) {
+    if (!result.ok) {
+      refuse(client, result.text, result.problems);
+      continue;
+    }
+    reply(client, {{"file", setup_.config_file},
+                   {"snapshot", publisher_->current()->serial},
+                   {"text", result.text}});
+  }
+}
+
+Controller::Impl::Reloaded Controller::Impl::use(const config::Document& document) {
+  if (Status s = apply(document); !s) return refused(s.error(), {});
   std::string done = fmt::format("reloaded {}: {}; snapshot {}", setup_.config_file,
                                  extent(setup_.document), publisher_->current()->serial);
   if (!publisher_->keys().list().empty())

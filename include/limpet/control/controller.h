@@ -49,6 +49,8 @@ struct Setup {
   uint32_t mbuf_pool_size = 0;
   std::function<dataplane::NicCounters(size_t port)> nic;  // by number; null: zeros
   std::function<bool(size_t port)> link_up;                // likewise; null: not watched
+  // How long a reload waits for answers whose rules it would give up.
+  Duration reload_patience = std::chrono::seconds(10);
 };
 
 // SIGHUP, SIGINT and SIGTERM are taken by the event loop and by nobody else; SIGPIPE is ignored.

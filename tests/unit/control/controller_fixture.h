@@ -125,6 +125,7 @@ class ControllerTest : public ::testing::Test {
     return with(kSample, "{ name = \"web\";\n",
                 "{ name = \"web\"; health = { type = \"none\"; };\n");
   }
+  virtual Duration patience() { return control::Setup().reload_patience; }
   void SetUp() override {
     log_set_level(LogLevel::error);
     static int count = 0;
@@ -148,6 +149,7 @@ class ControllerTest : public ::testing::Test {
     setup.runtime_dir = directory_;
     setup.mbufs_in_use = [] { return 5u; };
     setup.mbuf_pool_size = 50;
+    setup.reload_patience = patience();
     setup.nic = [](size_t port) { return dataplane::NicCounters{.missed = 100 + port}; };
     setup.link_up = [this](size_t port) {
       if (port == 1) ++link_asked_;

@@ -278,6 +278,113 @@ TEST_F(ControllerTest, reloads_in_quick_succession_under_readers) {
   for (auto& worker : workers_) EXPECT_TRUE(eventually([&] { return worker->serial() == 41; }));
 }
 
+// Eight reloads, each of which has found a request under way that it must not change.
+class CrowdedReload : public ControllerTest {
+ protected:
+  std::string sample() override { return nth(0); }
+  std::string nth(unsigned n) {
+    return with(
+        ControllerTest::sample(), "protocol = \"tcp\"; pool = \"web\";",
+        "protocol = \"tcp\"; pool = \"web\"; mode = \"splice\"; limits = { head_bytes = \"" +
+            std::to_string(n + 1) + "k\"; };");
+  }
+  void SetUp() override {
+    ControllerTest::SetUp();
+    for (dataplane::Counter& held : stats_[1].services[0].rules_held) held.add();
+    for (unsigned n = 1; n <= 8; ++n) {
+      write_file(nth(n));
+      ASSERT_EQ(ask({{"cmd", "reload"}})["ok"], true) << n;
+    }
+    ASSERT_EQ(old_rules(), 8u);
+  }
+  size_t old_rules() { return show("services", {{"name", "web"}})["services"][0]["old_rules"]; }
+  size_t snapshot() { return show("workers")["workers"][0]["snapshot"]; }
+  void release() {
+    for (dataplane::Counter& held : stats_[1].services[0].rules_held) held.sub();
+  }
+  std::thread reload_soon(json& reply) {
+    return std::thread([this, &reply] { reply = ask({{"cmd", "reload"}}); });
+  }
+};
+
+TEST_F(CrowdedReload, a_ninth_waits_for_the_answers_and_holds_up_nobody) {
+  write_file(nth(9));
+  json first, second;
+  std::thread one = reload_soon(first), two = reload_soon(second);
+  std::this_thread::sleep_for(200ms);
+  for (int i = 0; i < 20; ++i) {
+    EXPECT_EQ(old_rules(), 8u) << "it answers all the time";
+    EXPECT_EQ(
+        ask({{"cmd", "backend"}, {"name", "web/s1"}, {"state", i % 2 == 0 ? "down" : "up"}})["ok"],
+        true);
+  }
+  EXPECT_EQ(workers_[0]->serial(), 9u);
+  write_file(nth(10));
+  kill(getpid(), SIGHUP);  // what the file says last is what is used
+  std::this_thread::sleep_for(50ms);
+  release();
+  one.join();
+  two.join();
+  EXPECT_EQ(first["ok"], true) << first;
+  EXPECT_EQ(second["ok"], true) << second;
+  EXPECT_EQ(first["data"]["snapshot"], 10);
+  EXPECT_EQ(first["data"]["snapshot"], second["data"]["snapshot"]) << "one for all who have asked";
+  EXPECT_TRUE(eventually([&] { return old_rules() == 0; }));
+}
+
+TEST_F(CrowdedReload, what_changes_nothing_of_the_service_waits_for_nobody) {
+  write_file(with(nth(8), "weight = 2", "weight = 3"));
+  EXPECT_EQ(ask({{"cmd", "reload"}})["ok"], true);
+  EXPECT_EQ(old_rules(), 8u);
+  release();
+}
+
+TEST_F(CrowdedReload, a_file_that_is_refused_leaves_the_one_that_waits_alone) {
+  write_file(nth(9));
+  json reply;
+  std::thread one = reload_soon(reply);
+  std::this_thread::sleep_for(100ms);
+  write_file("nonsense");
+  EXPECT_EQ(ask({{"cmd", "reload"}})["ok"], false);
+  release();
+  one.join();
+  EXPECT_EQ(reply["ok"], true) << reply;
+}
+
+TEST_F(CrowdedReload, a_change_that_is_taken_back_waits_no_longer) {
+  write_file(nth(9));
+  json reply;
+  std::thread one = reload_soon(reply);
+  std::this_thread::sleep_for(100ms);
+  write_file(nth(8));
+  EXPECT_EQ(ask({{"cmd", "reload"}})["ok"], true);
+  one.join();
+  EXPECT_EQ(reply["ok"], true);
+  EXPECT_EQ(old_rules(), 8u);
+  release();
+}
+
+class ImpatientReload : public CrowdedReload {
+ protected:
+  Duration patience() override { return 400ms; }
+};
+
+TEST_F(ImpatientReload, a_ninth_does_not_wait_for_ever) {
+  write_file(nth(9));
+  const auto start = std::chrono::steady_clock::now();
+  EXPECT_EQ(ask({{"cmd", "reload"}})["ok"], true);
+  const auto took = std::chrono::steady_clock::now() - start;
+  EXPECT_GE(took, 390ms);
+  EXPECT_LT(took, 4s);
+  EXPECT_EQ(old_rules(), 8u) << "the oldest was given up";
+  EXPECT_TRUE(eventually([&] { return workers_[0]->serial() == 10; }));
+  release();
+}
+
+TEST_F(ControllerTest, a_reload_waits_ten_seconds_at_most) {
+  EXPECT_EQ(control::Setup().reload_patience, 10s);
+}
+
 TEST_F(ControllerTest, explain_and_log_level) {
   const json reply = ask({{"cmd", "explain"}, {"client", "192.0.2.7"}, {"service", "web"}});
   ASSERT_EQ(reply["ok"], true);
