@@ -156,30 +156,47 @@ bool Worker::backend_gone(flow::FlowId id) {
   return reset_both(id);
 }
 
+// Each end at its last ACK, and where it was sent more than that, behind it too: when that ACK was
+// lost the first one lies before what the receiver expects and says nothing to it (RFC 9293,
+// 3.10.7.4), when octets were lost the second one is challenged, which the tombstone answers.
 bool Worker::reset_both(flow::FlowId id) {
   const flow::Record& r = table_.at(id);
-  std::array<rte_mbuf*, 2> frames;
-  if (rte_pktmbuf_alloc_bulk(pool_, frames.data(), frames.size()) != 0) return false;
+  const auto ack = [&r](tcp::Side at) { return r.edges.ack[tcp::index_of(at)]; };
+  const auto sent = [&r](tcp::Side to) { return r.edges.end[tcp::index_of(tcp::other(to))]; };
+  const bool more_to_client = sent(tcp::Side::client) > ack(tcp::Side::client);
+  const bool more_to_backend = sent(tcp::Side::backend) > ack(tcp::Side::backend);
+  std::array<rte_mbuf*, 4> frames;
+  const unsigned count = 2u + (more_to_client ? 1 : 0) + (more_to_backend ? 1 : 0);
+  if (rte_pktmbuf_alloc_bulk(pool_, frames.data(), count) != 0) return false;
   const ServiceEntry& service = snapshot_->services[r.service];
   const BackendEntry& backend = snapshot_->backends[r.backend];
   wire::Reset to_client{.source = service.vip,
                         .destination = r.client,
                         .source_port = service.port,
                         .destination_port = r.client_port,
-                        .sequence = r.edges.ack[tcp::index_of(tcp::Side::client)].value,
+                        .sequence = ack(tcp::Side::client).value,
                         .acknowledgment = std::nullopt};
   wire::Reset to_backend{.source = snapshot_->sources[r.source].address,
                          .destination = backend.address,
                          .source_port = r.source_port,
                          .destination_port = backend.port,
-                         .sequence = r.edges.ack[tcp::index_of(tcp::Side::backend)].value,
+                         .sequence = ack(tcp::Side::backend).value,
                          .acknowledgment = std::nullopt};
   if ((r.flags & flow::spliced) != 0) {
     splicer_->mark(id, tcp::Side::backend, to_client);
     splicer_->mark(id, tcp::Side::client, to_backend);
   }
-  send_reset(frames[0], to_client);
-  send_reset(frames[1], to_backend);
+  rte_mbuf* const* next = frames.data();
+  send_reset(*next++, to_client);
+  send_reset(*next++, to_backend);
+  if (more_to_client) {
+    to_client.sequence = sent(tcp::Side::client).value;
+    send_reset(*next++, to_client);
+  }
+  if (more_to_backend) {
+    to_backend.sequence = sent(tcp::Side::backend).value;
+    send_reset(*next++, to_backend);
+  }
   n_.flows_reset.add();
   table_.at(id).last_seen = tick_;
   enter(id, tcp::Track::dead);

@@ -342,8 +342,10 @@ bool Worker::Splicer::backend_gone(flow::FlowId id) {
 bool Worker::Splicer::reset_ends(flow::FlowId id) {
   const tcp::SpliceFlow& f = flows_[id];
   flow::Record& r = w_.table_.at(id);
-  for (const Side side : {Side::client, Side::backend})
+  for (const Side side : {Side::client, Side::backend}) {
     r.edges.ack[tcp::index_of(side)] = splice_.exact(f, side);
+    r.edges.end[tcp::index_of(side)] = f.map[tcp::index_of(side)].emitted();
+  }
   if (!w_.reset_both(id)) return false;
   ended(id);
   return true;

@@ -323,7 +323,6 @@ FlowId Table::victim(uint64_t random, Tick now, unsigned samples) const {
       case tcp::Track::syn_sent:
       case tcp::Track::syn_received:
       case tcp::Track::head:
-      case tcp::Track::connecting:
       case tcp::Track::answering:
         if (older(id, half_open)) half_open = id;
         break;

@@ -3,6 +3,7 @@ and from 64, while honest clients go on; then the attacker falls silent and ever
 
 squat.cpp is the attacker: raw frames from addresses that the clients' kernel does not have.
 """
+import contextlib
 import json
 import subprocess
 
@@ -49,9 +50,9 @@ def start(lab):
     configure(lab, INSERT, model=model, forwarded="x-forwarded-for")
 
 
-def attack(lab, what, sources, seconds, port=80):
+def strike(lab, what, sources, seconds, port):
+    """What honest clients meet meanwhile: a line for the notes, requests, failures, p99 in seconds."""
     flood = squat(lab, port, seconds, sources, what)
-    eventually(lambda: lab.drops() is not None, 5)
     honest = lab.load("http", "--clients", 16, "--duration", seconds - 2, "--gap", 0.1, "--timeout", 5,
                       families=(4,), port=port)
     said = json.loads(flood.communicate()[0])
@@ -59,9 +60,15 @@ def attack(lab, what, sources, seconds, port=80):
     failed = len(records.errors())
     times = sorted(r.end - r.start for r in records.only(lambda r: not r.error))
     p99 = times[int(len(times) * 0.99)] if times else float("inf")
-    during = pools(lab)
-    lab.notes.append(f"{what} from {sources}: {said['syns']} SYNs, {len(records)} requests, {failed} failed, "
-                     f"p99 {p99 * 1000:.0f} ms, {', '.join(f'{n} {v:.0%}' for n, v in during.items() if v > 0.05)}")
+    line = (f"{what} from {sources}: {said['syns']} SYNs, {len(records)} requests, {failed} failed, "
+            f"p99 {p99 * 1000:.0f} ms")
+    return line, records, failed, p99
+
+
+def attack(lab, what, sources, seconds, port=80):
+    line, records, failed, p99 = strike(lab, what, sources, seconds, port)
+    full = ", ".join(f"{n} {v:.0%}" for n, v in pools(lab).items() if v > 0.05)
+    lab.notes.append(f"{line}, {full}")
     assert len(records) >= 16, len(records)
     assert failed <= 0.01 * len(records), (what, sources, failed, len(records), records.errors()[:3])
     assert p99 <= 1.0, (what, sources, p99)
@@ -96,6 +103,66 @@ def test_honest_clients_are_served_while_one_address_attacks(lab):
 def test_honest_clients_are_served_for_a_minute_of_each_attack(lab):
     for sources in (1, 64):
         all_of_them(lab, LONG, sources)
+
+
+HAPROXY = """
+global
+  maxconn 8000
+defaults
+  timeout connect 1s
+  timeout client 30s
+  timeout server 30s
+  timeout http-request 10s
+  timeout http-keep-alive 10s
+  balance source
+  option redispatch
+listen web
+  mode http
+  bind {vip}:80
+  option forwardfor
+  cookie SRV insert indirect nocache
+{http}
+listen few
+  mode tcp
+  bind {vip}:{port}
+{tcp}
+"""
+
+
+@contextlib.contextmanager
+def haproxy_in_its_place(lab):
+    """On the kernel's stack between the same wires, with as many source ports."""
+    servers = [(f"s{n}", labconfig.backend_address(n, 4)) for n in range(lab.backends)]
+    text = HAPROXY.format(
+        vip=VIPS[4], port=NAT_PORT,
+        http="\n".join(f"  server {name} {address}:80 cookie {name}" for name, address in servers),
+        tcp="\n".join(f"  server {name} {address}:80 source 10.2.0.254:2000-2499" for name, address in servers))
+    (lab.state / "haproxy.cfg").write_text(text)
+    lab.run("lb", "ip", "address", "add", f"{VIPS[4]}/24", "dev", "l0")
+    lab.run("lb", "ip", "address", "add", "10.2.0.254/24", "dev", "l1")
+    haproxy = lab.popen("lb", "haproxy", "-db", "-f", lab.state / "haproxy.cfg",
+                        stderr=open(lab.state / "haproxy.log", "w"))
+    try:
+        eventually(lambda: haproxy.poll() is not None or
+                   lab.run("lb", "ss", "-Hlnt", "src", f"{VIPS[4]}:80").stdout, 10)
+        assert haproxy.poll() is None, (lab.state / "haproxy.log").read_text()[-1000:]
+        yield
+    finally:
+        haproxy.kill()
+        haproxy.wait()
+        lab.run("lb", "ip", "address", "del", "10.2.0.254/24", "dev", "l1")
+        lab.run("lb", "ip", "address", "del", f"{VIPS[4]}/24", "dev", "l0")
+
+
+@cases(start=False, full=True)
+def test_haproxy_beside_it(lab):
+    """The same attacks on HAProxy: the other half of the table, and no promise of ours."""
+    with haproxy_in_its_place(lab):
+        for sources in (1, 64):
+            for what in ("octet", "pipeline", "queue", "idle"):
+                line, *_ = strike(lab, what, sources, SHORT, NAT_PORT if what == "idle" else 80)
+                lab.notes.append(line)
+    start(lab)  # and limpet again: what holds after every test is looked at
 
 
 @cases(start=False)

@@ -74,6 +74,18 @@ TEST_P(Quiet, a_tombstone_answers_what_still_comes_and_says_why) {
   EXPECT_EQ(rig.sum(&WorkerCounters::flows_expired), 1u) << "once";
 }
 
+// The client has what the backend said, or not: its ACK may be lost, or the octets.
+TEST_P(Quiet, both_are_reset_behind_what_they_have_not_acknowledged_too) {
+  talk();
+  s.backend_says("more", {.flags = kAck, .seq = 5021, .ack = 1011, .data = pattern(30)});
+  s.client_says("more", {.flags = kAck, .seq = 1011, .ack = 5021, .data = pattern(40)});
+  rig.pass(61s);
+  EXPECT_TRUE(are(by_port(rig.take()), {{s.front(), s.reset_at_client(5021)},
+                                        {s.front(), s.reset_at_client(5051)},
+                                        {s.back(), s.reset_at_backend(1011)},
+                                        {s.back(), s.reset_at_backend(1051)}}));
+}
+
 TEST_P(Quiet, a_client_that_has_closed_is_told_too) {
   talk();
   s.client_says("FIN", {.flags = kFin | kAck, .seq = 1011, .ack = 5021});
@@ -414,8 +426,9 @@ TEST_P(Waiting, what_is_under_way_to_the_client_forbids_504) {
   rig.take();
   rig.pass(10200ms);
   const auto out = by_port(rig.take());
-  ASSERT_EQ(out.size(), 2u);
+  ASSERT_EQ(out.size(), 3u);
   EXPECT_EQ(out[0].frame, reset_of_client(isn + 1));
+  EXPECT_EQ(out[1].frame, reset_of_client(isn + 1 + 19)) << "where its ACK was lost";
 }
 
 TEST_P(Waiting, the_rest_of_a_body_forbids_504) {

@@ -141,7 +141,7 @@ TEST_F(SpliceTest, a_dead_backend_s_client_is_reset_at_the_exact_number) {
     const Seen s = look(l.frame);
     if (s.flags != kRst) continue;
     if (l.port == kFront) client_told = s.seq == isn + 1;
-    if (l.port == kBack) backend_told = s.seq == 1001;
+    if (l.port == kBack) backend_told = backend_told || s.seq == 1001;
   }
   EXPECT_TRUE(client_told);
   EXPECT_TRUE(backend_told);
