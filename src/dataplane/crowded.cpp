@@ -24,7 +24,7 @@ using flow::Crowd;
 constexpr Tick kGetsOn = to_ticks(std::chrono::seconds(1));
 constexpr Tick kStuck = to_ticks(std::chrono::seconds(10));
 constexpr Tick kBeginning = to_ticks(std::chrono::seconds(3));
-constexpr unsigned kFew = 4;          // in an iteration, while it empties
+constexpr unsigned kFew = 4;          // in a tick, while it empties
 constexpr uint32_t kLeastPorts = 64;  // of fewer no share can be told
 constexpr Tick kGauge = to_ticks(std::chrono::seconds(1));
 
@@ -152,8 +152,11 @@ void Worker::room_for_flow() {
            n_.flows_gave_way);
 }
 
-// In every iteration: what was crowded empties to a quarter, one backend at a time.
+// Once a tick, as it may go on for as long as a quarter is used: what was crowded empties, one
+// backend at a time.
 void Worker::empty_crowds() {
+  if (emptied_at_ == tick_) return;
+  emptied_at_ = tick_;
   if (!tick_before(tick_, ports_read_)) {
     ports_read_ = tick_ + kGauge;
     Taken fullest;

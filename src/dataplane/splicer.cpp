@@ -284,6 +284,8 @@ void Worker::Splicer::tick() {
     on_due(work);
     settle(id);
   });
+  if (emptied_at_ == w_.tick_) return;
+  emptied_at_ = w_.tick_;
   empty_out(make_room());
 }
 

@@ -147,6 +147,7 @@ class Worker::Splicer : tcp::SpliceSink, tcp::SpliceEditor {
   WaitingFlows waiting_;
   flow::Shares shares_;
   std::array<bool, flow::kPools> short_{};  // full to the mark once, and not emptied to a quarter
+  Tick emptied_at_ = 0;                     // pools were looked at last
   uint64_t unix_now_ = 0;                   // seconds, as of unix_read_
   Instant unix_read_{};
   Strangers strangers_;

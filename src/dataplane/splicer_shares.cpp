@@ -20,7 +20,7 @@ using flow::Places;
 using flow::Pool;
 
 constexpr unsigned kSamples = 32;          // looked at for one that gives
-constexpr unsigned kFewSamples = 8;        // in every iteration, while a pool empties
+constexpr unsigned kFewSamples = 8;        // in a tick, while a pool empties
 constexpr unsigned kMostAnIteration = 64;  // connections ended, each with up to two resets
 constexpr Tick kGetsOn = to_ticks(std::chrono::seconds(1));
 constexpr Tick kStuck = to_ticks(std::chrono::seconds(10));

@@ -262,6 +262,7 @@ class Worker {
   std::vector<uint16_t>
       crowded_list_;          // backends whose ports were short, and are not down to a quarter
   bool flows_short_ = false;  // likewise of the flow table
+  Tick emptied_at_ = 0;       // looked at last
   Tick ports_read_ = 0;       // when their gauges are due
 
   std::vector<uint8_t> dead_;  // by backend slot: flows must be reset
