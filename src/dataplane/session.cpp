@@ -91,7 +91,7 @@ Shown give_up(Session& s, const SessionContext& c, std::span<const uint8_t> byte
   // What an upgrade led to is not known either. Nothing may pass that would have been edited.
   if (s.up == Session::Up::ask) s.up = Session::Up::head;
   s.call_up = s.call_up || s.waits;
-  s.waits = false;
+  s.waits = s.unread = false;
   return all(bytes);
 }
 
@@ -123,7 +123,7 @@ void answered(Session& s, const SessionContext& c) {
   s.asked_first = static_cast<uint8_t>((s.asked_first + 1u) % Session::kMaxAsked);
   --s.asked_count;
   s.call_up = s.call_up || s.waits;
-  s.waits = false;
+  s.waits = s.unread = false;
 }
 
 Shown follow_requests(Session& s, tcp::StreamMap& map, std::span<const uint8_t> bytes, bool fin,
@@ -160,6 +160,10 @@ Shown follow_requests(Session& s, tcp::StreamMap& map, std::span<const uint8_t> 
         if (done >= bytes.size()) return {done, fin};
         if (s.asked_count == Session::kMaxAsked) {
           s.waits = true;
+          return {done, false};
+        }
+        if (c.down != nullptr && unread(*c.down, c.edits) >= kMostUnread) {
+          s.waits = s.unread = true;
           return {done, false};
         }
         const std::span<const uint8_t> rest = bytes.subspan(done);
@@ -240,6 +244,13 @@ uint16_t SessionContext::member_of(uint16_t slot) const {
   for (const affinity::BackendIds::Entry& e : ids.find(affinity::backend_id(b.name)))
     if (ids.name(e.member) == b.name) return e.member;
   return balance::Maglev::kNone;
+}
+
+unsigned unread(const tcp::StreamMap& down, const tcp::EditPool& edits) {
+  unsigned n = 0;
+  for (tcp::EditId e = down.first_edit(); e != tcp::kNoEdit && n < kMostUnread; ++n)
+    e = edits.header(e).next;
+  return n;
 }
 
 void let_go(Session& s, ServiceCounters& service) {

@@ -81,6 +81,7 @@ struct Session {
   bool disowned = false;  // and so it does for what the backend said: nobody is to blame by a 400
   bool starved = false;   // nor when there was no memory for the edits
   bool waits = false;     // requests are held back until a response has come
+  bool unread = false;    // or until the client has acknowledged more of those that it has
   bool first_answered = false;
   bool call_up = false;  // one has: Splice::again() for the client's stream, then cleared
   // Of the first request, by cookie rule of mode learn: what moves when its backend is gone.
@@ -99,7 +100,7 @@ struct Session {
   // Nothing of a message is under way in either direction.
   bool idle() const {
     return begun && asked_count == 0 && up == Up::head && request.position() == 0 &&
-           down == Down::head && response.position() == 0 && !broken && !call_up;
+           down == Down::head && response.position() == 0 && !broken && !call_up && !unread;
   }
 };
 static_assert(std::is_trivially_copyable_v<Session>);
@@ -137,12 +138,20 @@ struct SessionContext {
   // Told the stick entry that the connection goes by from now on; null: nobody asks.
   affinity::StickHandle* goes_by = nullptr;
   std::span<const KeptRules> kept = {};  // of the service
+  const tcp::StreamMap* down = nullptr;  // of the backend's stream; null: nobody counts its edits
 
   RulesInUse by(uint32_t number) const;  // of an Asked or a Session
   // Where a backend slot stands in the pool now; kNone: nowhere. Of one that has left the pool: who
   // has its name there, as that is whom its cookies and sessions name.
   uint16_t member_of(uint16_t slot) const;
 };
+
+// Edits of answers that a client need not acknowledge. Each of its segments walks through them, so
+// a client that acknowledges none would make them ever dearer; an honest one has as many answers
+// under way as it has asked for at once.
+constexpr unsigned kMostUnread = 64;
+// Edits of a stream that are not acknowledged; no more than kMostUnread are counted.
+unsigned unread(const tcp::StreamMap& down, const tcp::EditPool& edits);
 
 // Lets go of all rules that it holds; what is still to come is edited by none.
 void let_go(Session& s, ServiceCounters& service);

@@ -131,8 +131,8 @@ void Worker::Splicer::relay(Worker::Work& w, flow::FlowId id, Side from, const t
     // A reset is judged by the number that its receiver will see. Octets that it has but has not
     // acknowledged make the end of all that it was sent as exact as its last ACK.
     const Seq seq{h.numbers.seq};
-    const bool exact =
-        seq == splice_.exact(f, tcp::other(from)) || seq == f.map[tcp::index_of(from)].emitted();
+    const bool exact = tcp::is_exact(seq, splice_.exact(f, tcp::other(from)),
+                                     f.map[tcp::index_of(from)].emitted());
     const tcp::Track next = tcp::next_state(r.state, from, in.flags, exact);
     // Whoever waits for octets does not wait longer for a probe or an ACK that says nothing new.
     const flow::Wait wait = flow::wait_of(r);
@@ -148,7 +148,7 @@ void Worker::Splicer::relay(Worker::Work& w, flow::FlowId id, Side from, const t
   const bool spoke = f.map[tcp::index_of(Side::backend)].emitted() != answered;
   const bool look = moved || f.editor != kNoSession;
   pass(w, id, from, h);
-  follow_up(id);
+  follow_up(id, moved);
   if (look) watch(id, spoke);
 }
 
@@ -319,8 +319,15 @@ void Worker::Splicer::ended(flow::FlowId id) {
   settle(id);
 }
 
+// Others than the one whose segment is at hand, too: what that sends goes out for itself again.
 bool Worker::Splicer::backend_gone(flow::FlowId id) {
-  current_ = id;
+  const flow::FlowId current = std::exchange(current_, id);
+  const bool gone = leave_backend(id);
+  current_ = current;
+  return gone;
+}
+
+bool Worker::Splicer::leave_backend(flow::FlowId id) {
   flow::Record& r = w_.table_.at(id);
   switch (r.state) {
     case tcp::Track::dead:

@@ -76,7 +76,7 @@ class Worker::Splicer : tcp::SpliceSink, tcp::SpliceEditor {
   Session* session_of(flow::FlowId id);
   SessionContext context(flow::FlowId id);
   void let_go_of_rules(flow::FlowId id);
-  void follow_up(flow::FlowId id);
+  void follow_up(flow::FlowId id, bool moved);
   void watch_head(flow::FlowId id, const Session& s);
   enum class Quiet : uint8_t { now, soon, never };
   Quiet quiet(flow::FlowId id);
@@ -119,6 +119,7 @@ class Worker::Splicer : tcp::SpliceSink, tcp::SpliceEditor {
   void relay(Worker::Work& w, flow::FlowId id, tcp::Side from, const tcp::SegmentIn& in);
   void pass(Worker::Work& w, flow::FlowId id, tcp::Side from, const tcp::Handled& h);
   void on_due(uint32_t work);
+  bool leave_backend(flow::FlowId id);
   bool reset_ends(flow::FlowId id);
 
   // splicer_shares.cpp: who gives when memory is short

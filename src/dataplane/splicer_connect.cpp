@@ -313,7 +313,7 @@ void Worker::Splicer::connecting(Worker::Work& w, flow::FlowId id, const tcp::Se
       }
       go_by(id, pin);
       note_session(id);
-      follow_up(id);
+      follow_up(id, true);
       return watch(id, false);
     case tcp::Connecting::refused:
       w_.consume(w.m);

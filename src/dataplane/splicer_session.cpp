@@ -71,6 +71,7 @@ SessionContext Worker::Splicer::context(flow::FlowId id) {
       .now = w_.now_,
       .unix_now = unix_now_,
       .kept = service.kept,
+      .down = &flows_[id].map[1],
   };
   if (bound) c.member = c.member_of(r.backend);
   return c;
@@ -100,10 +101,15 @@ void Worker::Splicer::not_kept(tcp::SpliceFlow& f, tcp::Side from) {
 }
 
 // After the streams have been looked at: what one of them found may concern the other one.
-void Worker::Splicer::follow_up(flow::FlowId id) {
+void Worker::Splicer::follow_up(flow::FlowId id, bool moved) {
   Session* s = session_of(id);
   if (s == nullptr) return;
   tcp::SpliceFlow& f = flows_[id];
+  // Whoever has acknowledged enough of his answers may ask again.
+  if (s->waits && s->unread && unread(f.map[1], edits_) < kMostUnread) {
+    s->waits = s->unread = false;
+    s->call_up = true;
+  }
   for (unsigned turns = 0; s->call_up && turns < Session::kMaxAsked; ++turns) {
     s->call_up = false;
     splice_.again(f, tcp::Side::client, w_.now_);
@@ -111,8 +117,8 @@ void Worker::Splicer::follow_up(flow::FlowId id) {
   if (s->broken && w_.table_.at(id).state != tcp::Track::dead) {
     if (quiet(id) != Quiet::soon) return turn_away(id, false);
     Binding& b = binding_of(id);
-    // While octets of the response are still to come, its time goes on.
-    if (b.head_by.ns == 0 || f.map[1].una() < f.map[1].frontier())
+    // While octets of the response come, its time goes on; what only repeats itself is none.
+    if (b.head_by.ns == 0 || (moved && f.map[1].una() < f.map[1].frontier()))
       b.head_by = w_.now_ + head_time(id);
     return pool_.due(f.work, b.head_by);
   }
@@ -128,8 +134,9 @@ void Worker::Splicer::watch_head(flow::FlowId id, const Session& s) {
   Binding& b = pool_.at(f.work);
   const tcp::Hold& held = b.splice.hold[tcp::index_of(tcp::Side::client)];
   const tcp::Seq begin = f.map[0].frontier();
-  const bool partial = s.begun && s.up == Session::Up::head && !s.waits && !f.map[0].is_open() &&
-                       held.active() && held.end() > begin && f.map[0].una() >= begin;
+  const bool partial = s.begun && s.up == Session::Up::head && (!s.waits || s.unread) &&
+                       !f.map[0].is_open() && held.active() && held.end() > begin &&
+                       f.map[0].una() >= begin;
   if (!partial) {
     b.head_by = {};
   } else if (b.head_by.ns == 0) {  // of the one before it was cleared while that was under way

@@ -64,6 +64,7 @@ Worker::Worker(const WorkerSetup& setup, Instant now)
       crowded_(kMaxBackends),
       dead_(kMaxBackends) {
   n_.neighbors_total.set(setup.neighbors);
+  ports_read_ = to_tick(now);
   queries_.reserve(64);
   splicer_ = std::make_unique<Splicer>(*this, setup, now);
   rte_rcu_qsbr_thread_register(shared_.rcu, id_);

@@ -86,7 +86,8 @@ void HalfOpen::greet(Place p, Instant now) {
 }
 
 void HalfOpen::prove(uint64_t hash, Place p, Instant now) {
-  set(p, State::proven, now);
+  // Its time begins once: what it repeats would keep the place for ever.
+  if (at(p).state != State::proven) set(p, State::proven, now);
   for (const uint32_t b : two(hash))
     for (uint32_t i = 0; i < kWays; ++i)
       if (b * kWays + i != p && buckets_[b].tag[i] == tag_of(hash) &&

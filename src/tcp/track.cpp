@@ -64,9 +64,6 @@ constexpr Track kNext[kStates][2][kKinds] = {
 };
 // clang-format on
 
-// Segments of one flight overtake each other by less than this; scaled windows may be far larger.
-constexpr uint32_t kNear = 0xffff;
-
 // `value` lies in [first, last], which are at most 2^32 - 1 apart.
 constexpr bool within(Seq value, Seq first, Seq last) {
   return value.value - first.value <= last.value - first.value;
@@ -108,10 +105,10 @@ bool answers_syn(Seq number, const Edges& e) {
   return within(number, e.ack[index_of(Side::backend)], e.end[index_of(Side::client)]);
 }
 
-bool is_exact(Track state, Side from, const Segment& s, const Edges& e) {
+bool exact_reset(Track state, Side from, const Segment& s, const Edges& e) {
   if (state == Track::syn_sent && from == Side::backend)
     return (s.flags & tcp_flag::ack) != 0 && answers_syn(s.ack, e);
-  return s.seq == e.ack[index_of(other(from))] || s.seq == e.end[index_of(from)];
+  return is_exact(s.seq, e.ack[index_of(other(from))], e.end[index_of(from)]);
 }
 
 void raise(Seq& edge, Seq to) {
@@ -163,7 +160,7 @@ Step on_syn_ack(Track state, Side from, const Segment& s, Edges& e, Scales& scal
 
 Step on_reset(Track state, Side from, const Segment& s, const Edges& e) {
   Step step{.next = state};
-  if (is_exact(state, from, s, e))
+  if (exact_reset(state, from, s, e))
     step.next = next_state(state, from, s.flags, true);
   else
     step.outside = true;

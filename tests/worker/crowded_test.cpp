@@ -239,5 +239,51 @@ TEST(CrowdedByBoth, AWholeRequestThatWaitsForItsBackendGivesItsPortToNobody) {
   EXPECT_EQ(rig.flows(), 4u);
 }
 
+class CrowdedSplice : public SpliceTest {
+ protected:
+  CrowdedSplice()
+      : SpliceTest(
+            with(narrow(), R"({ name = "web"; vip)", R"({ name = "web"; mode = "splice"; vip)")) {}
+  std::vector<Left> ask(const IpAddress& from, uint16_t port) {
+    const auto frame = [&](const Tcp& t) {
+      return tcp_frame(rig.to_us(from), {.from = from, .to = kVip4}, port, 80, t);
+    };
+    for (const Left& l : rig.send(kFront, frame({.flags = kSyn, .seq = 1000})))
+      if (const Seen s = look(l.frame); s.to_port == port) isn = s.seq;
+    return rig.send(kFront,
+                    frame({.flags = kAck | kPsh, .seq = 1001, .ack = isn + 1, .data = kRequest}));
+  }
+};
+
+// The one that gives is told in the same moment in which the other one's SYN is to leave.
+TEST_F(CrowdedSplice, WhoeverGetsAPortUsesItAtOnce) {
+  for (uint16_t port = 30000; port < 30080; ++port) {
+    const auto out = ask(ip("198.51.100.1"), port);
+    ASSERT_EQ(out.size(), 1u);
+    const Seen syn = look(out[0].frame);
+    ASSERT_EQ(syn.flags, kSyn);
+    backend = syn.to;
+    source_port = syn.from_port;
+    rig.send(kBack, from_backend({.flags = kSyn | kAck, .seq = 7000, .ack = 1001}));
+    rig.send(kBack, from_backend({.flags = kAck, .seq = 7001, .ack = 1028}));
+  }
+  rig.pass(3s);
+  rig.take();
+  unsigned syns = 0, resets = 0;
+  for (const Left& l : ask(ip("198.51.100.9"), 5000)) {
+    syns += look(l.frame).flags == kSyn;
+    resets += (look(l.frame).flags & kRst) != 0;
+  }
+  EXPECT_EQ(syns, 1u);
+  EXPECT_EQ(resets, 2u);
+  EXPECT_EQ(rig.sum(&WorkerCounters::ports_gave_way), 1u);
+}
+
+TEST(CrowdedGauge, IsReadWhereverTheTicksBegin) {
+  Rig rig({.start = Instant{(uint64_t{1} << 51) + uint64_t{3600} * 1000000000u}});
+  rig.pass(3s);
+  EXPECT_GT(rig.sum(&WorkerCounters::ports_total), 0u);
+}
+
 }  // namespace
 }  // namespace limpet::worker_test

@@ -57,6 +57,82 @@ TEST_F(SpliceEnd, a_slow_head_is_a_reason) {
   expect_reason(Reason::slow_request);
 }
 
+class Unread : public SpliceTest {
+ protected:
+  Unread()
+      : SpliceTest(with(
+            with(spliced(), R"({ name = "web6"; vip)", R"({ name = "web6"; mode = "splice"; vip)"),
+            R"(persistence = ( { type = "source"; } );
+    timeouts = { connect = "1s";)",
+            R"(persistence = (
+      { type = "cookie"; mode = "insert"; session_name = "SRV"; value = "plain"; },
+      { type = "source"; } );
+    timeouts = { connect = "1s";)")) {}
+  const Bytes answer = bytes_of("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+  uint32_t up = 1028, down = 7001, last = 0;  // next numbers; what the client has been sent
+
+  std::vector<Left> answers() {
+    auto out = rig.send(
+        kBack, from_backend({.flags = kAck | kPsh, .seq = down, .ack = up, .data = answer}));
+    down += static_cast<uint32_t>(answer.size());
+    for (const Left& l : out)
+      if (const Seen s = look(l.frame); l.port == kFront && !s.data.empty())
+        last = s.seq + static_cast<uint32_t>(s.data.size());
+    return out;
+  }
+  // Acknowledges `ack`; true when the request got to the backend.
+  bool asks(uint32_t ack) {
+    const auto out =
+        rig.send(kFront, client({.flags = kAck | kPsh, .seq = up, .ack = ack, .data = kRequest}));
+    up += static_cast<uint32_t>(kRequest.size());
+    return std::any_of(out.begin(), out.end(), [](const Left& l) {
+      return l.port == kBack && !look(l.frame).data.empty();
+    });
+  }
+};
+
+TEST_F(Unread, who_acknowledges_no_answer_asks_for_64_and_waits_then) {
+  establish();
+  answers();
+  unsigned asked = 1;
+  while (asked < 200 && asks(isn + 1)) {
+    answers();
+    ++asked;
+  }
+  EXPECT_EQ(asked, 64u);
+  // Half of them are enough to go on.
+  const auto out = rig.send(kFront, client({.flags = kAck, .seq = up, .ack = last}));
+  EXPECT_TRUE(std::any_of(out.begin(), out.end(), [](const Left& l) {
+    return l.port == kBack && look(l.frame).data == kRequest;
+  }));
+  EXPECT_EQ(rig.flows(), 1u);
+}
+
+TEST_F(Unread, and_no_longer_than_a_head_may_take) {
+  establish();
+  answers();
+  for (unsigned asked = 1; asked < 200 && asks(isn + 1); ++asked) answers();
+  for (int i = 0; i < 6; ++i) {  // a bare ACK now and then
+    rig.pass(2s);
+    rig.send(kFront, client({.flags = kAck, .seq = up, .ack = isn + 1}));
+  }
+  EXPECT_EQ(rig.only_flow().state, Track::dead);
+}
+
+TEST_F(Unread, a_refused_request_behind_a_good_one_waits_no_longer_either) {
+  establish();
+  rig.send(
+      kFront,
+      client({.flags = kAck | kPsh, .seq = up, .ack = isn + 1, .data = bytes_of("BAD\r\n\r\n")}));
+  answers();  // the backend has the good one only
+  up += 7;
+  for (int i = 0; i < 6; ++i) {
+    rig.pass(2s);
+    rig.send(kFront, client({.flags = kAck, .seq = up, .ack = isn + 1, .window = 0}));
+  }
+  EXPECT_EQ(rig.only_flow().state, Track::dead);
+}
+
 TEST_F(SpliceEnd, a_client_that_goes_is_a_reason) {
   greet();
   say("GET / HT");

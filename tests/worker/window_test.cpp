@@ -84,6 +84,17 @@ TEST_P(Window4And6, BlindResetsDoNotShortenTheLifeOfAnIdleConnection) {
   EXPECT_EQ(flow().state, Track::dead);
 }
 
+// A segment somewhere in a scaled window, and a reset right behind it.
+TEST_P(Window4And6, BlindPairsOfDataAndResetEndNothing) {
+  talk();
+  rig.send(s.front(),
+           s.from_client(
+               {.flags = kAck, .seq = 1101 + 5000000, .ack = 5301 - 4000000u, .data = pattern(1)}));
+  rig.send(s.front(), s.from_client({.flags = kRst, .seq = 1101 + 5000001}));
+  EXPECT_EQ(flow().state, Track::established);
+  EXPECT_EQ(outside(), 1u);
+}
+
 TEST_P(Window4And6, BlindSegmentsDoNotProlongItEither) {
   talk();
   for (int i = 0; i < 3; ++i) {

@@ -82,6 +82,16 @@ class Scales {
 };
 static_assert(sizeof(Scales) == 1);
 
+// Segments of one flight overtake each other by less than this; scaled windows may be far larger.
+constexpr uint32_t kNear = 0xffff;
+
+// Of a reset: at its receiver's last ACK, or at the end of all that its receiver was sent, which it
+// may have without having said so. Not where that end is far from the ACK: one segment somewhere in
+// a scaled window would move it, and the reset behind it be believed.
+constexpr bool is_exact(Seq seq, Seq ack, Seq end) {
+  return seq == ack || (seq == end && end.value - ack.value <= kNear);
+}
+
 struct Step {
   Track next = Track::syn_sent;
   bool reopened = false;  // a new SYN on a flow that had ended: a new incarnation of the tuple

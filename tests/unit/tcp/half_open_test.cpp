@@ -169,6 +169,17 @@ TEST_F(HalfOpenTest, the_same_syn_again_begins_its_time_anew_unless_it_was_prove
   EXPECT_FALSE(has(43, 1));
 }
 
+TEST_F(HalfOpenTest, who_has_proved_itself_cannot_prolong_that) {
+  const Place p = add(42, 1);
+  table.prove(42, p, now);
+  pass(200s);
+  table.prove(42, p, now);  // the same ACK again
+  pass(99s);
+  EXPECT_TRUE(has(42, 1));
+  pass(3s);
+  EXPECT_FALSE(has(42, 1));
+}
+
 TEST_F(HalfOpenTest, who_has_closed_is_forgotten_after_a_minute) {
   const Place p = add(42, 1);
   table.close(p, now);
