@@ -118,8 +118,8 @@ INSTANTIATE_TEST_SUITE_P(
                     Reuse{"time_wait_without_timestamps", tcp::Track::time_wait, false}),
     [](const auto& reuse) { return reuse.param.name; });
 
-// What is on its way moves the client's expected number beyond the last ACK that limpet has seen, to
-// where the second reset is.
+// What is on its way moves the client's expected number beyond the last ACK that limpet has seen,
+// to where the second reset is.
 TEST_F(Stage, a_backend_that_dies_with_octets_under_way_is_told_to_both_ends) {
   answer.body = seeded(9, 3000000);
   answer.head = "HTTP/1.1 200 OK\r\nContent-Length: 3000000\r\n\r\n";
