@@ -16,11 +16,12 @@ PATH=$PATH:/usr/sbin:/sbin
 PYTHON=/usr/bin/python3
 [[ -x $PYTHON ]] || PYTHON=python3
 
-groups=() full=0
+groups=() full=0 only_ahead=0
 for argument in "$@"; do
   case $argument in
     unit | worker | bench | lab | asan | thread | fuzz | mutate | sim | nic) groups+=("$argument") ;;
     --full) full=1 ;;
+    --ahead) only_ahead=1 ;;  # of build_ahead
     -h | --help) sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "$0"; exit 0 ;;
     *) echo "test.sh: no group '$argument'; see --help" >&2; exit 2 ;;
   esac
@@ -40,25 +41,25 @@ trap 'end_ahead; rm -f "$results"; sweep' EXIT
 started=$SECONDS
 
 # The lab mostly waits. What later groups need is built in the meantime, by processes that run only while
-# a processor has nothing else to do, so that no test waits for a compiler. Says nothing: the groups
+# a processor has nothing else to do, so that no test waits for a compiler. In a session of their own:
+# with autogroups a session has its share however idle the processes in it are. Says nothing: the groups
 # build what is left, and what went wrong goes wrong again there.
 ahead=
 build_ahead() {
+  command -v chrt > /dev/null && command -v setsid > /dev/null || return 0
+  setsid chrt -i 0 "$PWD/scripts/test.sh" --ahead "$@" > /dev/null 2>&1 < /dev/null &
+  ahead=$!  # leads a process group of its own, to be ended as a whole
+}
+build_for() {
   local name
-  command -v chrt > /dev/null || return 0
-  set -m  # a process group of its own, to be ended as a whole
-  {
-    chrt -i -p 0 $BASHPID
-    for name in "$@"; do
-      case $name in
-        asan) clang_tree && meson_tests build-clang asan unit worker sim --build-only ;;
-        thread) tsan_tree && meson_tests build-tsan thread thread --build-only ;;
-        fuzz) clang_tree && build build-clang ;;
-      esac
-    done
-  } > /dev/null 2>&1 < /dev/null &
-  ahead=$!
-  set +m
+  { echo 19 > /proc/self/autogroup; } 2> /dev/null || true
+  for name in "$@"; do
+    case $name in
+      asan) clang_tree && meson_tests build-clang asan unit worker sim --build-only ;;
+      thread) tsan_tree && meson_tests build-tsan thread thread --build-only ;;
+      fuzz) clang_tree && build build-clang ;;
+    esac
+  done
 }
 end_ahead() {
   [[ -n $ahead ]] || return 0
@@ -135,6 +136,10 @@ mutate() {
   scripts/mutate.sh "${which[@]}" | sed -u '/ passed, .* failed, .* skipped$/d'  # the sum is ours to say
 }
 
+if ((only_ahead)); then
+  build_for "${groups[@]}" || true
+  exit 0
+fi
 if [[ $EUID == 0 ]]; then
   if ((full)); then scripts/bootstrap.sh --full; else scripts/bootstrap.sh; fi
 fi
