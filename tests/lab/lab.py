@@ -42,14 +42,15 @@ class Skip(Exception):
     """What the test is about does not exist on this machine."""
 
 
-def cases(workers=(1,), backends=4, start=True, may_drop=(), full=False, **options):
+def cases(workers=(1,), backends=4, start=True, may_drop=(), full=False, alone=False, **options):
     """One case for each number of workers. `start`: limpet runs when the test begins. `may_drop`:
     reasons of NEVER that this test provokes. `full`: only with run.py --full, or the numbers of workers
-    of which that is true. Other options go to up.sh (mtu_front, mtu_back, one_arm)."""
+    of which that is true. `alone`: beside no other test. Other options go to up.sh (mtu_front, mtu_back, one_arm)."""
     def decorate(function):
         function.cases = [dict(workers=w, backends=backends, start=start, may_drop=set(may_drop),
                                options=options) for w in workers]
         function.full = {w for w in workers if full is True or full and w in full}
+        function.alone = alone
         return function
     return decorate
 

@@ -95,11 +95,20 @@ def main():
         start = time.monotonic()
         return *run_case(number, function, case, args.keep), time.monotonic() - start
 
+    # Those that take all processors come last, one at a time.
+    chosen.sort(key=lambda c: c[1].alone)
     pool = concurrent.futures.ThreadPoolExecutor(1 if args.keep else args.jobs)
-    pending = {pool.submit(timed, i, f, c): n for i, (n, f, c) in enumerate(chosen)}
-    try:
+    pending = {pool.submit(timed, i, f, c): n for i, (n, f, c) in enumerate(chosen) if not f.alone}
+
+    def ended():
         for future in concurrent.futures.as_completed(pending):
-            name = pending[future]
+            yield pending[future], future
+        for i, (name, function, case) in enumerate(chosen):
+            if function.alone:
+                yield name, pool.submit(timed, i, function, case)
+
+    try:
+        for name, future in ended():
             result, message, seconds = future.result()
             results.append(result)
             print(f"{result} lab {name} ({seconds:.1f} s)" + (f": {message}" if message else ""), flush=True)

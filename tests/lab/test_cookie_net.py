@@ -124,7 +124,7 @@ def test_clients_with_an_mtu_of_9000(lab):
 FLOOD_SECONDS = 5
 
 
-@cases(workers=(1, 2), start=False, full=(2,))
+@cases(workers=(1, 2), start=False, full=(2,), alone=True)
 def test_a_flood_of_syns_makes_no_flow_and_honest_clients_complete(lab):
     model = lab.model()
     # The answers to the flood have to go somewhere: to the clients' machine, whose kernel passes them over.

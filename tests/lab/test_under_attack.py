@@ -1,8 +1,7 @@
 """One client cannot shut a service down: five ways to fill limpet's memory at 10 Mbit/s, from one address
 and from 64, while honest clients go on; then the attacker falls silent and every pool empties.
 
-squat.cpp is the attacker: raw frames from addresses that the clients' kernel does not have. The last file by
-name: what runs beside it would miss its times.
+squat.cpp is the attacker: raw frames from addresses that the clients' kernel does not have.
 """
 import contextlib
 import json
@@ -90,17 +89,17 @@ def all_of_them(lab, seconds, sources):
     attack(lab, "invent", 64, seconds, port=NAT_PORT)
 
 
-@cases(start=False)
+@cases(start=False, alone=True)
 def test_honest_clients_are_served_while_64_addresses_attack(lab):
     all_of_them(lab, SHORT, 64)
 
 
-@cases(start=False, full=True)
+@cases(start=False, full=True, alone=True)
 def test_honest_clients_are_served_while_one_address_attacks(lab):
     all_of_them(lab, SHORT, 1)
 
 
-@cases(start=False, full=True)
+@cases(start=False, full=True, alone=True)
 def test_honest_clients_are_served_for_a_minute_of_each_attack(lab):
     for sources in (1, 64):
         all_of_them(lab, LONG, sources)
@@ -155,7 +154,7 @@ def haproxy_in_its_place(lab):
         lab.run("lb", "ip", "address", "del", f"{VIPS[4]}/24", "dev", "l0")
 
 
-@cases(start=False, full=True)
+@cases(start=False, full=True, alone=True)
 def test_haproxy_beside_it(lab):
     """The same attacks on HAProxy: the other half of the table, and no promise of ours."""
     with haproxy_in_its_place(lab):
