@@ -452,7 +452,7 @@ void Ends::answer() {
   down.sent.add(0, down.fin_at);
   down.fin_sent = true;
   start_[1] = Seq{};
-  phase_ = splice_.answer(flow_, answer_, now_) ? Phase::answered : Phase::over;
+  phase_ = splice_.answer(flow_, answer_, false, now_) ? Phase::answered : Phase::over;
 }
 
 void Ends::advance(Duration by) {
