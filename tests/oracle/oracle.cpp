@@ -35,7 +35,8 @@ class Comparison {
       : promises_(promises),
         judged_(judged),
         read_(read),
-        h2c_(promises.no_h2c && has(elements(judged.all("upgrade")), "h2c")) {}
+        h2c_(promises.no_h2c && (has(elements(judged.all("upgrade")), "h2c") ||
+                                 !judged.all("http2-settings").empty())) {}
 
   std::string head() const {
     if (judged_.method != read_.method) return both("method", judged_.method, read_.method);
