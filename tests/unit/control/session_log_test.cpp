@@ -43,11 +43,14 @@ class SessionLogTest : public ControllerTest {
     n.backend = 1;
     n.backend_generation = 1;
     n.reason = static_cast<uint8_t>(Reason::cookie);
-    n.rules = slots_of(sample_).services[0].entry.splice->rules->number;
+    if (rules_ == 0) rules_ = slots_of(sample_).services[0].entry.splice->rules->number;
+    n.rules = rules_;
     n.cookies = 2;
     n.request = {RequestFlag::valid, RequestFlag::none};
     return n;
   }
+  uint32_t rules_ = 0;  // the number of those that it is written by
+
   bool leave(unsigned worker, SessionNote n) {
     return rte_ring_sp_enqueue_elem(shared_->rings[worker].notes, &n, sizeof n) == 0;
   }
