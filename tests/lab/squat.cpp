@@ -27,22 +27,12 @@
 #include <string>
 #include <vector>
 
+#include "raw.h"
+
 namespace {
 
-uint32_t sum(const void* data, size_t size, uint32_t s = 0) {
-  const auto* p = static_cast<const uint8_t*>(data);
-  for (size_t i = 0; i + 1 < size; i += 2) s += static_cast<uint32_t>(p[i] << 8 | p[i + 1]);
-  if (size % 2 != 0) s += static_cast<uint32_t>(p[size - 1] << 8);
-  return s;
-}
-uint16_t checksum(uint32_t s) {
-  while (s >> 16 != 0) s = (s & 0xffff) + (s >> 16);
-  return htons(static_cast<uint16_t>(~s));
-}
-void mac(const char* text, uint8_t* out) {
-  for (int i = 0; i < 6; ++i) out[i] = static_cast<uint8_t>(std::stoi(text + 3 * i, nullptr, 16));
-}
-
+using raw::checksum;
+using raw::sum;
 using Clock = std::chrono::steady_clock;
 
 struct Squat {
@@ -138,18 +128,12 @@ struct Squat {
 int main(int argc, char** argv) {
   if (argc != 11) return 2;
   Squat s;
-  s.socket = socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK, htons(ETH_P_ALL));
-  sockaddr_ll to{};
-  to.sll_family = AF_PACKET;
-  to.sll_protocol = htons(ETH_P_ALL);
-  to.sll_ifindex = static_cast<int>(if_nametoindex(argv[1]));
-  if (s.socket < 0 || to.sll_ifindex == 0 ||
-      bind(s.socket, reinterpret_cast<sockaddr*>(&to), sizeof to) != 0)
-    return perror("squat"), 1;
+  s.socket = raw::open(argv[1], SOCK_RAW | SOCK_NONBLOCK, ETH_P_ALL);
+  if (s.socket < 0) return 1;
   const int buffer = 8 << 20;
   setsockopt(s.socket, SOL_SOCKET, SO_RCVBUFFORCE, &buffer, sizeof buffer);
-  mac(argv[2], s.ours.data());
-  mac(argv[3], s.theirs.data());
+  raw::mac(argv[2], s.ours.data());
+  raw::mac(argv[3], s.theirs.data());
   in_addr address{};
   if (inet_pton(AF_INET, argv[4], &s.vip) != 1 || inet_pton(AF_INET, argv[8], &address) != 1)
     return 2;

@@ -1,9 +1,8 @@
-// SYNs from random addresses, as fast as they go: syn_flood INTERFACE OUR-MAC THEIR-MAC VIP PORT
-// SECONDS Raw frames, 64 at a time. Prints how many were sent and how many seconds that took.
+// SYNs from random addresses, 150,000 a second at most, 64 at a time:
+//   syn_flood INTERFACE OUR-MAC THEIR-MAC VIP PORT SECONDS
+// Prints how many were sent and how many seconds that took.
 #include <arpa/inet.h>
-#include <linux/if_packet.h>
 #include <net/ethernet.h>
-#include <net/if.h>
 #include <netinet/ip.h>
 #include <netinet/ip6.h>
 #include <netinet/tcp.h>
@@ -20,22 +19,12 @@
 #include <thread>
 #include <vector>
 
+#include "raw.h"
+
 namespace {
 
-uint32_t sum(const void* data, size_t size, uint32_t s = 0) {
-  const auto* p = static_cast<const uint8_t*>(data);
-  for (size_t i = 0; i + 1 < size; i += 2) s += static_cast<uint32_t>(p[i] << 8 | p[i + 1]);
-  return s;
-}
-
-uint16_t checksum(uint32_t s) {
-  while (s >> 16 != 0) s = (s & 0xffff) + (s >> 16);
-  return htons(static_cast<uint16_t>(~s));
-}
-
-void mac(const char* text, uint8_t* out) {
-  for (int i = 0; i < 6; ++i) out[i] = static_cast<uint8_t>(std::stoi(text + 3 * i, nullptr, 16));
-}
+using raw::checksum;
+using raw::sum;
 
 struct Tcp {
   tcphdr header{};
@@ -94,12 +83,8 @@ size_t frame(std::array<uint8_t, 96>& out, const in6_addr& vip, bool v6, uint16_
 
 int main(int argc, char** argv) {
   if (argc != 7) return 2;
-  const int s = socket(AF_PACKET, SOCK_RAW, 0);
-  sockaddr_ll to{};
-  to.sll_family = AF_PACKET;
-  to.sll_ifindex = static_cast<int>(if_nametoindex(argv[1]));
-  if (s < 0 || to.sll_ifindex == 0 || bind(s, reinterpret_cast<sockaddr*>(&to), sizeof to) != 0)
-    return perror("syn_flood"), 1;
+  const int s = raw::open(argv[1], SOCK_RAW, 0);
+  if (s < 0) return 1;
   in6_addr vip{};
   const bool v6 = std::strchr(argv[4], ':') != nullptr;
   if (inet_pton(v6 ? AF_INET6 : AF_INET, argv[4], &vip) != 1) return 2;
@@ -110,8 +95,8 @@ int main(int argc, char** argv) {
   std::array<iovec, kBatch> pieces{};
   std::array<mmsghdr, kBatch> messages{};
   for (unsigned i = 0; i < kBatch; ++i) {
-    mac(argv[3], frames[i].data());
-    mac(argv[2], frames[i].data() + 6);
+    raw::mac(argv[3], frames[i].data());
+    raw::mac(argv[2], frames[i].data() + 6);
     const uint16_t type = htons(v6 ? ETHERTYPE_IPV6 : ETHERTYPE_IP);
     std::memcpy(frames[i].data() + 12, &type, 2);
     pieces[i].iov_base = frames[i].data();
