@@ -3,9 +3,8 @@
 //
 //   below 3/4     nothing is looked at: one source may have all of it
 //   from 3/4      whoever takes one costs the source that has most connections standing still one
+//   from 15/16    one whose client has said nothing yet (mode nat) need not have stood still
 //   then to 1/4   those go that have stood for ten seconds, and said nothing but at their beginning
-//   from 15/16    a connection whose client has said nothing yet (mode nat) need not have stood
-//   still
 //
 // What stands still here is a connection that nobody was heard on for a second: one that carries
 // data counts against nobody.
@@ -13,6 +12,7 @@
 
 #include "limpet/base/hash.h"
 #include "limpet/flow/crowd.h"
+#include "pressure.h"
 #include "splicer.h"
 #include "work.h"
 
@@ -21,19 +21,10 @@ namespace {
 
 using flow::Crowd;
 
-constexpr Tick kGetsOn = to_ticks(std::chrono::seconds(1));
-constexpr Tick kStuck = to_ticks(std::chrono::seconds(10));
 constexpr Tick kBeginning = to_ticks(std::chrono::seconds(3));
 constexpr unsigned kFew = 4;          // in a tick, while it empties
 constexpr uint32_t kLeastPorts = 64;  // of fewer no share can be told
 constexpr Tick kGauge = to_ticks(std::chrono::seconds(1));
-
-constexpr uint32_t mark_of(uint32_t total) {
-  return total - total / 4;
-}
-constexpr bool nearly_full(uint32_t used, uint32_t total) {
-  return used >= total - total / 16;
-}
 
 constexpr Crowd::Stage stage_of(const flow::Record& r) {
   switch (r.state) {
@@ -171,7 +162,7 @@ void Worker::empty_crowds() {
     n_.ports_total.set(fullest.total);
   }
   if (flows_short_) {
-    flows_short_ = table_.used() >= table_.capacity() / 4;
+    flows_short_ = table_.used() >= emptied(table_.capacity());
     for (unsigned i = 0; flows_short_ && i < kFew; ++i)
       if (!give_way({.seek = Seek::stuck}, n_.flows_gave_way)) break;
   }
@@ -179,7 +170,7 @@ void Worker::empty_crowds() {
   const uint16_t backend = crowded_list_.front();
   crowded_list_.erase(crowded_list_.begin());
   const Taken ports = ports_of(backend);
-  if (ports.used < ports.total / 4) {
+  if (ports.used < emptied(ports.total)) {
     crowded_[backend] = 0;
     return;
   }

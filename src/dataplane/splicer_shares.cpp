@@ -11,6 +11,7 @@
 #include <algorithm>
 
 #include "limpet/base/hash.h"
+#include "pressure.h"
 #include "splicer.h"
 
 namespace limpet::dataplane {
@@ -22,12 +23,6 @@ using flow::Pool;
 constexpr unsigned kSamples = 32;          // looked at for one that gives
 constexpr unsigned kFewSamples = 8;        // in a tick, while a pool empties
 constexpr unsigned kMostAnIteration = 64;  // connections ended, each with up to two resets
-constexpr Tick kGetsOn = to_ticks(std::chrono::seconds(1));
-constexpr Tick kStuck = to_ticks(std::chrono::seconds(10));
-
-constexpr uint64_t mark_of(uint64_t total) {
-  return total - total / 4;
-}
 
 }  // namespace
 
@@ -181,7 +176,7 @@ unsigned Worker::Splicer::make_room() {
       short_[i] = true;
       flow::FlowId id = pick(pool, kSamples, 0, false);
       // Whoever lets nothing stand still keeps his places only as long as there are others.
-      if (id == flow::kNoFlow && used_of(pool) >= total - total / 16)
+      if (id == flow::kNoFlow && nearly_full(used_of(pool), total))
         id = pick(pool, kSamples, 0, true);
       if (id == flow::kNoFlow || !give_up(id, pool)) break;
       --left;
@@ -194,7 +189,7 @@ void Worker::Splicer::empty_out(unsigned most) {
   for (size_t i = 0; i < flow::kPools; ++i) {
     const auto pool = static_cast<Pool>(i);
     if (!short_[i]) continue;
-    short_[i] = used_of(pool) >= total_of(pool) / 4;
+    short_[i] = used_of(pool) >= emptied(total_of(pool));
     for (unsigned few = 0; short_[i] && few < 4 && most != 0; ++few, --most) {
       const flow::FlowId id = pick(pool, kFewSamples, kStuck, false);
       if (id == flow::kNoFlow || !give_up(id, pool)) break;

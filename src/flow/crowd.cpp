@@ -2,13 +2,9 @@
 
 #include <algorithm>
 
+#include "limpet/flow/shares.h"
+
 namespace limpet::flow {
-namespace {
-
-constexpr uint32_t kHostsOfAHome = 4, kHostsOfASite = 16;
-
-}  // namespace
-
 void Crowd::add(const One& one) {
   const auto end = all_.begin() + static_cast<ptrdiff_t>(size_);
   if (size_ == kMost ||
@@ -32,7 +28,7 @@ uint32_t Crowd::weight(const One& one) const {
     home += differs >> 8 == 0;
     site += differs >> 16 == 0;
   }
-  return std::max({host, home / kHostsOfAHome, site / kHostsOfASite});
+  return heaviest_of(host, home, site);
 }
 
 const Crowd::One* Crowd::who(bool full) const {

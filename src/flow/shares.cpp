@@ -8,7 +8,6 @@ namespace limpet::flow {
 namespace {
 
 constexpr uint8_t kHost = 64, kHome = 56, kSite = 48;  // lengths of IPv6 networks
-constexpr uint32_t kHostsOfAHome = 4, kHostsOfASite = 16;
 
 }  // namespace
 
@@ -58,8 +57,8 @@ uint32_t Shares::held(const IpAddress& client, uint8_t length, Pool pool) const 
 
 uint32_t Shares::weight(const IpAddress& client, Pool pool) const {
   if (client.is_v4()) return held(client, 32, pool);
-  return std::max({held(client, kHost, pool), held(client, kHome, pool) / kHostsOfAHome,
-                   held(client, kSite, pool) / kHostsOfASite});
+  return heaviest_of(held(client, kHost, pool), held(client, kHome, pool),
+                     held(client, kSite, pool));
 }
 
 }  // namespace limpet::flow

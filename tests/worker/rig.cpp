@@ -460,6 +460,19 @@ void Rig::finish() {
   rte_mempool_free(pool_);
 }
 
+Hoard::Hoard(const Rig& rig) {
+  while (rte_mbuf* m = rte_pktmbuf_alloc(rig.pool())) taken_.push_back(m);
+}
+Hoard::~Hoard() {
+  for (rte_mbuf* m : taken_) rte_pktmbuf_free(m);
+}
+
+std::vector<Left> by_port(std::vector<Left> sent) {
+  std::stable_sort(sent.begin(), sent.end(),
+                   [](const Left& a, const Left& b) { return a.port < b.port; });
+  return sent;
+}
+
 testing::AssertionResult are(const std::vector<Left>& got,
                              const std::vector<std::pair<uint16_t, Bytes>>& wanted) {
   bool same = got.size() == wanted.size();

@@ -134,7 +134,7 @@ class Rig {
   flow::Listed only_flow() const;
   const flow::Toeplitz& toeplitz() const { return toeplitz_; }
   dataplane::Shared& shared() { return *shared_; }
-  rte_mempool* pool() { return pool_; }
+  rte_mempool* pool() const { return pool_; }
   unsigned free_mbufs() const;
   std::vector<std::unique_ptr<dataplane::Query>> keep;  // queries that workers may still write to
 
@@ -174,6 +174,20 @@ class Rig {
   bool poll_at_end_ = true;
 };
 
+// All buffers, for as long as it lives: the workers have none.
+class Hoard {
+ public:
+  explicit Hoard(const Rig& rig);
+  ~Hoard();
+  Hoard(const Hoard&) = delete;
+  Hoard& operator=(const Hoard&) = delete;
+
+ private:
+  std::vector<rte_mbuf*> taken_;
+};
+
+// In the order of their ports: a client whose MAC is asked for anew hears after its backend.
+std::vector<Left> by_port(std::vector<Left> sent);
 // `got` is exactly these frames, in this order.
 testing::AssertionResult are(const std::vector<Left>& got,
                              const std::vector<std::pair<uint16_t, Bytes>>& wanted);

@@ -57,9 +57,9 @@ TEST_F(SpliceEnd, a_slow_head_is_a_reason) {
   expect_reason(Reason::slow_request);
 }
 
-class Unread : public SpliceTest {
+class Unacknowledged : public SpliceTest {
  protected:
-  Unread()
+  Unacknowledged()
       : SpliceTest(with(
             with(spliced(), R"({ name = "web6"; vip)", R"({ name = "web6"; mode = "splice"; vip)"),
             R"(persistence = ( { type = "source"; } );
@@ -91,7 +91,7 @@ class Unread : public SpliceTest {
   }
 };
 
-TEST_F(Unread, who_acknowledges_no_answer_asks_for_64_and_waits_then) {
+TEST_F(Unacknowledged, who_acknowledges_no_answer_asks_for_64_and_waits_then) {
   establish();
   answers();
   unsigned asked = 1;
@@ -108,7 +108,7 @@ TEST_F(Unread, who_acknowledges_no_answer_asks_for_64_and_waits_then) {
   EXPECT_EQ(rig.flows(), 1u);
 }
 
-TEST_F(Unread, and_no_longer_than_a_head_may_take) {
+TEST_F(Unacknowledged, and_no_longer_than_a_head_may_take) {
   establish();
   answers();
   for (unsigned asked = 1; asked < 200 && asks(isn + 1); ++asked) answers();
@@ -119,7 +119,7 @@ TEST_F(Unread, and_no_longer_than_a_head_may_take) {
   EXPECT_EQ(rig.only_flow().state, Track::dead);
 }
 
-TEST_F(Unread, a_refused_request_behind_a_good_one_waits_no_longer_either) {
+TEST_F(Unacknowledged, a_refused_request_behind_a_good_one_waits_no_longer_either) {
   establish();
   rig.send(
       kFront,

@@ -12,6 +12,7 @@
 // has.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <span>
@@ -35,6 +36,11 @@ using Places = std::array<uint16_t, kPools>;  // of one connection
 const char* pool_name(Pool p);
 constexpr uint32_t bytes_of_place(Pool p) {  // 0: a place is not counted in bytes
   return p == Pool::holds ? 2048 : p == Pool::edits ? 64 : 0;
+}
+
+// How heavy a source of IPv6 is, by what the /64, the /56 and the /48 of its address have.
+constexpr uint32_t heaviest_of(uint32_t host, uint32_t home, uint32_t site) {
+  return std::max({host, home / 4, site / 16});
 }
 
 class Shares {
