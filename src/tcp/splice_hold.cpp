@@ -216,11 +216,12 @@ void Splice::resend(SpliceFlow& f, Side from, Instant now) {
       edits_, map.ack() + payload_limit(f, other(from), f.timestamps[index_of(other(from))], 0));
   if (stop > sendable) stop = sendable;
   const bool fin = h.has_fin() && stop == h.end() && map.is_open();
-  if (stop > una || fin) {
-    const Seq sent = send_held(f, from, una, stop, fin);
-    counters_.resent_bytes += sent > una ? static_cast<uint32_t>(sent - una) : 0;
-    if (sent > w.next[s]) w.next[s] = sent;
-  }
+  // Nothing of it may pass yet. Its time begins when it does, in pump(): by then this would have backed
+  // off from a receiver that was never asked. (Found by the oracle's fuzzer.)
+  if (stop <= una && !fin) return;
+  const Seq sent = send_held(f, from, una, stop, fin);
+  counters_.resent_bytes += sent > una ? static_cast<uint32_t>(sent - una) : 0;
+  if (sent > w.next[s]) w.next[s] = sent;
   w.backoff[s] = static_cast<uint8_t>(std::min<unsigned>(w.backoff[s] + 1u, kMaxBackoff));
   w.resend_at[s] = now + kResend * (1u << w.backoff[s]);
   memory_.due(f.work, w.resend_at[s]);

@@ -65,6 +65,19 @@ TEST_F(SpliceTest, what_we_own_is_sent_again_until_it_has_arrived) {
   EXPECT_TRUE(out.empty());
 }
 
+// However long its head takes: nobody was asked for an ACK meanwhile.
+TEST_F(SpliceTest, what_we_own_is_sent_again_in_time_when_its_head_took_long) {
+  client(1001, "GE");
+  for (int i = 0; i < 90; ++i) pass(100ms);
+  EXPECT_EQ(data_to(kBackend), "");
+  client(1003, "T\n");
+  EXPECT_EQ(data_to(kBackend), "GET\n");
+  pass(199ms);
+  EXPECT_EQ(data_to(kBackend), "");
+  pass(1ms);
+  EXPECT_EQ(data_to(kBackend), "GET\n");
+}
+
 TEST_F(SpliceTest, what_we_own_is_not_taken_from_its_sender_again) {
   client(1001, "GE");
   client(1003, "T\n");
