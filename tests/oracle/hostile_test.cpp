@@ -129,6 +129,37 @@ TEST(HostileClient, AnUninvitedSwitchOpensNoTunnel) {
   EXPECT_EQ(c.rig.complaint(), "");
 }
 
+// What waits behind a request for an upgrade is the tunnel's when the answer agrees, whatever it
+// looks like, and a request when it does not.
+TEST(HostileClient, WhatWaitsBehindAnUpgradeIsWhatTheAnswerMakesOfIt) {
+  const std::string asks =
+      "GET /2 HTTP/1.1\r\nHost: t\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+  for (const bool agrees : {true, false}) {
+    Open c;
+    c.rig.say(c.at, asks + kEvil);
+    EXPECT_EQ(c.rig.got().find("/3"), std::string::npos) << "it waits";
+    c.rig.answer(agrees ? "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+                          "Connection: Upgrade\r\n\r\n"
+                        : kOk);
+    EXPECT_EQ(c.end(), "") << agrees;
+    EXPECT_NE(c.rig.got().find("/3"), std::string::npos) << agrees;
+    const std::string end = c.rig.got().substr(c.rig.got().find("/3"));
+    EXPECT_EQ(end.find("X-Forwarded-For") == std::string::npos, agrees);
+  }
+}
+
+// What begins with '$' belongs to the cookie before it, and goes with ours.
+TEST(HostileClient, NothingOfOurCookieIsLeft) {
+  for (const char* value : {"SRV=b1; $Path=/; a=1", "a=1; SRV=b1; $Path=/", "SRV=b1; $J; $; J=2"}) {
+    Open c(Service::cookie_forwarded);
+    c.rig.say(c.at, std::string("GET /2 HTTP/1.1\r\nHost: t\r\nCookie: ") + value + "\r\n\r\n");
+    EXPECT_EQ(c.end(), "") << value;
+    const size_t second = c.rig.got().find("/2");
+    ASSERT_NE(second, std::string::npos);
+    EXPECT_EQ(c.rig.got().find('$', second), std::string::npos) << value;
+  }
+}
+
 TEST(HostileClient, AFoldHidesNothing) {
   Open c;
   c.rig.say(c.at, "GET /2 HTTP/1.1\r\nHost: t\r\nX: a\r\n X-Forwarded-For: 8.8.8.8\r\n\r\n");

@@ -81,18 +81,34 @@ class Comparison {
     pair = pair.substr(0, pair.find('='));
     return pair.substr(0, pair.find_last_not_of(" \t\r\n") + 1);
   }
+  // What begins with '$' goes with what stands before it (RFC 2965), be that a name without '=' or
+  // nothing at all.
+  std::vector<std::string> without_ours(const std::vector<std::string_view>& values) const {
+    std::vector<std::string> all;
+    for (std::string_view rest : values) {
+      bool goes = false;
+      for (bool more = true; more;) {
+        const size_t end = rest.find(';');
+        more = end != std::string_view::npos;
+        const std::vector<std::string> one = pairs({rest.substr(0, end)});
+        rest.remove_prefix(more ? end + 1 : rest.size());
+        const std::string p = one.empty() ? "" : one[0];
+        if (!p.starts_with('$'))
+          goes = p.find('=') != std::string::npos &&
+                 std::find(promises_.cookies.begin(), promises_.cookies.end(), name_of(p)) !=
+                     promises_.cookies.end();
+        if (!goes && !p.empty()) all.push_back(p);
+      }
+    }
+    return all;
+  }
   std::string cookies() const {
     if (promises_.cookies.empty()) return "";
     const auto was = judged_.all("cookie");
     // What a quote or a comma in a cookie means is a matter of taste.
     for (const std::string_view v : was)
       if (v.find_first_of("\",") != std::string_view::npos) return "";
-    std::vector<std::string> wanted = pairs(was), got = pairs(read_.all("cookie"));
-    std::erase_if(wanted, [&](const std::string& p) {
-      return p.find('=') != std::string::npos &&
-             std::find(promises_.cookies.begin(), promises_.cookies.end(), name_of(p)) !=
-                 promises_.cookies.end();
-    });
+    const std::vector<std::string> wanted = without_ours(was), got = pairs(read_.all("cookie"));
     if (wanted == got) return "";
     const auto text = [](const std::vector<std::string>& of) {
       std::string all;

@@ -249,13 +249,14 @@ void SpliceRig::from_client(const tcp::SegmentIn& in) {
 
 // As the worker does after each look.
 void SpliceRig::follow_up() {
-  for (unsigned turns = 0; session_.call_up && turns < dataplane::Session::kMaxAsked; ++turns) {
-    session_.call_up = false;
-    splice_.again(flow_, Side::client, now_);
-  }
+  // Before what waited for the answer is shown: that may look like a request and is none any more.
   if (session_.up == dataplane::Session::Up::tunnel && !switches_) {
     note_bounds();
     switches_ = judged_.messages.empty() ? 0 : judged_.messages.size() - 1;
+  }
+  for (unsigned turns = 0; session_.call_up && turns < dataplane::Session::kMaxAsked; ++turns) {
+    session_.call_up = false;
+    splice_.again(flow_, Side::client, now_);
   }
   if (session_.broken) phase_ = Phase::over;
   if (session_.idle()) {
