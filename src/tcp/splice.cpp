@@ -16,17 +16,18 @@ constexpr size_t kShort = 536;
 
 using wire::tcp_flag;
 
-void Splice::note_timestamp(SpliceFlow& f, Side from, const SegmentIn& in) const {
+bool Splice::note_timestamp(SpliceFlow& f, Side from, const SegmentIn& in) const {
   const size_t s = index_of(from);
-  if (!in.timestamps || !f.timestamps[s]) return;
-  if (static_cast<int32_t>(in.timestamps->value - f.ts_value[s]) > 0)
-    f.ts_value[s] = in.timestamps->value;
+  if (!in.timestamps || !f.timestamps[s]) return false;
+  const bool newest = static_cast<int32_t>(in.timestamps->value - f.ts_value[s]) > 0;
+  if (newest) f.ts_value[s] = in.timestamps->value;
   // Only what begins where its receiver has acknowledged to: of one flight that is the first
   // segment, and whatever of it comes out of order is not older.
   uint32_t& recent = f.ts_recent[s];
   if (in.seq <= f.map[s].una() &&
       (recent == 0 || static_cast<int32_t>(in.timestamps->value - recent) > 0))
     recent = in.timestamps->value;
+  return newest;
 }
 
 // Whether the receiver would discard it for its age (PAWS: RFC 7323, 5.3, R1). Its octets leave as
@@ -111,16 +112,17 @@ Handled Splice::relay(SpliceFlow& f, Side from, const SegmentIn& in, Instant now
     h.reason = Drop::old_timestamp;
     return h;
   }
-  note_timestamp(f, from, in);
+  const bool later = note_timestamp(f, from, in);
   f.hear(from, in);
 
   const bool news = in.ack > back.ack();
   back.acknowledge(edits_, in.ack);
   if (to == Side::client) retire(f);
-  const Seq right = in.ack + (uint32_t{in.window} << f.scale[index_of(from)]);
-  const Seq edge = with_copies(f, to, back.window_edge(edits_, in.ack, right));
-  const bool opened = edge > f.edge[index_of(to)];
-  if (right > f.right[index_of(to)]) f.right[index_of(to)] = right;
+  const bool less = hear_window(f, from, in, news, later);
+  const Seq takes = back.window_edge(edits_, back.ack(), f.right[index_of(to)]);
+  const Seq edge = with_copies(f, to, takes);
+  const Seq before = f.edge[index_of(to)];
+  if (less) take_back(f, to, takes);
   if (const SpliceWork* w = work_of(f); w != nullptr && w->hold[index_of(to)].active())
     acknowledged(f, to, news, now);
   Seq told = back.floor(edits_, in.ack);
@@ -128,10 +130,11 @@ Handled Splice::relay(SpliceFlow& f, Side from, const SegmentIn& in, Instant now
     told = w->owned[index_of(to)];
     ++counters_.clamped_acks;
   }
+  const bool moved = edge > before || f.edge[index_of(to)] < before;
   h.numbers.ack = told.value;
   h.numbers.window = tell_window(f, to, told, edge);
   h.numbers.sack = translate(back, told, in.sack, f.sack);
-  return data(f, from, in, h, news || opened, now);
+  return data(f, from, in, h, news || moved, now);
 }
 
 // A reset is believed at one number only, the next that its receiver expects; at another one in its
@@ -342,6 +345,7 @@ bool Splice::begin(SpliceFlow& f, Seq first, Seq answer, uint32_t window) {
   w.paused = true;
   w.window = window;
   f.right[index_of(Side::backend)] = answer;
+  f.wl1[index_of(Side::client)] = first;
   f.right[index_of(Side::client)] = first;
   return true;
 }
@@ -354,10 +358,9 @@ bool Splice::collect(SpliceFlow& f, const SegmentIn& in, Instant now) {
     if (!in.payload.empty() || fin) acknowledge_to(f, Side::client);
     return false;
   }
-  note_timestamp(f, Side::client, in);
+  const bool later = note_timestamp(f, Side::client, in);
   f.hear(Side::client, in);
-  const Seq right = in.ack + (uint32_t{in.window} << f.scale[index_of(Side::client)]);
-  if (right > f.right[index_of(Side::backend)]) f.right[index_of(Side::backend)] = right;
+  hear_window(f, Side::client, in, false, later);
   if (in.payload.empty() && !fin) {
     // A probe of an octet that we have (RFC 1122, 4.2.3.6) wants to hear from us.
     if (in.seq < w.hold[index_of(Side::client)].end() ||
@@ -393,6 +396,9 @@ void Splice::connected(SpliceFlow& f, Seq first, uint32_t window, std::optional<
   tell_window(f, Side::backend, first,
               down.window_edge(edits_, down.ack(), f.right[index_of(Side::backend)]));
   f.right[index_of(Side::client)] = up.ack() + window;
+  f.wl1[index_of(Side::backend)] = first - 1;  // its SYN
+  f.promised = f.edge[index_of(Side::client)] >
+               up.window_edge(edits_, up.ack(), f.right[index_of(Side::client)]);
   w.paused = false;
   // More than the first head may have come meanwhile.
   if (!up.is_open() && w.hold[index_of(Side::client)].end() > up.frontier())
@@ -430,13 +436,12 @@ bool Splice::answered(SpliceFlow& f, const SegmentIn& in, Instant now) {
     if (!in.payload.empty() || fin) acknowledge_to(f, Side::client);
     return false;
   }
-  note_timestamp(f, Side::client, in);
+  const bool later = note_timestamp(f, Side::client, in);
   f.hear(Side::client, in);
   if ((in.flags & tcp_flag::ack) != 0 && in.ack <= down.emitted()) {
     const bool news = in.ack > down.ack();
     down.acknowledge(edits_, in.ack);
-    const Seq right = in.ack + (uint32_t{in.window} << f.scale[index_of(Side::client)]);
-    if (right > f.right[index_of(Side::backend)]) f.right[index_of(Side::backend)] = right;
+    hear_window(f, Side::client, in, news, later);
     if (news) {
       w.backoff[index_of(Side::backend)] = 0;
       w.resend_at[index_of(Side::backend)] = {};

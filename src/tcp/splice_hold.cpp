@@ -163,8 +163,7 @@ void Splice::own(SpliceFlow& f, Side from, Instant now) {
     if (h.end() > from_there) counters_.owned_bytes += static_cast<uint32_t>(h.end() - from_there);
     w.owned[s] = h.end();
     // A head may be larger than its receiver's window, and must still become complete.
-    if (!w.paused && !f.map[s].covers(h.end()))
-      tell_window(f, from, h.end(), h.base() + kPartialHold);
+    if (!w.paused && !f.map[s].covers(h.end())) promise(f, from, h.end(), h.base() + kPartialHold);
     if (!w.paused && w.resend_at[s].ns == 0) {
       w.resend_at[s] = now + kResend;
       memory_.due(f.work, w.resend_at[s]);
@@ -252,7 +251,7 @@ void Splice::acknowledged(SpliceFlow& f, Side from, bool news, Instant now) {
     // hears of it from nobody else.
     const Seq ack = ack_to(f, from);
     const bool closed = f.edge[s] <= ack;
-    tell_window(f, from, ack, (map.una() > h.base() ? map.una() : h.base()) + kPartialHold);
+    promise(f, from, ack, (map.una() > h.base() ? map.una() : h.base()) + kPartialHold);
     if (closed) acknowledge_to(f, from);
   }
 }

@@ -8,9 +8,78 @@ namespace limpet::tcp {
 
 using wire::tcp_flag;
 
+// Notes the window of a segment that acknowledges all that is acknowledged, `news`: and more; or
+// `later`: by its clock. True when its receiver has taken octets back, which only who was sent
+// later can say. RFC 9293, 3.10.7.4 compares SEG.SEQ with SND.WL1; SND.WL2 needs no place, as
+// nobody has acknowledged more than what is acknowledged. Who acknowledges more was sent later
+// whatever its number: it is sent again (Linux' tcp_may_update_window). Of equal numbers the RFC
+// believes the one that comes last: on a path that reorders, who opens his window would seem to
+// take it back, and the shrinking would be ours. There a newer timestamp decides, else the larger
+// window, as in Linux; but a window of zero counts, as there, without taking back what was told: it
+// is asked again. A larger one counts from any segment: who believes too much loses octets, who
+// believes too little waits for ever. Less than a unit of the receiver's scale is its rounding.
+bool Splice::hear_window(SpliceFlow& f, Side from, const SegmentIn& in, bool news, bool later) {
+  const size_t s = index_of(from), d = index_of(other(from));
+  if (in.ack < f.map[d].ack()) return false;
+  const bool closes = in.window == 0 && in.seq >= f.wl1[s];
+  const bool newer = news || in.seq > f.wl1[s] || (later && in.seq == f.wl1[s]);
+  if (newer) f.wl1[s] = in.seq;
+  const Seq right = in.ack + (uint32_t{in.window} << f.scale[s]);
+  const bool less = right + (1u << f.scale[s]) <= f.right[d];
+  if (right >= f.right[d] || closes || (newer && (less || in.window == 0))) f.right[d] = right;
+  return less && newer;
+}
+
+// Whether a head of what `side` sends is not complete: room for it was promised.
+bool Splice::collects(const SpliceFlow& f, Side side) const {
+  const SpliceWork* w = work_of(f);
+  if (w == nullptr) return false;
+  const Hold& h = w->hold[index_of(side)];
+  return w->paused || (h.active() && !f.map[index_of(side)].covers(h.end()));
+}
+
+// The receiver of what `side` sends has taken octets back and takes those before `edge`: `side` is
+// told no more from now on, in its unit rounded up. A promise of ours stands, also while a head is
+// not complete.
+void Splice::take_back(SpliceFlow& f, Side side, Seq edge) const {
+  const size_t s = index_of(side);
+  if ((f.promised >> s & 1) != 0) return;
+  bool promise = false;
+  if (collects(f, side)) {
+    const Hold& h = work_of(f)->hold[s];
+    const Seq una = f.map[s].una();
+    const Seq most = (una > h.base() ? una : h.base()) + kPartialHold;
+    promise = most > edge;
+    if (promise) edge = most;
+  }
+  const unsigned shift = f.told[s];
+  const Seq ack = ack_to(f, side);
+  const uint32_t takes = edge > ack ? static_cast<uint32_t>(edge - ack) : 0;
+  const Seq told = ack + ((takes + (1u << shift) - 1) >> shift << shift);
+  if (told >= f.edge[s]) return;
+  f.edge[s] = told;
+  f.shrunk = (f.shrunk | 1u << s) & 3;
+  f.promised = (f.promised | unsigned{promise} << s) & 3;
+}
+
+// Whether the receiver of what `side` sends takes nothing, and we do not either.
+bool Splice::closed(const SpliceFlow& f, Side side) const {
+  const size_t s = index_of(side);
+  return f.right[s] <= f.map[s].ack() && !collects(f, side);
+}
+
+// Tells `side` that there is room behind `ack` which its receiver has not granted.
+void Splice::promise(SpliceFlow& f, Side side, Seq ack, Seq edge) const {
+  const size_t s = index_of(side);
+  const Seq before = f.edge[s];
+  tell_window(f, side, ack, edge);
+  if (f.edge[s] > before) f.promised = (f.promised | 1u << s) & 3;
+}
+
 // The field that tells `side` a window up to `edge` (none: what it was told before) behind `ack`,
 // and notes what it was told, which is a multiple of its unit. Rounded down, but never so that the
-// edge moves back (then up, as Linux does) or an open window seems closed.
+// edge moves back (then up, as Linux does) or an open window seems closed. One that is closed is
+// told so, whatever was rounded or promised, unless a head is not complete.
 uint16_t Splice::tell_window(SpliceFlow& f, Side side, Seq ack, std::optional<Seq> edge) const {
   const unsigned shift = f.told[index_of(side)];
   Seq& told = f.edge[index_of(side)];
@@ -20,7 +89,11 @@ uint16_t Splice::tell_window(SpliceFlow& f, Side side, Seq ack, std::optional<Se
   if (told > ack + (units << shift))
     units = (static_cast<uint32_t>(told - ack) + (1u << shift) - 1) >> shift;
   units = std::min<uint32_t>(units, 65535);
-  if (ack + (units << shift) > told) told = ack + (units << shift);
+  if (const Seq now = ack + (units << shift); now > told) {
+    if (edge && *edge > told) f.promised &= ~(1u << index_of(side)) & 3;
+    told = now;
+  }
+  if (closed(f, side)) return 0;
   return static_cast<uint16_t>(units);
 }
 

@@ -99,7 +99,7 @@ void Checker::edge(Position ack, uint32_t window, const std::string& what) {
   } else {
     return;
   }
-  if (right < least) {
+  if (right < least && !rules_.windows_go_back && !(rules_.windows_close && window == 0)) {
     note("right window edge shrinks from " + std::to_string(least) + " to " +
          std::to_string(right) + ": " + what);
   }

@@ -24,6 +24,10 @@ struct CheckRules {
   bool old_octets_may_differ = false;
   // The peer probes a closed window with an octet of data.
   bool data_probes = true;
+  // The peer takes windows back.
+  bool windows_go_back = false;
+  // A window of zero is told whatever somebody in between has promised, or rounded up to its unit.
+  bool windows_close = false;
   // The network damages frames, so wrong checksums are no fault.
   bool corruption = false;
 };

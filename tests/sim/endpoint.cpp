@@ -41,7 +41,8 @@ void Endpoint::enter(State state, Instant now) {
 void Endpoint::finish(End end, Instant now) {
   state_ = State::closed;
   end_ = end;
-  rto_at_ = tail_at_ = persist_at_ = delack_at_ = keepalive_at_ = wait_at_ = reader_at_ = kNever;
+  rto_at_ = tail_at_ = persist_at_ = delack_at_ = keepalive_at_ = wait_at_ = reader_at_ =
+      shrunk_until_ = kNever;
   ack_now_ = false;
   if (end != End::none) {
     app_.on_end(*this, now);
@@ -64,8 +65,8 @@ void Endpoint::establish(Instant now) {
 
 Instant Endpoint::next_timer() const {
   if (state_ == State::closed) return kNever;
-  Instant next =
-      std::min({rto_at_, tail_at_, persist_at_, delack_at_, keepalive_at_, wait_at_, reader_at_});
+  Instant next = std::min({rto_at_, tail_at_, persist_at_, delack_at_, keepalive_at_, wait_at_,
+                           reader_at_, shrunk_until_});
   if (const auto app = app_.next_timer()) next = std::min(next, *app);
   return next;
 }
@@ -82,6 +83,10 @@ void Endpoint::on_timer(Instant now) {
   if (due(reader_at_)) {
     read(options_.read_chunk, now);
     deliver(now);
+  }
+  if (due(shrunk_until_)) {
+    shrink_at_ = rcv_nxt_ + static_cast<Position>(options_.shrink_every);
+    ack_now_ = synchronized() && !peer_closed() && state_ != State::time_wait;
   }
   if (due(delack_at_)) {
     ++counts_.delayed_acks;

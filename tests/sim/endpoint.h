@@ -48,6 +48,10 @@ struct EndpointOptions {
   size_t receive_buffer = 65536;
   size_t read_chunk = 0;  // the slow reader: so many octets...
   Duration read_every{};  // ...at these intervals; 0: everything at once
+  // Each time that so many octets have come the window is taken back for a while; 0: never.
+  size_t shrink_every = 0;
+  size_t shrunk_to = 0;
+  Duration shrunk_for{};
   bool nagle = true;
   bool tail_probes = false;  // RFC 8985, 7: what was sent last is sent again before the time-out
   bool delayed_ack = true;
@@ -185,6 +189,7 @@ class Endpoint {
   void send_range(Interval range, bool again, Instant now);
   uint16_t advertise(bool syn);
   bool update_due() const;
+  void take_window_back(Instant now);
   void transmit(Instant now);
   bool transmit_new(Instant now);
   void arm(Instant now);
@@ -275,6 +280,9 @@ class Endpoint {
   // Receiving.
   ReceiveQueue in_;
   Position rcv_nxt_ = 0, rcv_edge_ = 0;
+  Position furthest_edge_ = 0;  // that was ever advertised
+  Position shrink_at_ = 0;
+  Instant shrunk_since_{}, shrunk_until_ = kNever;
   std::optional<Position> peer_fin_;
   bool peer_close_told_ = false;
   bool paused_ = false;

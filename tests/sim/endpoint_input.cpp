@@ -141,7 +141,7 @@ Promises Endpoint::promises() const {
           .snd_una = snd_una_,
           .snd_nxt = snd_nxt_,
           .rcv_nxt = rcv_nxt_,
-          .rcv_edge = rcv_edge_};
+          .rcv_edge = std::max(rcv_edge_, furthest_edge_)};
 }
 
 // PAWS (RFC 7323, 5); Linux' tcp_disordered_ack: an ACK that only overtook others is let through.
@@ -238,7 +238,18 @@ bool Endpoint::on_ack(const Segment& s, Position seq, Instant now) {
   }
   const uint32_t window = uint32_t{s.window} << snd_scale_;
   const Position edge_before = snd_edge_;
-  if (wl1_ < seq || (wl1_ == seq && wl2_ <= ack)) {
+  if (checker_.rules().windows_go_back) {  // Linux' tcp_may_update_window
+    const Position edge = ack + Position{window};
+    const bool newer = ack > snd_una_ || (ack == snd_una_ && wl1_ < seq);
+    const bool equal = ack == snd_una_ && (wl1_ == seq && (edge > snd_edge_ || window == 0));
+    if (newer || equal) {
+      counts_.windows_went_back += edge < snd_edge_ ? 1 : 0;
+      snd_edge_ = edge;
+      wl1_ = std::max(wl1_, seq);
+      wl2_ = ack;
+      largest_window_ = std::max(largest_window_, window);
+    }
+  } else if (wl1_ < seq || (wl1_ == seq && wl2_ <= ack)) {
     wl1_ = seq;
     wl2_ = ack;
     largest_window_ = std::max(largest_window_, window);
@@ -281,6 +292,8 @@ void Endpoint::on_data(const Segment& s, Position seq, Instant now) {
   }
   const auto length = static_cast<Position>(s.data.size());
   const Position fit = std::clamp<Position>(rcv_edge_ - seq, 0, length);
+  if (fit < length && length > 1 && shrunk_until_ != kNever && now > shrunk_since_ + 300ms)
+    ++counts_.beyond_taken_back;
   if (fit == 0 && length > 0) {  // a probe of a closed window, or worse
     ack_now_ = true;
     return;
@@ -291,6 +304,7 @@ void Endpoint::on_data(const Segment& s, Position seq, Instant now) {
   }
   largest_segment_ = std::max(largest_segment_, s.data.size());
   if (!peer_closed()) rcv_nxt_ = in_.next();
+  take_window_back(now);
   if (added.duplicate) {
     ++counts_.duplicate_data;
     if (sack_on_) dsack_ = added.duplicate;

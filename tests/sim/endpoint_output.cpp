@@ -44,18 +44,39 @@ uint16_t Endpoint::advertise(bool syn) {
   const auto buffer = static_cast<Position>(options_.receive_buffer);
   const Position wanted =
       rcv_nxt_ + std::max<Position>(0, buffer - static_cast<Position>(in_.unread()));
+  if (shrunk_until_ != kNever) {
+    const auto room = std::min(buffer, static_cast<Position>(options_.shrunk_to)) -
+                      static_cast<Position>(in_.unread());
+    const Position units = std::clamp<Position>(room / unit, 0, 65535);
+    rcv_edge_ = rcv_nxt_ + units * unit;
+    furthest_edge_ = std::max(furthest_edge_, rcv_edge_);
+    return static_cast<uint16_t>(units);
+  }
   const Position quantum = std::min<Position>(options_.mss, (buffer + 1) / 2);
   const Position edge = wanted - rcv_edge_ >= quantum ? wanted : rcv_edge_;
   Position units = std::max<Position>(0, edge - rcv_nxt_) / unit;
   if (rcv_nxt_ + units * unit < rcv_edge_) units = (rcv_edge_ - rcv_nxt_ + unit - 1) / unit;
   units = std::min<Position>(units, 65535);
   if (irs_known_) rcv_edge_ = std::max(rcv_edge_, rcv_nxt_ + units * unit);
+  furthest_edge_ = std::max(furthest_edge_, rcv_edge_);
   return static_cast<uint16_t>(units);
+}
+
+// RFC 9293, 3.8.6: not to be done, but to be lived with.
+void Endpoint::take_window_back(Instant now) {
+  if (options_.shrink_every == 0 || shrunk_until_ != kNever || peer_closed()) return;
+  if (shrink_at_ == 0) shrink_at_ = static_cast<Position>(options_.shrink_every);
+  if (rcv_nxt_ < shrink_at_) return;
+  ++counts_.windows_taken_back;
+  shrunk_since_ = now;
+  shrunk_until_ = now + options_.shrunk_for;
+  ack_now_ = true;
 }
 
 // The reader has made room that the peer does not know of and could use.
 bool Endpoint::update_due() const {
   if (!synchronized() || peer_closed() || state_ == State::time_wait) return false;
+  if (shrunk_until_ != kNever) return false;
   const auto buffer = static_cast<Position>(options_.receive_buffer);
   const Position wanted = rcv_nxt_ + buffer - static_cast<Position>(in_.unread());
   const Position units = std::min<Position>((wanted - rcv_nxt_) >> rcv_scale_, 65535);
@@ -175,8 +196,11 @@ void Endpoint::send_range(Interval range, bool again, Instant now) {
 
 void Endpoint::transmit(Instant now) {
   if (!may_send()) return;
+  // A window that was taken back is probed with an octet (RFC 9293, 3.8.6.1).
+  const Position most =
+      checker_.rules().windows_go_back ? std::max(snd_edge_, snd_una_ + 1) : write_end();
   const auto again = [&](const Interval& lost) {
-    const Interval range = cut(lost.left, lost.right);
+    const Interval range = cut(lost.left, std::min(lost.right, most));
     send_range(range, true, now);
     resent_to_ = std::max(resent_to_, range.right);
   };
@@ -188,9 +212,10 @@ void Endpoint::transmit(Instant now) {
     const size_t under_way = pipe();
     if (under_way > 0 && under_way + segment_size() > cwnd_) return;
     if (const auto lost = next_lost(false)) {
+      if (lost->left >= most) return;
       again(*lost);
     } else if (transmit_new(now)) {
-    } else if (const auto rest = next_lost(true)) {
+    } else if (const auto rest = next_lost(true); rest && rest->left < most) {
       again(*rest);
     } else {
       return;

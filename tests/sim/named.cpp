@@ -29,6 +29,7 @@ Named::Named() {
     // limpet probes windows and sends held octets again, with the newest timestamp that it knows.
     e->check.data_probes = true;
     e->check.in_order = false;
+    e->check.windows_close = true;
     e->check.timestamps_may_go_back = 60000;
     e->time_wait = 5s;
   }

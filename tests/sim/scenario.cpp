@@ -198,17 +198,30 @@ void draw_small_mss(uint64_t seed, Scenario& s) {
     if (r.below(8) == 0) e->mss = r.pick<uint16_t>({88, 100, 216, 400});
 }
 
+void draw_shrinking(uint64_t seed, Scenario& s) {
+  Random r(seed ^ 0x73687275);
+  if (r.below(5) != 0) return;
+  const bool client = r.chance(50);
+  EndpointOptions& shrinks = client ? s.client : s.server;
+  shrinks.shrink_every = r.pick<size_t>({3000, 20000, 50000});
+  shrinks.shrunk_to = r.pick<size_t>({0, 0, 1, 200, 3000});
+  shrinks.shrunk_for = r.pick<Duration>({50ms, 400ms, 3s});
+  (client ? s.server : s.client).check.windows_go_back = true;
+}
+
 std::string Scenario::describe() const {
   const auto end = [](const char* name, const EndpointOptions& o, const PatternOptions& a) {
     return fmt::format(
         "  {}: isn {} mtu {} mss {} scale {} sack {} timestamps {} (from {}, tick {} us) iw {} "
-        "buffers {}/{} read {}/{} us nagle {} delack {} coalesce {} persist-data {} keepalive {} "
+        "buffers {}/{} read {}/{} us shrinks every {} to {} for {} ms nagle {} delack {} coalesce "
+        "{} persist-data {} keepalive {} "
         "ms{}; sends {} in {} every {} us, closes {}\n",
         name, o.isn, o.mtu, o.mss, o.scale ? std::to_string(*o.scale) : "none", o.sack,
         o.timestamps, o.timestamp_start, o.timestamp_tick / 1us, o.initial_window, o.send_buffer,
-        o.receive_buffer, o.read_chunk, o.read_every / 1us, o.nagle, o.delayed_ack, o.coalesce,
-        o.persist_with_data, o.keepalive / 1ms, o.keepalive_garbage ? " garbage" : "", a.total,
-        a.chunk, a.every / 1us, static_cast<int>(a.close));
+        o.receive_buffer, o.read_chunk, o.read_every / 1us, o.shrink_every, o.shrunk_to,
+        o.shrunk_for / 1ms, o.nagle, o.delayed_ack, o.coalesce, o.persist_with_data,
+        o.keepalive / 1ms, o.keepalive_garbage ? " garbage" : "", a.total, a.chunk, a.every / 1us,
+        static_cast<int>(a.close));
   };
   const auto link = [](const char* name, const LinkOptions& l) {
     return fmt::format("  {}: delay {} us jitter {} us loss {} dup {} reorder {} by {} us mtu {}\n",

@@ -33,6 +33,9 @@ Scenario derive(uint64_t seed, std::optional<unsigned> loss = std::nullopt);
 // Ends that take less than any host must (RFC 9293, 3.7.1), in one seed of eight each.
 void draw_small_mss(uint64_t seed, Scenario& scenario);
 
+// An end that takes its window back now and then, or closes it, in one seed of five.
+void draw_shrinking(uint64_t seed, Scenario& scenario);
+
 struct Outcome {
   std::vector<std::string> failures;
   Counts counts;  // of both hosts

@@ -123,6 +123,7 @@ std::vector<std::string> fall_silent(uint64_t seed, Trace* trace, Silences& sile
   e.time_wait = 1s;
   e.check.data_probes = true;
   e.check.in_order = false;
+  e.check.windows_close = true;
   e.check.timestamps_may_go_back = 60000;
   server.listen(kServerPort, [&](const Segment&) {
     EndpointOptions s = e;

@@ -37,6 +37,8 @@ bool table(const Totals& t) {
   row("rtos", t.counts.rtos);
   row("dsacks_received", t.counts.dsacks_received);
   row("zero_windows", t.counts.zero_windows);
+  row("windows_taken_back", t.counts.windows_taken_back);
+  row("windows_went_back", t.counts.windows_went_back);
   row("persist_probes", t.counts.persist_probes);
   row("keepalives", t.counts.keepalives);
   row("challenge_acks", t.counts.challenge_acks);
@@ -83,6 +85,7 @@ int main(int argc, char** argv) {
   for (uint64_t n = first; n <= last; ++n) {
     Scenario s = derive(n);
     draw_small_mss(n, s);
+    draw_shrinking(n, s);
     Random r(n ^ 0x656469);
     EditPlan up = EditPlan::draw(r, 6000, static_cast<uint32_t>(s.client_app.total));
     EditPlan down = EditPlan::draw(r, 6000, static_cast<uint32_t>(s.server_app.total));
@@ -98,6 +101,7 @@ int main(int argc, char** argv) {
     // later.
     for (EndpointOptions* e : {&s.client, &s.server}) {
       e->check.in_order = false;
+      e->check.windows_close = true;
       e->check.timestamps_may_go_back += 60000;
       // A client is promised more than a backend with a window of 66 octets takes; what is cut off
       // is sent again by time-outs alone, and these are to end.

@@ -68,6 +68,8 @@ bool table(const Totals& t) {
   row("rtos", t.counts.rtos);
   row("dsacks_received", t.counts.dsacks_received);
   row("zero_windows", t.counts.zero_windows);
+  row("windows_taken_back", t.counts.windows_taken_back);
+  row("windows_went_back", t.counts.windows_went_back);
   row("keepalives", t.counts.keepalives);
   row("challenge_acks", t.counts.challenge_acks);
   row("seq_wraps", t.counts.seq_wraps);
@@ -133,6 +135,7 @@ std::vector<std::string> run_seed(uint64_t n, bool trace, Totals& totals) {
   }
   Scenario s = derive(n);
   draw_small_mss(n, s);
+  draw_shrinking(n, s);
   Random r(n ^ 0x68747470);
   const auto port = static_cast<uint16_t>(40000 + n % 20000);
   Conversation talk = draw_conversation(r, client_address(s.v6).to_string(),
@@ -146,6 +149,7 @@ std::vector<std::string> run_seed(uint64_t n, bool trace, Totals& totals) {
   s.client.check.data_probes = s.server.check.data_probes = true;
   for (EndpointOptions* e : {&s.client, &s.server}) {
     e->check.in_order = false;
+    e->check.windows_close = true;
     e->check.timestamps_may_go_back += dead_answers ? 60000 : 500000;
     e->rto_max = std::chrono::seconds(1);
     e->retries = 200;

@@ -12,9 +12,10 @@
 //   sender waits for an ACK (a short segment), are acknowledged, and from then on *owned*: sent
 //   again by us until the receiver has them.
 // - An ACK to the sender is the larger of the receiver's, translated, and the end of what we own.
-// - The right edge of a window once told never moves back; a window that is open is never told as
-//   closed. What a receiver's own window does not take is not sent to it, whatever its sender was
-//   told before that window was known.
+// - The right edge of a window once told never moves back of our own accord. Where its receiver
+//   takes it back it follows, but not below what we promised for a head. An open window is never
+//   told as closed, nor a closed one as open but for such a head. What a receiver's own window does
+//   not take is not sent to it, whatever its sender was told before that window was known.
 // - Octets of the client that the editor has judged leave as they were judged until the backend has
 //   acknowledged them: from the hold, or from a copy made beside their first transmission
 //   (copies.h). Where there is no room for a copy the frontier stops, and what follows waits.
@@ -87,26 +88,54 @@ constexpr uint32_t kNoWork = 0xffffffffu;
 constexpr uint32_t kLeastMtu6 = 1280;
 constexpr uint32_t kLeastMtu4 = 552;
 
+// Two numbers below 16, by side.
+class Nibbles {
+ public:
+  class Place {
+   public:
+    Place(uint8_t& both, unsigned shift) : both_(both), shift_(shift) {}
+    Place(const Place&) = default;
+    Place& operator=(const Place& o) { return *this = unsigned{o}; }
+    operator uint8_t() const { return both_ >> shift_ & 15; }
+    Place& operator=(unsigned value) {
+      both_ = static_cast<uint8_t>((both_ & ~(15u << shift_)) | (value & 15) << shift_);
+      return *this;
+    }
+
+   private:
+    uint8_t& both_;
+    unsigned shift_;
+  };
+  uint8_t operator[](size_t i) const { return both_ >> 4 * i & 15; }
+  Place operator[](size_t i) { return {both_, static_cast<unsigned>(4 * i)}; }
+
+ private:
+  uint8_t both_ = 0;
+};
+
 // Per connection, beside the flow record; [side] as index means what the comment says.
 struct SpliceFlow {
   StreamMap map[2];  // [side] the stream that this side sends
   Seq edge[2];       // [side] right edge of the window told to it, in its own numbers
   Seq right[2];      // [side] right edge of the window of its stream's receiver, in mapped numbers
+  Seq wl1[2];        // [side] number of its newest segment whose window counted (SND.WL1)
   Seq first;         // the client's first octet
   uint32_t ts_offset = 0;         // client's view of the backend's TSval = backend's + this
   uint32_t ts_value[2] = {0, 0};  // [side] newest TSval that it sent, as it sent it
   // [side] TS.Recent of its stream's receiver (RFC 7323, 4.3), as far as it is known; 0: not at all
   uint32_t ts_recent[2] = {0, 0};
   uint16_t most[2] = {536, 536};  // [side] most bytes of options and payload in a segment to it
-  uint8_t scale[2] = {0, 0};      // [side] shift of the windows that it sends
-  uint8_t told[2] = {0, 0};       // [side] shift of the windows that it is told
-  bool timestamps[2] = {false, false};  // [side] it uses them
-  bool sack : 1 = false;                // the client permits SACK blocks; later: both do
-  bool scaled : 1 = false;              // the client's windows are scaled
-  bool ended : 1 = false;               // the client's FIN was taken: at the frontier
-  uint32_t work = kNoWork;              // index of its SpliceWork, while it has one
-  uint32_t editor = kNoWork;            // the editor's own; nobody else looks at it
-  CopyList copies = kNoCopies;          // of what the client sent and the editor judged
+  Nibbles scale;                  // [side] shift of the windows that it sends
+  Nibbles told;                   // [side] shift of the windows that it is told
+  Nibbles timestamps;             // [side] 1: it uses them
+  bool sack : 1 = false;          // the client permits SACK blocks; later: both do
+  bool scaled : 1 = false;        // the client's windows are scaled
+  bool ended : 1 = false;         // the client's FIN was taken: at the frontier
+  uint8_t shrunk : 2 = 0;         // bit [side]: it was told less than before
+  uint8_t promised : 2 = 0;       // bit [side]: its edge is a promise of ours, not its receiver's
+  uint32_t work = kNoWork;        // index of its SpliceWork, while it has one
+  uint32_t editor = kNoWork;      // the editor's own; nobody else looks at it
+  CopyList copies = kNoCopies;    // of what the client sent and the editor judged
   // Of its newest segment that was accepted, for those that we make in its place.
   uint8_t ttl[2] = {0, 0};   // [side] 0: there was none
   uint8_t dscp[2] = {0, 0};  // [side] as in the traffic class, without ECN
@@ -124,7 +153,7 @@ struct SpliceFlow {
     out.traffic_class = dscp[index_of(from)];
   }
 };
-static_assert(sizeof(SpliceFlow) <= 124 && std::is_trivially_copyable_v<SpliceFlow>);
+static_assert(sizeof(SpliceFlow) <= 128 && std::is_trivially_copyable_v<SpliceFlow>);
 
 // What a connection needs only while octets of it are held; [side] as above.
 struct SpliceWork {
@@ -316,7 +345,7 @@ class Splice {
     constexpr size_t c = index_of(Side::client);
     const StreamMap &up = flow.map[c], &down = flow.map[index_of(Side::backend)];
     return in.ack <= down.emitted() && in.ack >= down.ack() - kOldestAck &&
-           in.seq <= flow.edge[c] && in.seq >= up.una() - (0xffffu << flow.told[c]);
+           in.seq <= furthest(flow, Side::client) && in.seq >= up.una() - (0xffffu << flow.told[c]);
   }
   // What a reset must be numbered with to be believed by `side` (RFC 5961, 3.2).
   Seq exact(const SpliceFlow& flow, Side side) const {
@@ -335,16 +364,33 @@ class Splice {
   // what it may send again (RFC 9293, 3.4). How far behind an ACK may be: RFC 5961, 5.2.
   static bool in_window(const SpliceFlow& f, Side from, Seq seq) {
     const size_t s = index_of(from);
-    return seq <= f.edge[s] + 1 && seq >= f.map[s].una() - (0xffffu << f.told[s]);
+    return seq <= furthest(f, from) + 1 && seq >= f.map[s].una() - (0xffffu << f.told[s]);
+  }
+  // The right edge of what `from` may have sent. It was told of a window that it has no more: what
+  // it sent until then is still right, and is at most what a host lets be under way (Linux'
+  // tcp_wmem), or who knows no numbers would hit every fourth one of a window in units of 2^14.
+  static constexpr uint32_t kMostUnderWay = 4u << 20;
+  static Seq furthest(const SpliceFlow& f, Side from) {
+    const size_t s = index_of(from);
+    if ((f.shrunk >> s & 1) == 0) return f.edge[s];
+    const uint32_t told = 0xffffu << f.told[s];
+    const Seq most = f.map[s].una() + (told < kMostUnderWay ? told : kMostUnderWay);
+    return most > f.edge[s] ? most : f.edge[s];
   }
   static uint32_t oldest_ack(const SpliceFlow& f, Side from) {
     return 0xffffu << f.scale[index_of(from)];
   }
-  void note_timestamp(SpliceFlow& f, Side from, const SegmentIn& in) const;
+  // Whether it is the newest that it has sent.
+  bool note_timestamp(SpliceFlow& f, Side from, const SegmentIn& in) const;
   static bool too_old(const SpliceFlow& f, Side from, const SegmentIn& in);
   wire::SackBlocks translate(const StreamMap& map, Seq told, const wire::SackBlocks& in,
                              bool permitted);
-  // splice_send.cpp: segments of our own
+  // splice_send.cpp: windows and segments of our own
+  static bool hear_window(SpliceFlow& f, Side from, const SegmentIn& in, bool news, bool later);
+  bool collects(const SpliceFlow& f, Side side) const;
+  bool closed(const SpliceFlow& f, Side side) const;
+  void take_back(SpliceFlow& f, Side side, Seq edge) const;
+  void promise(SpliceFlow& f, Side side, Seq ack, Seq edge) const;
   uint16_t tell_window(SpliceFlow& f, Side side, Seq ack, std::optional<Seq> edge) const;
   Seq ack_to(const SpliceFlow& f, Side side) const;
   std::optional<wire::TcpOptions::Timestamps> timestamps_to(const SpliceFlow& f, Side side) const;

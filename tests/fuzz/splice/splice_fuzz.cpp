@@ -91,6 +91,7 @@ class Ends : SpliceSink, SpliceEditor, HoldMemory {
   Seq right_[2];  // [side] right edge of the window that it has told, as it told it
   Seq told_[2];   // [side] right edge of the window that it was told
   bool told_any_[2] = {false, false};
+  bool taken_back_[2] = {false, false};  // [side] it has told less than before
   uint32_t clock_[2] = {1000, 0xffffff00u};
   uint32_t heard_[2] = {0, 0};  // newest timestamp that each side has seen
   bool lose_ = false;           // what the splice sends now does not arrive
@@ -183,7 +184,8 @@ void Ends::check_told(Side to, Seq ack, uint16_t window, const wire::SackBlocks&
         "a SACK block names only what has come");
   }
   const Seq edge = ack + (uint32_t{window} << flow_.told[d]);
-  require(!told_any_[d] || edge >= told_[d] || window == 65535, "a window does not shrink");
+  require(!told_any_[d] || edge >= told_[d] || window == 65535 || taken_back_[index_of(other(to))],
+          "a window does not shrink of our own accord");
   if (!told_any_[d] || edge > told_[d]) told_[d] = edge;
   told_any_[d] = true;
 }
@@ -312,7 +314,9 @@ SegmentIn Ends::blank(Side from, uint8_t extra) {
 void Ends::note_window(Side from, const SegmentIn& in) {
   const size_t d = index_of(from);
   const Seq right = in.ack + (uint32_t{in.window} << flow_.scale[d]);
-  if (in.ack <= flow_.map[index_of(other(from))].emitted() && right > right_[d]) right_[d] = right;
+  if (in.ack > flow_.map[index_of(other(from))].emitted()) return;
+  if (right > right_[d]) right_[d] = right;
+  if (in.window == 0 || right + (1u << flow_.scale[d]) <= right_[d]) taken_back_[d] = true;
 }
 
 void Ends::deliver(Side from, const SegmentIn& in) {

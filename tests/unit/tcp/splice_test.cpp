@@ -188,7 +188,8 @@ TEST_F(SpliceTest, a_window_once_told_does_not_shrink) {
   open(kClient);
   flow.edge[0] = Seq{1001};
   EXPECT_EQ(backend_acks(1001, 5000).numbers.window, 5000);
-  EXPECT_EQ(backend_acks(1001, 3000).numbers.window, 5000) << "its right edge stays";
+  EXPECT_EQ(backend_acks(1001, 3000).numbers.window, 5000)
+      << "its right edge stays: of equal numbers nobody knows which came first";
   EXPECT_EQ(backend_acks(1001, 6000).numbers.window, 6000);
 }
 
@@ -199,7 +200,7 @@ TEST_F(SpliceTest, an_open_window_is_never_told_as_closed) {
   EXPECT_EQ(backend_acks(1001, 100).numbers.window, 1);
   EXPECT_EQ(flow.edge[0], Seq{1129});
   EXPECT_EQ(backend_acks(1001, 300).numbers.window, 2) << "in units of 128, rounded down";
-  EXPECT_EQ(backend_acks(1001, 0).numbers.window, 2);
+  EXPECT_EQ(backend_acks(1001, 200).numbers.window, 2) << "perhaps said before that";
 }
 
 TEST_F(SpliceTest, a_closed_window_is_told_as_closed) {
