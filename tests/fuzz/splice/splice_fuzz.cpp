@@ -91,7 +91,7 @@ class Ends : SpliceSink, SpliceEditor, HoldMemory {
   Seq right_[2];  // [side] right edge of the window that it has told, as it told it
   Seq told_[2];   // [side] right edge of the window that it was told
   bool told_any_[2] = {false, false};
-  bool taken_back_[2] = {false, false};  // [side] it has told less than before
+  bool taken_back_[2] = {false, false};  // [side] it has told less than before, or nothing at all
   uint32_t clock_[2] = {1000, 0xffffff00u};
   uint32_t heard_[2] = {0, 0};  // newest timestamp that each side has seen
   bool lose_ = false;           // what the splice sends now does not arrive
@@ -429,6 +429,7 @@ void Ends::connect() {
   const SegmentOut syn = backend_syn(splice_, flow_, 1460);
   require(syn.seq + 1 == start_[0], "the backend gets the client's own number");
   right_[1] = start_[0] + in.window;
+  taken_back_[1] = in.window == 0;
   window_[1] = in.window;
   heard_[1] = clock_[0];
   told_[1] = start_[1] + syn.window;
