@@ -80,6 +80,7 @@ struct Session {
   bool broken = false;        // what the client says must not pass: the connection ends
   bool disowned = false;  // and so it does for what the backend said: nobody is to blame by a 400
   bool starved = false;   // nor when there was no memory for the edits
+  bool counted = false;   // that it is turned away; without buffers it is tried again
   bool waits = false;     // requests are held back until a response has come
   bool unread = false;    // or until the client has acknowledged more of those that it has
   bool first_answered = false;

@@ -1,5 +1,6 @@
 // The HTTP of spliced flows: which session a stream belongs to, and what follows from what it saw.
 #include <algorithm>
+#include <utility>
 
 #include "splicer.h"
 
@@ -174,15 +175,17 @@ Worker::Splicer::Quiet Worker::Splicer::quiet(flow::FlowId id) {
 // both ends are reset.
 void Worker::Splicer::turn_away(flow::FlowId id, bool slow) {
   const flow::Record& r = w_.table_.at(id);
-  const Session* s = session_of(id);
+  Session* s = session_of(id);
   const SpliceEntry* entry = entry_of(r);
   const bool starved = s != nullptr && s->starved;
   slow = slow && (s == nullptr || !s->broken);
-  if (slow) w_.stats_.services[r.service].refused[refused(Refused::head_slow)].add();
-  if (starved)
-    w_.n_.splice_no_memory.add();
-  else if (s == nullptr || !s->disowned)
-    (slow ? w_.n_.splice_slow_heads : w_.n_.splice_bad_heads).add();
+  if (s == nullptr || !std::exchange(s->counted, true)) {
+    if (slow) w_.stats_.services[r.service].refused[refused(Refused::head_slow)].add();
+    if (starved)
+      w_.n_.splice_no_memory.add();
+    else if (s == nullptr || !s->disowned)
+      (slow ? w_.n_.splice_slow_heads : w_.n_.splice_bad_heads).add();
+  }
   if (quiet(id) != Quiet::now || entry == nullptr) {
     backend_gone(id);
     return;

@@ -262,6 +262,19 @@ class LaterRequest : public Followed {
     establish();
     rig.send(kBack, from_backend({.flags = kAck, .seq = 7001, .ack = 1028, .data = kAnswer}));
   }
+  // While the answer before it is not acknowledged, so that it is tried by the clock.
+  void turned_away_late(const char* text) {
+    rig.send(kFront, client({.flags = kAck, .seq = 1028, .ack = isn + 1, .data = bytes_of(text)}));
+    rig.pass(9s);
+    rig.take();
+    {
+      const Hoard all(rig);
+      rig.pass(3s);
+      EXPECT_EQ(rig.only_flow().state, Track::established);
+    }
+    rig.pass(200ms);
+    EXPECT_NE(said(rig.take()).find("<RST"), std::string::npos);
+  }
 };
 
 // The good request and the bad one in the first segment, and in two.
@@ -400,6 +413,16 @@ TEST_F(LaterRequest, that_is_none_waits_while_a_response_is_on_its_way_but_not_f
   EXPECT_EQ(text.find("HTTP"), std::string::npos);
   EXPECT_EQ(rig.stats().worker.splice_slow_heads.get(), 0u);
   EXPECT_EQ(rig.stats().worker.splice_bad_heads.get(), 1u);
+}
+
+TEST_F(LaterRequest, that_cannot_be_turned_away_for_lack_of_buffers_counts_once) {
+  turned_away_late("rubbish\r\n\r\n");
+  EXPECT_EQ(rig.sum(&dataplane::WorkerCounters::splice_bad_heads), 1u);
+}
+
+TEST_F(LaterRequest, that_is_slow_counts_once_for_lack_of_buffers) {
+  turned_away_late("GET");
+  EXPECT_EQ(rig.sum(&dataplane::WorkerCounters::splice_slow_heads), 1u);
 }
 
 TEST_F(LaterRequest, whose_head_is_slow_is_answered_with_408) {
