@@ -150,7 +150,8 @@ TEST(HostileClient, WhatWaitsBehindAnUpgradeIsWhatTheAnswerMakesOfIt) {
 
 // What begins with '$' belongs to the cookie before it, and goes with ours.
 TEST(HostileClient, NothingOfOurCookieIsLeft) {
-  for (const char* value : {"SRV=b1; $Path=/; a=1", "a=1; SRV=b1; $Path=/", "SRV=b1; $J; $; J=2"}) {
+  for (const char* value : {"SRV=b1; $Path=/; a=1", "a=1; SRV=b1; $Path=/", "SRV=b1; $J; $; J=2",
+                            "$Version=1; SRV=b1"}) {
     Open c(Service::cookie_forwarded);
     c.rig.say(c.at, std::string("GET /2 HTTP/1.1\r\nHost: t\r\nCookie: ") + value + "\r\n\r\n");
     EXPECT_EQ(c.end(), "") << value;

@@ -82,23 +82,27 @@ class Comparison {
     return pair.substr(0, pair.find_last_not_of(" \t\r\n") + 1);
   }
   // What begins with '$' goes with what stands before it (RFC 2965), be that a name without '=' or
-  // nothing at all.
+  // nothing at all; of a line where nothing else is left all of it goes.
   std::vector<std::string> without_ours(const std::vector<std::string_view>& values) const {
     std::vector<std::string> all;
     for (std::string_view rest : values) {
-      bool goes = false;
+      std::vector<std::string> left;
+      bool goes = false, ours = false, others = false;
       for (bool more = true; more;) {
         const size_t end = rest.find(';');
         more = end != std::string_view::npos;
         const std::vector<std::string> one = pairs({rest.substr(0, end)});
         rest.remove_prefix(more ? end + 1 : rest.size());
         const std::string p = one.empty() ? "" : one[0];
-        if (!p.starts_with('$'))
+        if (!p.starts_with('$')) {
           goes = p.find('=') != std::string::npos &&
                  std::find(promises_.cookies.begin(), promises_.cookies.end(), name_of(p)) !=
                      promises_.cookies.end();
-        if (!goes && !p.empty()) all.push_back(p);
+          (goes ? ours : others) = true;
+        }
+        if (!goes && !p.empty()) left.push_back(p);
       }
+      if (!ours || others) all.insert(all.end(), left.begin(), left.end());
     }
     return all;
   }
