@@ -135,3 +135,51 @@ def test_a_backend_that_restarts_keeps_its_users(lab):
         assert not moved, moved[:5]
         lab.wait_backend("s1", "up", 20)
     assert sum(w["splice_retried"] for w in lab.show("workers")) > 0
+
+
+# A connection every 0.1 s for some seconds, with a backend's cookie or none; of each how long it took, who answered it
+# and with which cookie.
+AFTER_DEATH = """
+import concurrent.futures, json, re, socket, sys, time
+vip, seconds, cookie = sys.argv[1], float(sys.argv[2]), sys.argv[3].encode()
+def ask(_):
+    began, text = time.monotonic(), b""
+    try:
+        with socket.create_connection((vip, 80), timeout=30) as s:
+            s.sendall(b"GET /echo HTTP/1.1\\r\\nHost: lab\\r\\nConnection: close\\r\\n%s\\r\\n" % cookie)
+            while piece := s.recv(65536):
+                text += piece
+    except OSError as e:
+        text = repr(e).encode()
+    backend = re.search(rb"X-Backend: (\\S+)", text)
+    again = re.search(rb"Set-Cookie: SRV=(\\w+)", text)
+    return [time.monotonic() - began, backend[1].decode() if backend else text[:50].decode(),
+            again[1].decode() if again else ""]
+with concurrent.futures.ThreadPoolExecutor(64) as pool:
+    asked = []
+    for _ in range(int(seconds * 10)):
+        asked.append(pool.submit(ask, 0))
+        time.sleep(0.1)
+    print(json.dumps([a.result() for a in asked]))
+"""
+
+
+@cases(start=False)
+def test_a_killed_backend_s_users_are_answered_elsewhere(lab):
+    """Its processes die, then its machine: who has its cookie waits for it and is moved, who has none is moved at once."""
+    configure(lab, INSERT)
+    for harm, heal in (("kill", "start"), ("blackhole", "restore")):
+        asks = [(family, cookie) for family in (4, 6) for cookie in ("Cookie: SRV=s1\r\n", "")]
+        with concurrent.futures.ThreadPoolExecutor(len(asks)) as pool:
+            lab.backend(harm, "s1")
+            running = [pool.submit(lab.python, "client", AFTER_DEATH, VIPS[family], "6", cookie, timeout=90)
+                       for family, cookie in asks]
+            came = dict(zip(asks, (r.result() for r in running)))
+        for (family, cookie), answers in came.items():
+            wrong = [a for a in answers if a[1] == "s1" or a[1] != a[2]]
+            assert not wrong, (harm, family, cookie, wrong[:5])
+            took = sorted(a[0] for a in answers)
+            lab.notes.append(f"{harm}, IPv{family}, {'cookie' if cookie else 'new'}: median {took[len(took) // 2]:.2f} s, "
+                             f"longest {took[-1]:.2f} s")
+        lab.backend(heal, "s1")
+        lab.wait_backend("s1", "up", 20)
