@@ -118,19 +118,21 @@ Handled Splice::relay(SpliceFlow& f, Side from, const SegmentIn& in, Instant now
   const bool news = in.ack > back.ack();
   back.acknowledge(edits_, in.ack);
   if (to == Side::client) retire(f);
+  const bool was_closed = closed(f, to);
+  const bool shut = f.right[index_of(to)] <= back.ack();
   const bool less = hear_window(f, from, in, news, later);
   const Seq takes = back.window_edge(edits_, back.ack(), f.right[index_of(to)]);
   const Seq edge = with_copies(f, to, takes);
   const Seq before = f.edge[index_of(to)];
   if (less) take_back(f, to, takes);
   if (const SpliceWork* w = work_of(f); w != nullptr && w->hold[index_of(to)].active())
-    acknowledged(f, to, news, now);
+    acknowledged(f, to, news, shut && f.right[index_of(to)] > back.ack(), now);
   Seq told = back.floor(edits_, in.ack);
   if (const SpliceWork* w = work_of(f); w != nullptr && w->owns(index_of(to), told)) {
     told = w->owned[index_of(to)];
     ++counters_.clamped_acks;
   }
-  const bool moved = edge > before || f.edge[index_of(to)] < before;
+  const bool moved = edge > before || f.edge[index_of(to)] < before || closed(f, to) != was_closed;
   h.numbers.ack = told.value;
   h.numbers.window = tell_window(f, to, told, edge);
   h.numbers.sack = translate(back, told, in.sack, f.sack);
@@ -152,8 +154,17 @@ Handled Splice::reset(SpliceFlow& f, Side from, const SegmentIn& in, Handled h) 
   }
   Seq seq = out.position_of_empty(edits_, in.seq);
   if (!out.covers(in.seq)) seq = seq + static_cast<uint32_t>(in.seq - out.frontier());
-  if (seq > out.emitted() && at_our_end(f, from, in.seq)) seq = out.emitted();
-  if (seq > f.right[s]) seq = f.right[s];  // beyond it nobody would answer
+  const bool ours = seq > out.emitted() && at_our_end(f, from, in.seq);
+  if (ours) seq = out.emitted();
+  if (seq > f.right[s]) {  // beyond it nobody would answer
+    // Its receiver may expect just that number next: of whoever hit the window it would be exact.
+    if (!ours && f.right[s] <= out.emitted()) {
+      h.fate = Fate::dropped;
+      h.reason = Drop::outside_window;
+      return h;
+    }
+    seq = f.right[s];
+  }
   h.fate = Fate::in_place;
   h.numbers.seq = seq.value;
   h.numbers.ack = f.map[index_of(other(from))].floor(edits_, in.ack).value;
@@ -397,8 +408,7 @@ void Splice::connected(SpliceFlow& f, Seq first, uint32_t window, std::optional<
               down.window_edge(edits_, down.ack(), f.right[index_of(Side::backend)]));
   f.right[index_of(Side::client)] = up.ack() + window;
   f.wl1[index_of(Side::backend)] = first - 1;  // its SYN
-  f.promised = f.edge[index_of(Side::client)] >
-               up.window_edge(edits_, up.ack(), f.right[index_of(Side::client)]);
+  f.promised = 1u << index_of(Side::client);   // what it was told when nobody had granted anything
   w.paused = false;
   // More than the first head may have come meanwhile.
   if (!up.is_open() && w.hold[index_of(Side::client)].end() > up.frontier())
@@ -422,6 +432,7 @@ bool Splice::answer(SpliceFlow& f, std::span<const uint8_t> bytes, bool closed, 
   Hold& h = w.hold[index_of(Side::backend)];
   h.put(Seq{}, bytes, true);
   w.owned[index_of(Side::backend)] = h.end() + 1;  // its FIN too: nobody else will send it again
+  tell_window(f, Side::client, ack_to(f, Side::client), ack_to(f, Side::client) + kDiscarded);
   own(f, Side::client, now);
   w.own_at[index_of(Side::client)] = {};
   pump(f, Side::backend, now);

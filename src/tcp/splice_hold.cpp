@@ -115,7 +115,10 @@ bool Splice::show(SpliceFlow& f, Side from, const SegmentIn& in, Instant now) {
     const bool kept = holding ? w->hold[index_of(from)].end() == map.frontier()
                               : start_hold(f, from, map.frontier(),
                                            static_cast<uint32_t>(bytes.size() - s.final));
-    if (kept) put(f, from, in);
+    if (kept)
+      put(f, from, in);
+    else
+      acknowledge_to(f, from);  // it may be a probe, and wants an answer
     const Seq end = in.seq + static_cast<uint32_t>(in.payload.size());
     if (!kept || work_of(f)->hold[index_of(from)].end() < end) editor_.not_kept(f, from);
     // The part that is final leaves from the segment itself.
@@ -215,8 +218,8 @@ void Splice::resend(SpliceFlow& f, Side from, Instant now) {
       edits_, map.ack() + payload_limit(f, other(from), f.timestamps[index_of(other(from))], 0));
   if (stop > sendable) stop = sendable;
   const bool fin = h.has_fin() && stop == h.end() && map.is_open();
-  // Nothing of it may pass yet. Its time begins when it does, in pump(): by then this would have backed
-  // off from a receiver that was never asked. (Found by the oracle's fuzzer.)
+  // Nothing of it may pass yet. Its time begins when it does, in pump(): by then this would have
+  // backed off from a receiver that was never asked. (Found by the oracle's fuzzer.)
   if (stop <= una && !fin) return;
   const Seq sent = send_held(f, from, una, stop, fin);
   counters_.resent_bytes += sent > una ? static_cast<uint32_t>(sent - una) : 0;
@@ -227,7 +230,7 @@ void Splice::resend(SpliceFlow& f, Side from, Instant now) {
 }
 
 // An ACK or a larger window for the stream of `from` has come from its receiver.
-void Splice::acknowledged(SpliceFlow& f, Side from, bool news, Instant now) {
+void Splice::acknowledged(SpliceFlow& f, Side from, bool news, bool opened, Instant now) {
   SpliceWork& w = *work_of(f);
   const size_t s = index_of(from);
   const StreamMap& map = f.map[s];
@@ -244,6 +247,12 @@ void Splice::acknowledged(SpliceFlow& f, Side from, bool news, Instant now) {
     }
     // After a loss not every segment waits for a time-out of its own (RFC 6582).
     if (recovering && w.next[s] > map.una()) resend(f, from, now);
+  }
+  // By probes of a closed window it has backed off from one that is open now.
+  if (opened && w.resend_at[s].ns != 0 && w.resend_at[s] > now + kResend) {
+    w.backoff[s] = 0;
+    w.resend_at[s] = now + kResend;
+    memory_.due(f.work, w.resend_at[s]);
   }
   pump(f, from, now);
   if (news && !map.covers(h.end())) {

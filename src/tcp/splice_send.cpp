@@ -12,7 +12,8 @@ using wire::tcp_flag;
 // `later`: by its clock. True when its receiver has taken octets back, which only who was sent
 // later can say. RFC 9293, 3.10.7.4 compares SEG.SEQ with SND.WL1; SND.WL2 needs no place, as
 // nobody has acknowledged more than what is acknowledged. Who acknowledges more was sent later
-// whatever its number: it is sent again (Linux' tcp_may_update_window). Of equal numbers the RFC
+// whatever its number: it is sent again (Linux' tcp_may_update_window); behind that a higher number
+// with an older clock was sent earlier. Of equal numbers the RFC
 // believes the one that comes last: on a path that reorders, who opens his window would seem to
 // take it back, and the shrinking would be ours. There a newer timestamp decides, else the larger
 // window, as in Linux; but a window of zero counts, as there, without taking back what was told: it
@@ -21,8 +22,10 @@ using wire::tcp_flag;
 bool Splice::hear_window(SpliceFlow& f, Side from, const SegmentIn& in, bool news, bool later) {
   const size_t s = index_of(from), d = index_of(other(from));
   if (in.ack < f.map[d].ack()) return false;
-  const bool closes = in.window == 0 && in.seq >= f.wl1[s];
-  const bool newer = news || in.seq > f.wl1[s] || (later && in.seq == f.wl1[s]);
+  const bool older = in.timestamps && f.timestamps[s] != 0 &&
+                     static_cast<int32_t>(f.ts_value[s] - in.timestamps->value) > 0;
+  const bool closes = in.window == 0 && in.seq >= f.wl1[s] && !older;
+  const bool newer = news || (in.seq > f.wl1[s] && !older) || (later && in.seq == f.wl1[s]);
   if (newer) f.wl1[s] = in.seq;
   const Seq right = in.ack + (uint32_t{in.window} << f.scale[s]);
   const bool less = right + (1u << f.scale[s]) <= f.right[d];
@@ -44,13 +47,15 @@ bool Splice::collects(const SpliceFlow& f, Side side) const {
 void Splice::take_back(SpliceFlow& f, Side side, Seq edge) const {
   const size_t s = index_of(side);
   if ((f.promised >> s & 1) != 0) return;
-  bool promise = false;
   if (collects(f, side)) {
     const Hold& h = work_of(f)->hold[s];
     const Seq una = f.map[s].una();
-    const Seq most = (una > h.base() ? una : h.base()) + kPartialHold;
-    promise = most > edge;
-    if (promise) edge = most;
+    Seq most = (una > h.base() ? una : h.base()) + kPartialHold;
+    if (most < h.end()) most = h.end();
+    if (most > edge) {
+      edge = most;
+      f.promised = (f.promised | 1u << s) & 3;
+    }
   }
   const unsigned shift = f.told[s];
   const Seq ack = ack_to(f, side);
@@ -59,7 +64,6 @@ void Splice::take_back(SpliceFlow& f, Side side, Seq edge) const {
   if (told >= f.edge[s]) return;
   f.edge[s] = told;
   f.shrunk = (f.shrunk | 1u << s) & 3;
-  f.promised = (f.promised | unsigned{promise} << s) & 3;
 }
 
 // Whether the receiver of what `side` sends takes nothing, and we do not either.
@@ -73,7 +77,7 @@ void Splice::promise(SpliceFlow& f, Side side, Seq ack, Seq edge) const {
   const size_t s = index_of(side);
   const Seq before = f.edge[s];
   tell_window(f, side, ack, edge);
-  if (f.edge[s] > before) f.promised = (f.promised | 1u << s) & 3;
+  if (f.edge[s] > before && edge > before) f.promised = (f.promised | 1u << s) & 3;
 }
 
 // The field that tells `side` a window up to `edge` (none: what it was told before) behind `ack`,

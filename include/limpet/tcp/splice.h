@@ -131,7 +131,7 @@ struct SpliceFlow {
   bool sack : 1 = false;          // the client permits SACK blocks; later: both do
   bool scaled : 1 = false;        // the client's windows are scaled
   bool ended : 1 = false;         // the client's FIN was taken: at the frontier
-  uint8_t shrunk : 2 = 0;         // bit [side]: it was told less than before
+  uint8_t shrunk : 2 = 0;         // bit [side]: it was told less than before, for good
   uint8_t promised : 2 = 0;       // bit [side]: its edge is a promise of ours, not its receiver's
   uint32_t work = kNoWork;        // index of its SpliceWork, while it has one
   uint32_t editor = kNoWork;      // the editor's own; nobody else looks at it
@@ -418,7 +418,7 @@ class Splice {
   void own(SpliceFlow& f, Side from, Instant now);
   void pump(SpliceFlow& f, Side from, Instant now);
   void resend(SpliceFlow& f, Side from, Instant now);
-  void acknowledged(SpliceFlow& f, Side from, bool news, Instant now);
+  void acknowledged(SpliceFlow& f, Side from, bool news, bool opened, Instant now);
   void release(SpliceFlow& f, Side from);
 
   EditPool& edits_;

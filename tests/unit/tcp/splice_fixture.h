@@ -163,4 +163,19 @@ class SpliceTest : public testing::Test, SpliceSink, SpliceEditor, HoldMemory {
   bool working_ = false;
 };
 
+// The client has said half a line and waits for a backend, or for an answer of ours.
+class AnsweredTest : public SpliceTest {
+ protected:
+  void SetUp() override {
+    flow = SpliceFlow{};
+    flow.most[0] = flow.most[1] = 1460;
+    ASSERT_TRUE(splice.begin(flow, Seq{1001}, Seq{5001}, 16384));
+    EXPECT_FALSE(splice.collect(flow, segment(1001, 5001, "half a li"), now));
+  }
+  bool says(const SegmentIn& in) {
+    out.clear();
+    return splice.answered(flow, in, now);
+  }
+};
+
 }  // namespace limpet::tcp
