@@ -39,8 +39,8 @@ bool table(const Totals& t) {
     // These need a box that errs, or damage; tails are probed where there is a box
     // (splice_main.cpp).
     const bool rare = name == "syn_recv_refused" || name == "tail_probes" ||
-                      name == "resets_sent" || name == "resets_received" ||
-                      name == "checksum_drops";
+                      name == "beyond_taken_back" || name == "resets_sent" ||
+                      name == "resets_received" || name == "checksum_drops";
     row(name.c_str(), n, !rare);
   });
   row("frames", t.network.frames, true);
@@ -80,7 +80,8 @@ int main(int argc, char** argv) {
   Totals totals;
   const std::clock_t start = std::clock();
   for (uint64_t n = first; n <= last; ++n) {
-    const Scenario scenario = derive(n, loss);
+    Scenario scenario = derive(n, loss);
+    draw_shrinking(n, scenario);
     Trace printer(stdout);
     Wire wire;
     if (trace) fmt::print("{}", scenario.describe());
