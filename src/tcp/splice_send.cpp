@@ -13,12 +13,12 @@ using wire::tcp_flag;
 // later can say. RFC 9293, 3.10.7.4 compares SEG.SEQ with SND.WL1; SND.WL2 needs no place, as
 // nobody has acknowledged more than what is acknowledged. Who acknowledges more was sent later
 // whatever its number: it is sent again (Linux' tcp_may_update_window); behind that a higher number
-// with an older clock was sent earlier. Of equal numbers the RFC
-// believes the one that comes last: on a path that reorders, who opens his window would seem to
-// take it back, and the shrinking would be ours. There a newer timestamp decides, else the larger
-// window, as in Linux; but a window of zero counts, as there, without taking back what was told: it
-// is asked again. A larger one counts from any segment: who believes too much loses octets, who
-// believes too little waits for ever. Less than a unit of the receiver's scale is its rounding.
+// with an older clock was sent earlier. Of equal numbers the RFC believes the one that comes last:
+// on a path that reorders, who opens his window would seem to take it back, and the shrinking would
+// be ours. There a newer timestamp decides, else the larger window, as in Linux; but a window of
+// zero counts, as there, without taking back what was told: it is asked again. A larger one counts
+// from any segment: who believes too much loses octets, who believes too little waits for ever.
+// Less than a unit of the receiver's scale is its rounding.
 bool Splice::hear_window(SpliceFlow& f, Side from, const SegmentIn& in, bool news, bool later) {
   const size_t s = index_of(from), d = index_of(other(from));
   if (in.ack < f.map[d].ack()) return false;

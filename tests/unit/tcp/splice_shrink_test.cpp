@@ -6,6 +6,18 @@ namespace {
 
 constexpr uint8_t kRst = tcp_flag::rst;
 
+class ShrinkTest : public SpliceTest {
+ protected:
+  // The backend takes up to 1301. The client was promised more, for a head that is complete now.
+  void promise_for_a_head() {
+    flow.edge[0] = flow.right[0] = Seq{1301};
+    client(1001, "one line\n");
+    backend_acks(1010, 291);
+    client(1010, "half a li");
+    client(1019, "ne\n");
+  }
+};
+
 TEST_F(SpliceTest, a_window_that_its_receiver_takes_back_is_told_so) {
   open(kClient);
   client(1001, std::string(100, 'a'));
@@ -242,13 +254,8 @@ TEST_F(SpliceTest, a_blind_reset_is_not_made_exact_by_a_window_that_closes) {
       << "the backend believes it: " << h.numbers.seq;
 }
 
-TEST_F(SpliceTest, a_blind_reset_is_not_made_exact_by_a_promise) {
-  flow.edge[0] = Seq{1301};
-  flow.right[0] = Seq{1301};
-  client(1001, "one line\n");
-  backend_acks(1010, 291);
-  client(1010, "half a li");
-  client(1019, "ne\n");
+TEST_F(ShrinkTest, a_blind_reset_is_not_made_exact_by_a_promise) {
+  promise_for_a_head();
   backend_acks(1022, 0);
   const Handled h = relay(kClient, segment(15000, 5001, {}, kRst));
   EXPECT_FALSE(h.fate == Fate::in_place && h.numbers.seq == 1022u)
@@ -294,22 +301,10 @@ TEST_F(SpliceTest, an_opening_in_a_segment_that_is_held_is_told) {
   bool told = false;
   for (const Emitted& e : out) told |= e.to == kClient && e.window != 0;
   EXPECT_TRUE(told) << "the client hears of it only when it asks";
-  pass(25ms);
-  for (const Emitted& e : out) told |= e.to == kClient && e.window != 0;
-  for (int i = 0; i < 100; ++i) {
-    pass(1s);
-    for (const Emitted& e : out) told |= e.to == kClient && e.window != 0;
-  }
-  EXPECT_TRUE(told) << "never within 100 s";
 }
 
-TEST_F(SpliceTest, a_closing_in_a_segment_that_is_held_is_told) {
-  flow.edge[0] = Seq{1301};
-  flow.right[0] = Seq{1301};
-  client(1001, "one line\n");
-  backend_acks(1010, 291);
-  client(1010, "half a li");
-  client(1019, "ne\n");
+TEST_F(ShrinkTest, a_closing_in_a_segment_that_is_held_is_told) {
+  promise_for_a_head();
   backend_acks(1022, 279);
   SegmentIn in = segment(7001, 1022, "half a he");
   in.window = 0;
