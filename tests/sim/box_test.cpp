@@ -185,6 +185,27 @@ TEST(Boxes, AWindowEdgeThatShrinksIsCaughtWhereFramesOvertake) {
               Contains(HasSubstr("right window edge shrinks")));
 }
 
+// What a kernel does in TIME-WAIT; nobody is let off before the end.
+TEST(Boxes, AWindowThatShrinksInTheAckOfTheFinIsForgivenToWhoMayDoIt) {
+  for (const bool may : {false, true}) {
+    Scenario s = calm();
+    s.client.check.no_window_at_the_end = may;
+    bool end = true;
+    const auto behind_fin = static_cast<uint32_t>(s.client.isn + s.client_app.total + 2);
+    const auto fault = [&](Passing& p) {
+      if (!p.from_client && p.segment.ack == behind_fin) p.segment.window = 0;
+      if (!p.from_client && !end && p.number == 12) p.segment.window /= 4;
+      return Verdict::pass;
+    };
+    EXPECT_THAT(failures(s, ShiftingBox({}, fault)),
+                may ? testing::Matcher<std::vector<std::string>>(IsEmpty())
+                    : Contains(HasSubstr("right window edge shrinks")));
+    end = false;
+    EXPECT_THAT(failures(s, ShiftingBox({}, fault)),
+                Contains(HasSubstr("right window edge shrinks")));
+  }
+}
+
 TEST(Boxes, APromisedWindowThatIsNotThereIsCaught) {
   Scenario s = calm();
   s.server.receive_buffer = 4000;

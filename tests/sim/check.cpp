@@ -148,6 +148,7 @@ void Checker::segment(const Segment& s, Position seq, Position ack, uint32_t win
     return;
   }
   sack(s, ack, p);
+  if (rules_.no_window_at_the_end && p.fin_sent && ack == p.snd_nxt) return;
   edge(ack, window, describe(s));
 }
 

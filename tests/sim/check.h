@@ -28,6 +28,9 @@ struct CheckRules {
   bool windows_go_back = false;
   // A window of zero is told whatever somebody in between has promised, or rounded up to its unit.
   bool windows_close = false;
+  // What the peer tells of its window once it has our FIN means nothing: Linux does so in one of
+  // sixty connections without window scaling, in the ACK of TIME-WAIT.
+  bool no_window_at_the_end = false;
   // The network damages frames, so wrong checksums are no fault.
   bool corruption = false;
 };
@@ -39,6 +42,7 @@ struct Promises {
   size_t mss = 536;              // that we announced
   Position snd_una = 0;          //
   Position snd_nxt = 0;          // one behind the last octet (or FIN) that we sent
+  bool fin_sent = false;         // and it was the FIN
   Position rcv_nxt = 0;          //
   Position rcv_edge = 0;         // furthest right edge that we advertised
   uint32_t first_timestamp = 0;  // TSvals that we sent

@@ -140,6 +140,7 @@ Promises Endpoint::promises() const {
           .mss = options_.mss,
           .snd_una = snd_una_,
           .snd_nxt = snd_nxt_,
+          .fin_sent = closing_ && snd_nxt_ == write_end(),
           .rcv_nxt = rcv_nxt_,
           .rcv_edge = std::max(rcv_edge_, furthest_edge_)};
 }

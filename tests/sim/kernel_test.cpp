@@ -276,6 +276,7 @@ bool play(const Case& c, int tap) {
   options.receive_buffer = 200000;
   options.check.in_order = true;  // the TAP is a queue
   options.check.data_probes = false;
+  options.check.no_window_at_the_end = true;
   c.change(options);
   PatternOptions pattern;
   pattern.sends = kFromModel;
