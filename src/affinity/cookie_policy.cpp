@@ -17,20 +17,6 @@ namespace {
 
 using balance::Maglev;
 
-// RFC 9110, 5.6.2: what a cookie's name may consist of (RFC 6265, 4.1.1).
-bool token(std::string_view text) {
-  return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) {
-    return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
-           std::string_view("!#$%&'*+-.^_`|~").find(c) != std::string_view::npos;
-  });
-}
-
-// RFC 6265, 4.1.1: av-octet. What else gets into a header line changes its meaning.
-bool attribute_text(std::string_view text) {
-  return std::all_of(text.begin(), text.end(),
-                     [](char c) { return c >= 0x20 && c < 0x7f && c != ';'; });
-}
-
 uint32_t minutes(uint64_t seconds) {
   return static_cast<uint32_t>((seconds + 59) / 60);
 }
@@ -72,42 +58,9 @@ int32_t seconds_since(uint64_t now, uint32_t then) {
   return static_cast<int32_t>(static_cast<uint32_t>(now) - then);
 }
 
-std::string problem_of(const CookieSettings& s) {
-  if (!token(s.name) || s.name.size() > kMaxCookieName || s.name.front() == '$')
-    return fmt::format(
-        "session_name: not a cookie name; expected 1 to {} letters, digits or other "
-        "token characters, the first not '$'",
-        kMaxCookieName);
-  const bool dated = s.idle_timeout != 0 || s.absolute_timeout != 0;
-  if (dated && s.mode != CookieMode::insert)
-    return "idle_timeout, absolute_timeout: only mode \"insert\" can refresh a date; expected none";
-  if (s.idle_timeout > kMaxCookieTimeout || s.absolute_timeout > kMaxCookieTimeout)
-    return fmt::format("idle_timeout, absolute_timeout: too long; expected at most {} days",
-                       kMaxCookieTimeout / 86400);
-  if (s.permanent && !dated)
-    return "lifetime: \"permanent\" needs an end; expected idle_timeout or absolute_timeout beside "
-           "it";
-  if (s.indirect && (s.mode == CookieMode::rewrite || s.mode == CookieMode::learn))
-    return "indirect: the cookie is the server's in this mode; expected mode \"insert\"";
-  if (s.preserve && s.mode != CookieMode::insert && !s.indirect)
-    return "preserve: nothing of the server's is taken away in this mode; expected mode \"insert\"";
-  if (!attribute_text(s.path)) return "path: expected printable ASCII without ';'";
-  for (const std::string& d : s.domains)
-    if (d.empty() || !attribute_text(d)) return "domain: expected printable ASCII without ';'";
-  for (const std::string& a : s.attributes)
-    if (a.empty() || !attribute_text(a)) return "attributes: expected printable ASCII without ';'";
-  if (!s.same_site.empty() && s.same_site != "Strict" && s.same_site != "Lax" &&
-      s.same_site != "None")
-    return "same_site: expected \"Strict\", \"Lax\", \"None\" or \"\"";
-  if (s.same_site == "None" && !s.secure)
-    return "same_site: browsers drop \"None\" without Secure; expected secure = true beside it";
-  return {};
-}
-
 }  // namespace
 
-Result<CookiePolicy> CookiePolicy::compile(const CookieSettings& s) {
-  if (const std::string problem = problem_of(s); !problem.empty()) return Error{problem};
+CookiePolicy CookiePolicy::compile(const CookieSettings& s) {
   CookiePolicy p;
   p.name_ = s.name;
   // In HAProxy's order; it has SameSite among the attributes only, which stand last.
@@ -115,12 +68,10 @@ Result<CookiePolicy> CookiePolicy::compile(const CookieSettings& s) {
   for (const std::string& d : s.domains) p.attributes_ += "; domain=" + d;
   if (s.http_only) p.attributes_ += "; HttpOnly";
   if (s.secure) p.attributes_ += "; Secure";
-  if (!s.same_site.empty()) p.attributes_ += "; SameSite=" + s.same_site;
+  if (s.same_site != SameSite::unset)
+    p.attributes_ += std::string("; SameSite=") + attribute(s.same_site);
   for (const std::string& a : s.attributes) p.attributes_ += "; " + a;
-  if (p.attributes_.size() > kMaxCookieAttributes)
-    return Error{
-        fmt::format("path, domain, attributes: {} characters together; expected at most {}",
-                    p.attributes_.size(), kMaxCookieAttributes)};
+  assert(p.attributes_.size() <= kMaxAttributeText);
   p.context_ = cookie_context(s.service, s.name);
   p.limits_ = {minutes(s.absolute_timeout), minutes(s.idle_timeout)};
   p.idle_ = static_cast<uint32_t>(s.idle_timeout);

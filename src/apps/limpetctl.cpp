@@ -25,6 +25,7 @@ constexpr const char* kExamples = R"(Examples:
   limpetctl show persistence web          what the clients' cookies said and what became of them
   limpetctl show flows web --limit 50     who is connected to where
   limpetctl explain 192.0.2.7 web         where this client would go now, and why
+  limpetctl explain web --from 192.0.2.7 -H "X-User-ID: 17"     the same for this request
   limpetctl backend web/s0 drain          no new clients for s0; its connections go on
   limpetctl backend web/s0 down           nothing goes to s0 from now on; its connections are reset
   limpetctl backend web/s0 up             back to what the health checks say
@@ -36,6 +37,13 @@ constexpr const char* kExamples = R"(Examples:
 
 Exit status: 0 done, 1 refused or failed, 2 wrong usage, 3 no daemon.
 A daemon that was started with --file-prefix P is reached with: limpetctl --file-prefix P ...)";
+
+constexpr const char* kExplainHelp = R"(Examples:
+  limpetctl explain 192.0.2.7 web
+  limpetctl explain web --from 192.0.2.7 -H "X-User-ID: 17" -H "Cookie: SRV=s1"
+
+With a header, method or path: as the first request of a new connection, in mode splice. A learned
+cookie is not looked up.)";
 
 constexpr const char* kKeysHelp = R"(One node:
   limpetctl keys rotate       done. Nobody loses a session: what older keys have sealed is still
@@ -104,10 +112,20 @@ int main(int argc, char** argv) {
   keys->add_flag("--json", json, "One line of JSON instead of text");
   for (CLI::App* step : keys->get_subcommands({})) step->fallthrough();
 
-  std::string client, service;
+  std::vector<std::string> words, lines;
+  std::string from, method;
   auto* explain = app.add_subcommand("explain", "Where a client would go now, and why");
-  explain->add_option("client", client, "Client address")->required();
-  explain->add_option("service", service, "Name of the service")->required();
+  explain->footer(kExplainHelp);
+  explain
+      ->add_option("words", words, "SERVICE [PATH] with --from; without it ADDRESS SERVICE [PATH]")
+      ->required()
+      ->expected(1, 3);
+  explain->add_option("--from", from, "Client: ADDRESS or ADDRESS:PORT");
+  explain->add_option("-X,--request", method, "Method of the request, GET by default");
+  explain->add_option("-H,--header", lines, "A header of the request: \"NAME: VALUE\"")
+      ->expected(1)
+      ->take_all();
+  explain->add_flag("--json", json, "One line of JSON instead of text");
 
   std::string level;
   auto* log = app.add_subcommand("log-level", "How much the daemon logs");
@@ -134,7 +152,17 @@ int main(int argc, char** argv) {
     request = {{"cmd", "keys"}, {"action", step->get_name()}};
     if (!key_id.empty()) request["id"] = key_id;
   } else if (explain->parsed()) {
-    request = {{"cmd", "explain"}, {"client", client}, {"service", service}};
+    if (explain->count("--from") != 0) words.insert(words.begin(), from);
+    if (words.size() < 2 || words.size() > 3) {
+      fmt::print(stderr,
+                 "limpetctl: explain: expected SERVICE [PATH] --from ADDRESS, or ADDRESS SERVICE "
+                 "[PATH]\n");
+      return kUsage;
+    }
+    request = {{"cmd", "explain"}, {"client", words[0]}, {"service", words[1]}};
+    if (words.size() == 3) request["path"] = words[2];
+    if (!method.empty()) request["method"] = method;
+    if (!lines.empty()) request["headers"] = lines;
   } else if (log->parsed()) {
     request = {{"cmd", "log-level"}, {"level", level}};
   } else {

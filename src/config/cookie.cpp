@@ -40,18 +40,23 @@ bool is_domain(std::string_view text) {
   return label != 0;
 }
 
+uint64_t seconds(Duration d) {
+  return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::seconds>(d).count());
+}
+
 class CookieReading {
  public:
-  CookieReading(const Node& node, Cookie& cookie, Report& report)
+  CookieReading(const Node& node, CookieSettings& cookie, Report& report)
       : node_(node), cookie_(cookie), report_(report) {}
 
   void run() {
     check_names(node_,
-                {{"type", "mode", "session_name", "value", "lifetime", "idle_timeout",
+                {{"type", "mode", "name", "session_name", "value", "lifetime", "idle_timeout",
                   "absolute_timeout", "indirect", "no_cache", "preserve", "post_only", "path",
                   "domain", "http_only", "secure", "same_site", "attributes"},
                  {}},
                 report_);
+    cookie_.indirect = cookie_.no_cache = cookie_.http_only = true;
     read_mode();
     read_name();
     read_value();
@@ -79,16 +84,16 @@ class CookieReading {
   void read_name() {
     constexpr std::string_view kExpected =
         "a cookie name of 1 to 64 letters, digits and !#$%&'*+-.^_`|~, with no '$' in front";
-    const Node* name = require(node_, "session_name", "the name of the cookie", report_);
+    const Node* name = carrier_node(node_, "the name of the cookie", report_);
     if (name == nullptr) return;
     const auto text = read_string(*name, kExpected, report_);
     if (!text) return;
     // HAProxy and limpet pass over cookies with '$' in front: attributes of RFC 2965.
-    if (text->size() > kMaxSessionName || !is_token(*text) || text->front() == '$')
+    if (text->size() > affinity::kMaxCookieName || !is_token(*text) || text->front() == '$')
       report_.add(*name,
                   fmt::format("{} is no usable cookie name; expected {}", quote(*text), kExpected));
     else
-      cookie_.session_name = *text;
+      cookie_.name = *text;
   }
 
   void read_value() {
@@ -103,8 +108,8 @@ class CookieReading {
                   "has no meaning with mode \"learn\", where the application sets the cookie; "
                   "expected it to be left out");
     if (!word) return;
-    cookie_.value = *word == 0 ? CookieValue::sealed : CookieValue::plain;
-    if (cookie_.value == CookieValue::sealed) unit_ = 1min;
+    cookie_.sealed = *word == 0;
+    if (cookie_.sealed) unit_ = 1min;
   }
 
   // Settings of a cookie that limpet sets, in a mode in which somebody else sets it.
@@ -116,10 +121,7 @@ class CookieReading {
       report_.add(*node,
                   fmt::format("has no meaning with mode \"{}\", where the {} sets the cookie; "
                               "expected mode \"insert\", or it to be left out",
-                              learn                                ? "learn"
-                              : cookie_.mode == CookieMode::prefix ? "prefix"
-                                                                   : "rewrite",
-                              learn ? "application" : "backend"));
+                              affinity::name(cookie_.mode), learn ? "application" : "backend"));
     }
   }
 
@@ -153,7 +155,7 @@ class CookieReading {
     if (node == nullptr) return Duration(0);
     const auto d = read_duration(*node, Duration(0), kLongest, report_);
     if (!d || *d % unit_ == Duration(0)) return d.value_or(Duration(0));
-    const bool sealed = cookie_.value == CookieValue::sealed;
+    const bool sealed = cookie_.sealed;
     report_.add(*node,
                 fmt::format("{} cannot be told by a {} value; expected \"0s\" (off) or whole "
                             "{} up to \"365d\"",
@@ -164,20 +166,21 @@ class CookieReading {
 
   void read_times() {
     const size_t before = report_.count();
-    cookie_.idle_timeout = read_timeout("idle_timeout");
-    cookie_.absolute_timeout = read_timeout("absolute_timeout");
+    const Duration idle = read_timeout("idle_timeout");
+    const Duration absolute = read_timeout("absolute_timeout");
+    cookie_.idle_timeout = seconds(idle);
+    cookie_.absolute_timeout = seconds(absolute);
     const bool known = report_.count() == before;
-    if (cookie_.absolute_timeout != Duration(0) && cookie_.idle_timeout > cookie_.absolute_timeout)
+    if (absolute != Duration(0) && idle > absolute)
       report_.add(
           member(node_, "idle_timeout"),
           fmt::format("\"{}\" is longer than absolute_timeout \"{}\"; expected at most that",
-                      format_duration(cookie_.idle_timeout),
-                      format_duration(cookie_.absolute_timeout)));
+                      format_duration(idle), format_duration(absolute)));
     const Node* lifetime = node_.find("lifetime");
     if (lifetime == nullptr) return;
     if (read_word(*lifetime, {"session", "permanent"}, {}, report_).value_or(0) == 0) return;
-    cookie_.lifetime = CookieLifetime::permanent;
-    if (known && cookie_.idle_timeout == Duration(0) && cookie_.absolute_timeout == Duration(0))
+    cookie_.permanent = true;
+    if (known && idle == Duration(0) && absolute == Duration(0))
       report_.add(*lifetime,
                   "\"permanent\" without a time; expected absolute_timeout or idle_timeout beside "
                   "it, or \"session\"");
@@ -230,7 +233,7 @@ class CookieReading {
   void read_domains(const Node& node) {
     if (node.kind == Kind::string && node.text.empty()) return;
     if (!node.is_sequence()) return read_domain(node);
-    if (const auto list = read_sequence(node, "domain", 0, kMaxCookieDomains, report_))
+    if (const auto list = read_sequence(node, "domain", 0, affinity::kMaxCookieDomains, report_))
       for (const Node& domain : *list) read_domain(domain);
   }
 
@@ -267,7 +270,7 @@ class CookieReading {
     constexpr size_t kLongestAttribute = 128;
     constexpr std::string_view kExpected =
         "an attribute of 1 to 128 printable characters without ';', such as \"Partitioned\"";
-    const auto list = read_sequence(node, "attribute", 0, kMaxCookieAttributes, report_);
+    const auto list = read_sequence(node, "attribute", 0, affinity::kMaxCookieAttributes, report_);
     if (!list) return;
     for (const Node& attribute : *list) {
       const auto text = read_string(attribute, kExpected, report_);
@@ -286,46 +289,46 @@ class CookieReading {
 
   // What browsers demand of two prefixes of names, whatever their case (RFC 6265bis, 4.1.3).
   void check_prefix() {
-    const Node& at = member(node_, "session_name");
-    const bool host = starts_with_nocase(cookie_.session_name, "__Host-");
-    if (!host && !starts_with_nocase(cookie_.session_name, "__Secure-")) return;
+    const Node& at = carrier_node(node_);
+    const bool host = starts_with_nocase(cookie_.name, "__Host-");
+    if (!host && !starts_with_nocase(cookie_.name, "__Secure-")) return;
     if (host && (!cookie_.domains.empty() || cookie_.path != "/"))
       report_.add(at,
                   fmt::format("{} with a domain or another path than \"/\", and browsers refuse "
                               "such a cookie; expected path \"/\" and no domain beside it",
-                              quote(cookie_.session_name)));
+                              quote(cookie_.name)));
     if (!cookie_.secure)
       report_.add(at, fmt::format("{} without secure, and browsers refuse such a cookie; expected "
                                   "secure = true beside it",
-                                  quote(cookie_.session_name)));
+                                  quote(cookie_.name)));
   }
 
   // As they stand in Set-Cookie: a limit on what goes into one response.
   void check_length() {
-    constexpr std::string_view kSameSite[] = {"", "; SameSite=Strict", "; SameSite=Lax",
-                                              "; SameSite=None"};
     size_t length = std::string_view("; path=").size() + cookie_.path.size();
     for (const std::string& domain : cookie_.domains)
       length += std::string_view("; domain=").size() + domain.size();
     if (cookie_.http_only) length += std::string_view("; HttpOnly").size();
     if (cookie_.secure) length += std::string_view("; Secure").size();
-    length += kSameSite[static_cast<size_t>(cookie_.same_site)].size();
+    if (cookie_.same_site != SameSite::unset)
+      length += std::string_view("; SameSite=").size() +
+                std::string_view(affinity::attribute(cookie_.same_site)).size();
     for (const std::string& attribute : cookie_.attributes) length += 2 + attribute.size();
-    if (length > kMaxAttributeText)
+    if (length > affinity::kMaxAttributeText)
       report_.add(node_, fmt::format("path, domain and attributes come to {} bytes in Set-Cookie; "
                                      "expected at most {}",
-                                     length, kMaxAttributeText));
+                                     length, affinity::kMaxAttributeText));
   }
 
   const Node& node_;
-  Cookie& cookie_;
+  CookieSettings& cookie_;
   Report& report_;
   Duration unit_ = 1s;  // in which the value tells times
 };
 
 }  // namespace
 
-void read_cookie(const Node& entry, Cookie& cookie, Report& report) {
+void read_cookie(const Node& entry, CookieSettings& cookie, Report& report) {
   CookieReading(entry, cookie, report).run();
 }
 

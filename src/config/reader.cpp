@@ -106,6 +106,7 @@ void wrong_kind(const Node& node, std::string_view expected, Report& report) {
 namespace {
 
 std::string plural(std::string_view what) {
+  if (what.back() == 'y') return fmt::format("{}ies", what.substr(0, what.size() - 1));
   return fmt::format("{}{}", what, what.back() == 's' ? "es" : "s");
 }
 

@@ -33,8 +33,8 @@ std::string read_cookie_keys(const Node& node, Report& report) {
 }
 
 bool seals(const Persistence& p) {
-  return p.type == PersistenceType::cookie && p.cookie.mode != CookieMode::learn &&
-         p.cookie.value == CookieValue::sealed;
+  const auto* cookie = std::get_if<CookieSettings>(&p);
+  return cookie != nullptr && cookie->mode != CookieMode::learn && cookie->sealed;
 }
 
 bool seals(const Service& service) {

@@ -17,8 +17,12 @@ struct ServiceReading {
   bool is_nat() const { return mode_known && service.mode == ServiceMode::nat; }
 };
 
-void read_persistence(ServiceReading& reading);                       // persistence.cpp
-void read_cookie(const Node& entry, Cookie& cookie, Report& report);  // cookie.cpp
+void read_persistence(ServiceReading& reading);                               // persistence.cpp
+void read_cookie(const Node& entry, CookieSettings& cookie, Report& report);  // cookie.cpp
+// The setting that names what an entry reads: `name`, or for a cookie `session_name`, which means
+// the same. Null when there is none, which is reported, as both together are. persistence.cpp
+const Node* carrier_node(const Node& entry, std::string_view expected, Report& report);
+const Node& carrier_node(const Node& entry);  // the entry itself when there is none
 // After read_persistence; `persistence_known`: that had nothing to report.
 void read_table(ServiceReading& reading, bool persistence_known);
 void check_tables(Draft& draft);            // table.cpp: all of them together

@@ -30,15 +30,16 @@ void read_settings(const Node& node, Table& table, Report& report) {
 }
 
 bool learns(const Persistence& p) {
-  return p.type == PersistenceType::cookie && p.cookie.mode == CookieMode::learn;
+  const auto* cookie = std::get_if<CookieSettings>(&p);
+  return cookie != nullptr && cookie->mode == CookieMode::learn;
 }
 
 // First pins are of clients that have no cookie yet and that their source tells apart.
 bool has_use(const Service& service) {
   bool cookie = false;
   for (const Persistence& p : service.persistence) {
-    if (learns(p) || (cookie && p.type == PersistenceType::source)) return true;
-    cookie |= p.type == PersistenceType::cookie;
+    if (learns(p) || (cookie && std::holds_alternative<SourceSettings>(p))) return true;
+    cookie |= std::holds_alternative<CookieSettings>(p);
   }
   return false;
 }

@@ -48,20 +48,19 @@ uint32_t next_number(const ServiceSlot& s) {
 
 // Entries of a list that was replaced, by bit, that stand at the same place in today's.
 uint8_t counted_still(const dataplane::KeptRules& old, const dataplane::ServiceEntry& now) {
-  const auto cookie = [](const dataplane::SpliceEntry& splice, const affinity::Entry& e) {
-    const affinity::CookiePolicy& p = splice.rules->cookies[e.cookie].policy;
-    return std::pair(p.mode(), std::string_view(p.name()));
-  };
+  const std::vector<affinity::EntrySettings>& before = old.splice->rules->settings.entries;
   uint8_t mask = 0;
-  const affinity::Entry* b = now.policy.begin();
-  for (const affinity::Entry& a : old.policy) {
-    if (b == now.policy.end()) break;
+  size_t i = 0;
+  for (const affinity::Entry& entry : now.policy) {
+    if (i == before.size()) break;
+    // In mode nat there is nothing but the source.
     const bool same =
-        a.type == b->type &&
-        (a.type == affinity::EntryType::source ||
-         (now.splice != nullptr && cookie(*old.splice, a) == cookie(*now.splice, *b)));
-    if (same) mask = static_cast<uint8_t>(mask | 1u << (&a - old.policy.begin()));
-    ++b;
+        now.splice != nullptr
+            ? affinity::same_carrier(before[i], now.splice->rules->settings.entries[i])
+            : std::holds_alternative<affinity::SourceKey>(entry) &&
+                  std::holds_alternative<affinity::SourceSettings>(before[i]);
+    if (same) mask = static_cast<uint8_t>(mask | 1u << i);
+    ++i;
   }
   return mask;
 }
@@ -331,9 +330,7 @@ class Builder {
       s.entry.configured = true;
       s.entry.pool = static_cast<uint16_t>(service.pool);
       s.entry.policy = affinity::Policy(doc_.pools[service.pool].name);
-      for (const config::Persistence& p : service.persistence)
-        p.type == config::PersistenceType::source ? s.entry.policy.add_source(p.prefix4, p.prefix6)
-                                                  : s.entry.policy.add_cookie();
+      for (const config::Persistence& p : service.persistence) s.entry.policy.add(p);
       s.entry.timeouts = {to_ticks(service.timeouts.connect),
                           to_ticks(service.timeouts.idle),
                           to_ticks(service.timeouts.half_closed),
@@ -480,14 +477,14 @@ class Builder {
   }
 
   Status fill_tools(dataplane::Snapshot& out) const {
-    const auto cookies = [](const auto& splice) {
-      return splice != nullptr && !splice->rules->cookies.empty();
+    const auto looks = [](const auto& splice) {
+      return splice != nullptr && splice->rules->request.has_value();
     };
-    const auto reads = [&cookies](const dataplane::ServiceEntry& s) {
-      return s.used && (cookies(s.splice) || std::any_of(s.kept.begin(), s.kept.end(),
-                                                         [&](const dataplane::KeptRules& k) {
-                                                           return cookies(k.splice);
-                                                         }));
+    const auto reads = [&looks](const dataplane::ServiceEntry& s) {
+      return s.used && (looks(s.splice) || std::any_of(s.kept.begin(), s.kept.end(),
+                                                       [&](const dataplane::KeptRules& k) {
+                                                         return looks(k.splice);
+                                                       }));
     };
     if (std::none_of(out.services.begin(), out.services.end(), reads)) return Ok{};
     for (unsigned w = 0; w < in_.workers; ++w) {
@@ -567,10 +564,12 @@ std::vector<uint16_t> crowded(const Slots& current, const config::Document& docu
         });
     if (wanted == document.services.end()) continue;  // removed: its rules stay its last ones
     const bool splices = wanted->mode == config::ServiceMode::splice;
-    const uint64_t id = splices ? rules_id(*wanted) : 0;
-    if (s.entry.splice->rules->id == id) continue;
-    if (std::any_of(s.kept.begin(), s.kept.end(),
-                    [id](const KeptSlot& k) { return k.rules.splice->rules->id == id; }))
+    std::optional<dataplane::RuleSettings> settings;
+    if (splices) settings = rule_settings(*wanted);
+    if (s.entry.splice->rules->settings == settings) continue;
+    if (std::any_of(s.kept.begin(), s.kept.end(), [&settings](const KeptSlot& k) {
+          return k.rules.splice->rules->settings == settings;
+        }))
       continue;  // its place is free then
     slots.push_back(static_cast<uint16_t>(i));
   }

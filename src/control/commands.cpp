@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <ctime>
 #include <nlohmann/json.hpp>
 
 #include "controller_impl.h"
@@ -44,7 +45,8 @@ View Controller::Impl::view() const {
           setup_.mbuf_pool_size,
           setup_.mbufs_in_use ? setup_.mbufs_in_use() : 0,
           control_now(),
-          setup_.nic};
+          setup_.nic,
+          static_cast<uint64_t>(std::time(nullptr))};
 }
 
 void Controller::Impl::reply(Server::ClientId client, const json& data) {
@@ -69,7 +71,8 @@ void Controller::Impl::on_line(Server::ClientId client, const std::string& line)
     case Request::Command::reload:
       return reload(client);
     case Request::Command::explain: {
-      const Result<json> answer = explain(view(), request->client, request->service);
+      const Result<json> answer = explain(view(), request->client, request->service,
+                                          {request->method, request->path, request->headers});
       return answer ? reply(client, *answer) : refuse(client, answer.error());
     }
     case Request::Command::log_level:

@@ -1,18 +1,10 @@
 // Sums over the workers, less what they were.
 #include "limpet/control/notes.h"
 
-#include <fmt/core.h>
-
 #include <utility>
 
 namespace limpet::control {
 namespace {
-
-std::string meaning(const config::Persistence& p) {
-  return p.type == config::PersistenceType::source
-             ? "source"
-             : fmt::format("cookie {} {}", static_cast<int>(p.cookie.mode), p.cookie.session_name);
-}
 
 template <class Sums, class Counters>
 void add(Sums& sums, const Counters& counters) {
@@ -53,9 +45,9 @@ void Notes::set_entries(uint16_t slot, std::span<const config::Persistence> list
   if (services_.size() <= slot) services_.resize(slot + size_t{1});
   Service& s = services_[slot];
   for (size_t i = 0; i < list.size() && i < s.entries.size(); ++i) {
-    std::string now = meaning(list[i]);
-    if (!s.entries[i].empty() && s.entries[i] != now) s.entry_start[i] = sum_entry(slot, i);
-    s.entries[i] = std::move(now);
+    if (s.entries[i] && !affinity::same_carrier(*s.entries[i], list[i]))
+      s.entry_start[i] = sum_entry(slot, i);
+    s.entries[i] = list[i];
   }
 }
 

@@ -118,6 +118,21 @@ Result<Request> parse_explain(const json& j, Request r) {
   if (!service) return Error{service.error()};
   r.client = std::move(*client);
   r.service = std::move(*service);
+  Result<std::string> method = text(j, "method");
+  if (!method) return Error{method.error()};
+  Result<std::string> path = text(j, "path");
+  if (!path) return Error{path.error()};
+  r.method = std::move(*method);
+  r.path = std::move(*path);
+  const auto headers = j.find("headers");
+  if (headers == j.end() || headers->is_null()) return r;
+  if (!headers->is_array())
+    return Error{"\"headers\" is no list; expected strings \"NAME: VALUE\""};
+  for (const json& line : *headers) {
+    if (!line.is_string())
+      return Error{"\"headers\": a member is no string; expected \"NAME: VALUE\""};
+    r.headers.push_back(line.get<std::string>());
+  }
   return r;
 }
 

@@ -21,8 +21,8 @@ std::string endpoint(const IpAddress& address, be16 port) {
                          : fmt::format("[{}]:{}", text, port.host());
 }
 
-// " SRV=V-": names as they were when the request was read.
-std::string cookies(const ServiceSlot& service, const SessionNote& note) {
+// " SRV=V- X-User-ID=V": names as they were when the request was read.
+std::string carriers(const ServiceSlot& service, const SessionNote& note) {
   const dataplane::SessionRules* by = service.rules(note.rules);
   if (by == nullptr) return {};
   const auto& rules = by->cookies;
@@ -32,6 +32,9 @@ std::string cookies(const ServiceSlot& service, const SessionNote& note) {
     if (note.detail[i] != affinity::InvalidDetail::none)
       out += fmt::format("({})", affinity::name(note.detail[i]));
   }
+  for (size_t i = 0; i < note.headers && i < by->headers.size(); ++i)
+    out += fmt::format(" {}={}", affinity::carrier_name(by->settings.entries[by->headers[i].entry]),
+                       affinity::letter(note.header[i]));
   return out;
 }
 
@@ -66,7 +69,7 @@ std::string session_line(const Slots& slots, const SessionNote& note) {
   return fmt::format("{} {} -> {} reason={}{}", service.name,
                      endpoint(note.client, note.client_port), to,
                      affinity::reason_name(static_cast<affinity::Reason>(note.reason)),
-                     cookies(slots.services[note.service], note));
+                     carriers(slots.services[note.service], note));
 }
 
 }  // namespace limpet::control

@@ -2,7 +2,6 @@
 #include "splice_builder.h"
 
 #include <fmt/core.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <chrono>
@@ -13,87 +12,24 @@ namespace {
 using dataplane::SessionRules;
 using dataplane::SpliceEntry;
 
-// Constant: equal settings mean equal numbers.
-constexpr HashKey kIdKey{'l', 'i', 'm', 'p', 'e', 't', ' ', 's', 'e', 't', 't', 'i', 'n', 'g', 's'};
-
 uint64_t seconds(Duration d) {
   return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::seconds>(d).count());
 }
 
-affinity::CookieSettings settings_of(const config::Service& service, const config::Cookie& c) {
-  affinity::CookieSettings s;
-  switch (c.mode) {
-    case config::CookieMode::insert:
-      s.mode = affinity::CookieMode::insert;
-      break;
-    case config::CookieMode::rewrite:
-      s.mode = affinity::CookieMode::rewrite;
-      break;
-    case config::CookieMode::prefix:
-      s.mode = affinity::CookieMode::prefix;
-      break;
-    case config::CookieMode::learn:
-      s.mode = affinity::CookieMode::learn;
-      break;
-  }
-  s.service = service.name;
-  s.name = c.session_name;
-  s.sealed = c.value == config::CookieValue::sealed;
-  s.permanent = c.lifetime == config::CookieLifetime::permanent;
-  s.idle_timeout = seconds(c.idle_timeout);
-  s.absolute_timeout = seconds(c.absolute_timeout);
-  s.indirect = c.indirect;
-  s.no_cache = c.no_cache;
-  s.preserve = c.preserve;
-  s.post_only = c.post_only;
-  s.path = c.path;
-  s.domains = c.domains;
-  s.http_only = c.http_only;
-  s.secure = c.secure;
-  switch (c.same_site) {
-    case config::SameSite::unset:
-      break;
-    case config::SameSite::strict:
-      s.same_site = "Strict";
-      break;
-    case config::SameSite::lax:
-      s.same_site = "Lax";
-      break;
-    case config::SameSite::none:
-      s.same_site = "None";
-      break;
-  }
-  s.attributes = c.attributes;
-  return s;
-}
-
-// Everything that decides what is made of a list, as one text.
-std::string text_of(const config::Service& service) {
-  std::string text = fmt::format("{}\n{}\n{}\n", service.name, static_cast<int>(service.forwarded),
-                                 service.limits.bytes);
-  for (const config::Persistence& p : service.persistence) {
-    if (p.type == config::PersistenceType::source) {
-      text += fmt::format("source {} {}\n", p.prefix4, p.prefix6);
-      continue;
-    }
-    const affinity::CookieSettings s = settings_of(service, p.cookie);
-    text +=
-        fmt::format("cookie {} {} {} {} {} {} {}{}{}{}{}{} {} {} {} {}\n", static_cast<int>(s.mode),
-                    s.name, s.sealed, s.permanent, s.idle_timeout, s.absolute_timeout, s.indirect,
-                    s.no_cache, s.preserve, s.post_only, s.http_only, s.secure, s.path,
-                    fmt::join(s.domains, "\t"), s.same_site, fmt::join(s.attributes, "\t"));
-  }
-  return text;
-}
-
 // Whose keys those of an entry of the list are, by what gives them a meaning: they stay the same
 // wherever it stands. Empty: it has none.
-std::string keys_of(const config::Persistence& p) {
-  if (p.type == config::PersistenceType::source)
-    return fmt::format("source addresses by /{} and /{}", p.prefix4, p.prefix6);
-  if (p.cookie.mode == config::CookieMode::learn)
-    return fmt::format("the learned cookie \"{}\"", p.cookie.session_name);
-  return {};
+std::string keys_of(const affinity::EntrySettings& entry) {
+  return std::visit(affinity::Visit{[](const affinity::SourceSettings& s) {
+                                      return fmt::format("source addresses by /{} and /{}",
+                                                         s.prefix4, s.prefix6);
+                                    },
+                                    [](const affinity::CookieSettings& c) {
+                                      return c.mode == affinity::CookieMode::learn
+                                                 ? fmt::format("the learned cookie \"{}\"", c.name)
+                                                 : std::string();
+                                    },
+                                    [](const affinity::HeaderSettings&) { return std::string(); }},
+                    entry);
 }
 
 affinity::StickTable::Settings table_settings(const config::Table& table) {
@@ -157,66 +93,17 @@ void give_table(const config::Service& service, const SpliceBuild& input, Splice
   e.table = std::make_shared<affinity::StickTable>(settings, input.stick_secret);
 }
 
-dataplane::Forwarded forwarded(config::Forwarded f) {
-  switch (f) {
-    case config::Forwarded::none:
-      break;
-    case config::Forwarded::x_forwarded_for:
-      return dataplane::Forwarded::x_forwarded_for;
-    case config::Forwarded::proxy_v1:
-      return dataplane::Forwarded::proxy_v1;
-    case config::Forwarded::proxy_v2:
-      return dataplane::Forwarded::proxy_v2;
-  }
-  return dataplane::Forwarded::none;
-}
-
-Result<std::shared_ptr<const SessionRules>> build_rules(const config::Service& service,
-                                                        uint32_t number) {
-  auto rules = std::make_shared<SessionRules>();
-  rules->id = rules_id(service);
-  rules->number = number;
-  rules->forwarded = forwarded(service.forwarded);
-  rules->head_bytes = std::min<uint32_t>(service.limits.bytes, 65535);
-  http::SnifferSpec request, response;
-  bool after_source = false;
-  for (size_t i = 0; i < service.persistence.size(); ++i) {
-    const config::Persistence& p = service.persistence[i];
-    if (p.type == config::PersistenceType::source) {
-      after_source = true;
-      continue;
-    }
-    Result<affinity::CookiePolicy> policy =
-        affinity::CookiePolicy::compile(settings_of(service, p.cookie));
-    if (!policy) return Error{policy.error()};
-    const auto id = static_cast<uint16_t>(rules->cookies.size());
-    request.names.push_back({http::Look::cookie, p.cookie.session_name, id,
-                             policy->strips_requests(),
-                             policy->mode() == affinity::CookieMode::learn});
-    response.names.push_back({http::Look::set_cookie, p.cookie.session_name, id, false});
-    rules->cookies.push_back({std::move(*policy), static_cast<uint8_t>(i), after_source});
-  }
-  if (rules->cookies.empty()) return std::shared_ptr<const SessionRules>(std::move(rules));
-  response.names.push_back(
-      {http::Look::header, "Cache-Control", SessionRules::kCacheControl, false});
-  response.names.push_back({http::Look::header, "Expires", SessionRules::kExpires, false});
-  Result<http::Sniffer> requests = http::Sniffer::compile(request);
-  if (!requests) return Error{requests.error()};
-  Result<http::Sniffer> responses = http::Sniffer::compile(response);
-  if (!responses) return Error{responses.error()};
-  rules->request = std::move(*requests);
-  rules->response = std::move(*responses);
-  return std::shared_ptr<const SessionRules>(std::move(rules));
-}
-
 // As they are, if a request can have been read by them already; else new ones.
 Result<std::shared_ptr<const SessionRules>> rules_for(const config::Service& service,
                                                       const SpliceBuild& input) {
-  const uint64_t id = rules_id(service);
-  if (input.previous != nullptr && input.previous->rules->id == id) return input.previous->rules;
+  dataplane::RuleSettings settings = rule_settings(service);
+  if (input.previous != nullptr && input.previous->rules->settings == settings)
+    return input.previous->rules;
   for (const KeptSlot& k : input.kept)
-    if (k.rules.splice->rules->id == id) return k.rules.splice->rules;
-  return build_rules(service, input.number);
+    if (k.rules.splice->rules->settings == settings) return k.rules.splice->rules;
+  Result<SessionRules> rules = dataplane::compile_rules(std::move(settings), input.number);
+  if (!rules) return Error{rules.error()};
+  return std::shared_ptr<const SessionRules>(std::make_shared<SessionRules>(std::move(*rules)));
 }
 
 std::string response(std::string_view status, std::string_view type, std::string_view more,
@@ -229,8 +116,9 @@ std::string response(std::string_view status, std::string_view type, std::string
 
 }  // namespace
 
-uint64_t rules_id(const config::Service& service) {
-  return std::max<uint64_t>(siphash(kIdKey, text_of(service)), 1);
+dataplane::RuleSettings rule_settings(const config::Service& service) {
+  return {service.name, service.forwarded, std::min<uint32_t>(service.limits.bytes, 65535),
+          service.persistence};
 }
 
 // A promise that a backend does not keep is repaired for each segment (timestamps put in, segments

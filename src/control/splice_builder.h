@@ -29,8 +29,8 @@ struct SpliceBuild {
   std::vector<std::string>* warnings = nullptr;  // where sessions are lost, one sentence each
 };
 
-// SessionRules::id of a service with mode `splice`.
-uint64_t rules_id(const config::Service& service);
+// What a service with mode `splice` asks of its rules.
+dataplane::RuleSettings rule_settings(const config::Service& service);
 
 // The error says which service cannot be served, and why.
 Result<std::shared_ptr<const dataplane::SpliceEntry>> build_splice(const config::Service& service,

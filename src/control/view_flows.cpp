@@ -1,7 +1,6 @@
-// What workers answered: flows and neighbors; and where a client would go.
+// What workers answered: flows, neighbors and who holds most.
 #include <fmt/core.h>
 
-#include <charconv>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -67,36 +66,6 @@ bool still_known(const View& v, const flow::Listed& r) {
          r.reason < affinity::kReasonCount;
 }
 
-// "192.0.2.1", "192.0.2.1:80", "2001:db8::1", "[2001:db8::1]:80"
-Result<affinity::Client> parse_client(std::string_view text) {
-  affinity::Client client;
-  std::string_view address = text, port;
-  if (!text.empty() && text.front() == '[') {
-    const size_t end = text.find(']');
-    address = text.substr(1, end == std::string_view::npos ? end : end - 1);
-    if (end != std::string_view::npos && end + 1 < text.size() && text[end + 1] == ':')
-      port = text.substr(end + 2);
-  } else if (text.find(':') == text.rfind(':') && text.find(':') != std::string_view::npos) {
-    address = text.substr(0, text.find(':'));
-    port = text.substr(text.find(':') + 1);
-  }
-  const auto parsed = IpAddress::parse(address);
-  if (!parsed)
-    return Error{
-        fmt::format("\"{}\" is no client; expected an address, with a port as in 192.0.2.1:4711 or "
-                    "[2001:db8::1]:4711",
-                    text)};
-  client.address = *parsed;
-  if (!port.empty()) {
-    uint16_t n = 0;
-    const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), n);
-    if (error != std::errc() || end != port.data() + port.size())
-      return Error{fmt::format("\"{}\" is no port", port)};
-    client.port = be16::from(n);
-  }
-  return client;
-}
-
 }  // namespace
 
 Rows flow_rows(const View& v, unsigned worker, const dataplane::Query& answer, size_t first,
@@ -144,71 +113,6 @@ Rows top_rows(unsigned worker, const dataplane::Query& answer, size_t first, siz
          {"bytes", bytes_each == 0 ? json(nullptr) : json(uint64_t{t.places} * bytes_each)}});
   }
   return rows;
-}
-
-Result<json> explain(const View& v, std::string_view client_text, std::string_view service_name) {
-  const Result<affinity::Client> client = parse_client(client_text);
-  if (!client) return Error{client.error()};
-  const uint16_t slot = v.slots.find_service(service_name);
-  if (slot == kNoSlot) return Error{fmt::format("no service \"{}\"", service_name)};
-  const dataplane::ServiceEntry& s = v.snapshot.services[slot];
-  if (s.vip.family() != client->address.family())
-    return Error{
-        fmt::format("service \"{}\" has the address {}: no client of the other family "
-                    "comes there",
-                    service_name, s.vip.to_string())};
-  const dataplane::PoolEntry& pool = v.snapshot.pools[s.pool];
-  const auto usable = [&](uint16_t member) { return v.status(pool.members[member]).accepts_new(); };
-  const auto existing = [&](uint16_t member) {
-    return v.status(pool.members[member]).accepts_existing();
-  };
-  // Workers have clocks of their own, which may be a little off: it matters to a pin that is about
-  // to expire only.
-  const affinity::StickTable* table = s.splice == nullptr ? nullptr : s.splice->table.get();
-  const affinity::Choice choice =
-      table == nullptr ? affinity::choose(s.policy, *client, pool.maglev, usable)
-                       : affinity::choose(s.policy, *client, pool.maglev, usable,
-                                          affinity::PeekedPins{*table, pool.ids, existing, v.now});
-  const affinity::Choice first =
-      affinity::choose(s.policy, *client, pool.maglev, [](uint16_t) { return true; });
-  const auto label = [&](uint16_t member) -> json {
-    if (member == balance::Maglev::kNone) return nullptr;
-    return pool.name + "/" + v.snapshot.backends[pool.members[member]].name;
-  };
-  json out = {{"client", client->address.to_string()},
-              {"client_port", client->port.host()},
-              {"service", s.name},
-              {"pool", pool.name},
-              {"backend", label(choice.member)},
-              {"address", nullptr},
-              {"port", nullptr},
-              {"reason", affinity::reason_name(choice.reason)},
-              {"first_choice", label(first.member)},
-              {"first_choice_state", nullptr}};
-  std::string text =
-      fmt::format("{} -> nobody: {}", client_text, affinity::reason_text(choice.reason));
-  if (choice.member != balance::Maglev::kNone) {
-    const dataplane::BackendEntry& b = v.snapshot.backends[pool.members[choice.member]];
-    out["address"] = b.address.to_string();
-    out["port"] = b.port.host();
-    text = fmt::format("{} -> {}/{} ({} port {}): {}", client_text, pool.name, b.name,
-                       b.address.to_string(), b.port.host(), affinity::reason_text(choice.reason));
-  }
-  if (first.member != balance::Maglev::kNone) {
-    const uint16_t wanted = pool.members[first.member];
-    const char* state = balance::name(v.status(wanted).state());
-    out["first_choice_state"] = state;
-    const std::string& name = v.snapshot.backends[wanted].name;
-    if (first.member != choice.member)
-      text += choice.reason == affinity::Reason::source_pinned
-                  ? fmt::format("; by its hash it would be {}", name)
-                  : fmt::format("; first choice {} is {}", name, state);
-  }
-  if (choice.moved) text += "; the backend that the stick table has for it may not be used";
-  if (choice.reason == affinity::Reason::connection && client->port.host() == 0)
-    text += "; the client's port counts too, name it (ADDRESS:PORT)";
-  out["text"] = text;
-  return out;
 }
 
 }  // namespace limpet::control

@@ -17,20 +17,6 @@ using nlohmann::json;
 
 namespace {
 
-const char* mode_name(config::CookieMode mode) {
-  switch (mode) {
-    case config::CookieMode::insert:
-      return "insert";
-    case config::CookieMode::rewrite:
-      return "rewrite";
-    case config::CookieMode::prefix:
-      return "prefix";
-    case config::CookieMode::learn:
-      return "learn";
-  }
-  return "?";
-}
-
 // Counts by their names, from the flag `first` on.
 template <class Flag, size_t kCount>
 json named(const std::array<uint64_t, kCount>& counts, size_t first) {
@@ -65,15 +51,16 @@ uint64_t decided_in_nat(const ServiceTotals& t) {
 
 json entry_json(const View& v, uint16_t slot, const config::Service& service, size_t entry) {
   const config::Persistence& p = service.persistence[entry];
-  const bool cookie = p.type == config::PersistenceType::cookie;
+  const auto* cookie = std::get_if<affinity::CookieSettings>(&p);
+  const std::string_view carrier = affinity::carrier_name(p);
   const dataplane::ServiceEntry& s = v.snapshot.services[slot];
   const PersistenceTotals t = v.notes.persistence_totals(slot, entry);
   return {
       {"service", service.name},
       {"entry", entry},
-      {"type", cookie ? "cookie" : "source"},
-      {"name", cookie ? json(p.cookie.session_name) : json(nullptr)},
-      {"mode", cookie ? json(mode_name(p.cookie.mode)) : json(nullptr)},
+      {"type", affinity::type_name(p)},
+      {"name", carrier.empty() ? json(nullptr) : json(carrier)},
+      {"mode", cookie == nullptr ? json(nullptr) : json(affinity::name(cookie->mode))},
       {"request", named<affinity::RequestFlag>(t.request, 0)},
       {"response", named<affinity::ResponseFlag>(t.response, 0)},
       {"invalid_detail", named<affinity::InvalidDetail>(t.detail, 1)},  // 0: nothing is wrong

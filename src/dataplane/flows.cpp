@@ -189,7 +189,7 @@ void Worker::new_flow(Work& w) {
   BackendCounters& b = stats_.backends[backend];
   b.connections_total.add();
   b.connections_active.add();
-  if (passed != 0 || choice.reason == affinity::Reason::source_redirected) b.redispatched.add();
+  if (passed != 0 || redirected(choice.reason)) b.redispatched.add();
   stats_.services[w.service].connections_total.add();
   stats_.services[w.service].connections_active.add();
   stats_.services[w.service].reasons[static_cast<size_t>(choice.reason)].add();

@@ -16,6 +16,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <type_traits>
 
@@ -87,6 +88,9 @@ struct Session {
   bool call_up = false;  // one has: Splice::again() for the client's stream, then cleared
   // Of the first request, by cookie rule of mode learn: what moves when its backend is gone.
   std::array<affinity::LearnedRequest, kMaxCookieRules> learned;
+  // Of the first request, by header rule: affinity::hash_key(), and none where it had no value.
+  std::array<uint64_t, kMaxHeaderRules> keys{};
+  std::array<affinity::RequestFlag, kMaxHeaderRules> key_flags{};
   // Of the worker's pool.
   uint32_t next_free = kNoSession;
 
@@ -139,6 +143,10 @@ struct SessionContext {
   // Told the stick entry that the connection goes by from now on; null: nobody asks.
   affinity::StickHandle* goes_by = nullptr;
   std::span<const KeptRules> kept = {};  // of the service
+  // Where keys of headers lead in the service's pool, and its seed (affinity::hash_header()); null:
+  // there is none any more.
+  const balance::Maglev* maglev = nullptr;
+  uint64_t seed = 0;
   const tcp::StreamMap* down = nullptr;  // of the backend's stream; null: nobody counts its edits
 
   RulesInUse by(uint32_t number) const;  // of an Asked or a Session
@@ -197,6 +205,12 @@ tcp::Shown show_responses(Session& s, tcp::StreamMap& map, std::span<const uint8
 // any more. Returns how many there are.
 size_t outcomes(const Session& s, const SessionContext& c, std::span<const uint16_t> tried,
                 std::span<affinity::CookieOutcome, kMaxCookieRules> out);
+// Its headers' keys, likewise; absent where it had no value.
+size_t keys(const Session& s, const SessionContext& c,
+            std::span<std::optional<uint64_t>, kMaxHeaderRules> out);
+// What a header of it did, now that `member` serves it: valid where that is the one its key names.
+affinity::RequestFlag flag_of_key(const Session& s, const SessionContext& c, size_t header,
+                                  uint16_t member);
 // A backend stands (or none could be found: kNone): counts what the first request's cookies said.
 void count_first(const Session& s, const SessionContext& c, uint16_t member);
 

@@ -6,10 +6,12 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <optional>
 #include <string_view>
 #include <utility>
 
 #include "edit_list.h"
+#include "limpet/affinity/header.h"
 
 namespace limpet::dataplane {
 namespace {
@@ -19,6 +21,7 @@ using affinity::RequestDecision;
 using affinity::RequestFlag;
 using balance::Maglev;
 using http::Hit;
+using http::Look;
 
 constexpr size_t kMaxHits = 64;
 constexpr size_t kMaxCuts = 64;  // out of a request that asks for HTTP/2; its clients need three
@@ -109,9 +112,54 @@ uint16_t home_of(const Asked& asked, const SessionContext& c) {
 }
 
 // Where it is counted what an entry did; null: today's list has another one in its place.
-PersistenceCounters* counters_of(const SessionContext& c, const RulesInUse& by,
-                                 const CookieRule& rule) {
-  return by.counts(rule.entry) ? &c.counters[rule.entry] : nullptr;
+PersistenceCounters* counters_of(const SessionContext& c, const RulesInUse& by, uint8_t entry) {
+  return by.counts(entry) ? &c.counters[entry] : nullptr;
+}
+
+using Keys = std::array<std::optional<uint64_t>, kMaxHeaderRules>;  // by header rule
+
+// A header's first line counts, and of that its first element.
+Keys keys_of(std::span<const uint8_t> bytes, std::span<const Hit> hits) {
+  Keys keys;
+  std::array<bool, kMaxHeaderRules> seen{};
+  for (const Hit& h : hits) {
+    if (h.look != Look::header || h.id >= seen.size() || seen[h.id]) continue;
+    seen[h.id] = true;
+    keys[h.id] = affinity::hash_key(affinity::header_key(text_of(bytes, h.value)));
+  }
+  return keys;
+}
+
+bool any_of_first(const Keys& keys, size_t n) {
+  return std::any_of(keys.begin(), keys.begin() + static_cast<ptrdiff_t>(n),
+                     [](const auto& key) { return key.has_value(); });
+}
+
+// What each header did; `cookie`: the cookie that decided, or more than there are.
+void read_keys(Session& s, const Keys& keys, size_t cookie, const SessionContext& c,
+               const RulesInUse& by) {
+  for (size_t i = 0; i < by.rules->headers.size(); ++i) {
+    const HeaderRule& rule = by.rules->headers[i];
+    RequestFlag flag = RequestFlag::none;
+    if (keys[i])
+      flag = rule.after_source || cookie < rule.cookies_before || any_of_first(keys, i)
+                 ? RequestFlag::unused
+                 : RequestFlag::valid;
+    if (!s.begun) {
+      s.keys[i] = keys[i].value_or(0);
+      s.key_flags[i] = flag;
+      continue;
+    }
+    PersistenceCounters* n = counters_of(c, by, rule.entry);
+    if (n == nullptr) continue;
+    n->request[static_cast<size_t>(flag)].add();
+    // The connection stands, so a header cannot choose any more.
+    if (flag != RequestFlag::valid || c.maglev == nullptr || c.member == Maglev::kNone) continue;
+    const uint16_t member = c.maglev->lookup(
+        affinity::hash_header(c.seed, *keys[i]),
+        [&](uint16_t m) { return c.status[c.members[m]].accepts_new() || m == c.member; });
+    if (member != c.member) n->other_backend_on_keepalive.add();
+  }
 }
 
 // The flag as it is counted: a valid cookie counts as down when somebody else answers.
@@ -141,16 +189,18 @@ bool edit_request(Session& s, tcp::StreamMap& map, std::span<const uint8_t> byte
   asked.method = head.kind;
   asked.upgrade = head.upgrade && head.kind != http::Method::connect;
   asked.asks = head.upgrade || head.kind == http::Method::connect;
-  bool decided = false;
+  const Keys keys = keys_of(bytes, all);
+  size_t decided = SIZE_MAX;  // the cookie that did
   for (size_t i = 0; i < rules.cookies.size(); ++i) {
     const CookieRule& rule = rules.cookies[i];
     std::array<std::string_view, kMaxHits> values;
     size_t count_of = 0;
     for (const Hit& h : all)
-      if (h.id == i) values[count_of++] = text_of(bytes, h.value);
+      if (h.look == Look::cookie && h.id == i) values[count_of++] = text_of(bytes, h.value);
     const std::span<const std::string_view> mine(values.data(), count_of);
     RequestDecision& d = asked.cookies[i];
-    const bool follow = !decided && !rule.after_source;
+    const bool follow =
+        decided == SIZE_MAX && !rule.after_source && !any_of_first(keys, rule.headers_before);
     if (rule.policy.mode() == CookieMode::learn) {
       affinity::LearnedRequest known;
       // Whatever decides: a session that is used must not expire, and its end be heard.
@@ -170,16 +220,18 @@ bool edit_request(Session& s, tcp::StreamMap& map, std::span<const uint8_t> byte
       d = rule.policy.request(c.ids, crypter_of(c), mine, c.unix_now, status,
                               follow ? affinity::CookieUse::decide : affinity::CookieUse::decided);
     }
-    decided = decided || d.member != Maglev::kNone;
+    if (d.member != Maglev::kNone) decided = std::min(decided, i);
     d.member = d.member == Maglev::kNone ? d.member : slot_of(c, d.member);
     if (s.begun) {  // the connection stands, so a cookie cannot choose any more
       // One that comes with the first, before there is a backend, may have chosen it.
       if (d.flag == RequestFlag::valid && c.member != Maglev::kNone &&
           d.member != slot_of(c, c.member))
-        if (PersistenceCounters* n = counters_of(c, by, rule)) n->other_backend_on_keepalive.add();
-      count(counters_of(c, by, rule), d, d.flag);
+        if (PersistenceCounters* n = counters_of(c, by, rule.entry))
+          n->other_backend_on_keepalive.add();
+      count(counters_of(c, by, rule.entry), d, d.flag);
     }
   }
+  read_keys(s, keys, decided, c, by);
   // One that nobody would look at for its own sake stands between others that somebody will.
   if ((rules.follows() || s.asked_count != 0) && s.down != Session::Down::open) {
     asked.rules = std::exchange(s.reading, 0);
@@ -205,6 +257,7 @@ bool edit_request(Session& s, tcp::StreamMap& map, std::span<const uint8_t> byte
       fits = fits && edits.add(cuts[cut].begin, cuts[cut].size(), std::string_view());
   };
   for (const Hit& h : all) {
+    if (h.look != Look::cookie) continue;
     cut_before(h.line.begin);
     if (h.remove.present()) {
       fits = fits && edits.add(h.remove.begin, h.remove.size(), std::string_view());
@@ -252,8 +305,9 @@ bool edit_response(Session& s, tcp::StreamMap& map, std::span<const uint8_t> byt
   bool cacheable = affinity::may_be_cached(head.status), forbidden = false;
   for (const Hit& h : all) {
     const std::string_view value = text_of(bytes, h.value);
-    if (h.id == SessionRules::kExpires) cacheable = true;
-    if (h.id != SessionRules::kCacheControl) continue;
+    if (h.look != Look::header) continue;
+    if (h.id == static_cast<uint16_t>(ResponseHeader::expires)) cacheable = true;
+    if (h.id != static_cast<uint16_t>(ResponseHeader::cache_control)) continue;
     cacheable = cacheable || affinity::allows_caching(value);
     forbidden = forbidden || affinity::forbids_caching(value);
   }
@@ -265,7 +319,7 @@ bool edit_response(Session& s, tcp::StreamMap& map, std::span<const uint8_t> byt
   for (size_t i = 0; i < rules.cookies.size(); ++i) {
     const CookieRule& rule = rules.cookies[i];
     bool theirs = false;
-    for (const Hit& h : all) theirs = theirs || h.id == i;
+    for (const Hit& h : all) theirs = theirs || (h.look == Look::set_cookie && h.id == i);
     if (rule.policy.mode() == CookieMode::learn) {
       if (theirs) make[i].flag = affinity::ResponseFlag::passive;
     } else {
@@ -286,14 +340,14 @@ bool edit_response(Session& s, tcp::StreamMap& map, std::span<const uint8_t> byt
       make[i] = rule.policy.response(c.ids, crypter_of(c), in, texts[i]);
       if (make[i].lines.find("\r\nCache-Control:") != std::string_view::npos) cacheable = false;
     }
-    if (PersistenceCounters* n = counters_of(c, by, rule))
+    if (PersistenceCounters* n = counters_of(c, by, rule.entry))
       n->response[static_cast<size_t>(make[i].flag)].add();
   }
   s.first_answered = true;
 
   fits = fits && r.status == http::ScanStatus::complete;
   for (const Hit& h : all) {
-    if (h.id >= rules.cookies.size()) continue;
+    if (h.look != Look::set_cookie) continue;
     const CookieRule& rule = rules.cookies[h.id];
     if (rule.policy.mode() == CookieMode::learn && by.table != nullptr &&
         c.member != Maglev::kNone) {
@@ -339,16 +393,40 @@ size_t outcomes(const Session& s, const SessionContext& c, std::span<const uint1
   return n;
 }
 
+size_t keys(const Session& s, const SessionContext& c,
+            std::span<std::optional<uint64_t>, kMaxHeaderRules> out) {
+  const RulesInUse by = c.by(s.asked[0].rules);
+  const size_t n = by.known ? by.rules->headers.size() : 0;
+  for (size_t i = 0; i < n; ++i)
+    out[i] = s.key_flags[i] == RequestFlag::none ? std::nullopt : std::optional(s.keys[i]);
+  return n;
+}
+
+RequestFlag flag_of_key(const Session& s, const SessionContext& c, size_t header, uint16_t member) {
+  if (s.key_flags[header] != RequestFlag::valid) return s.key_flags[header];
+  const bool first =
+      member != Maglev::kNone && c.maglev != nullptr &&
+      c.maglev->first_choice(affinity::hash_header(c.seed, s.keys[header])) == member;
+  return first ? RequestFlag::valid : RequestFlag::down;
+}
+
 void count_first(const Session& s, const SessionContext& c, uint16_t member) {
   const RulesInUse by = c.by(s.asked[0].rules);
   for (size_t i = 0; by.known && i < by.rules->cookies.size(); ++i) {
-    PersistenceCounters* n = counters_of(c, by, by.rules->cookies[i]);
+    PersistenceCounters* n = counters_of(c, by, by.rules->cookies[i].entry);
     const RequestDecision& d = s.asked[0].cookies[i];
     const RequestFlag flag = d.flag == RequestFlag::valid && c.member_of(d.member) != member
                                  ? RequestFlag::down
                                  : d.flag;
     count(n, d, flag);
     if (flag != d.flag && n != nullptr) n->redispatched.add();
+  }
+  for (size_t i = 0; by.known && i < by.rules->headers.size(); ++i) {
+    PersistenceCounters* n = counters_of(c, by, by.rules->headers[i].entry);
+    if (n == nullptr) continue;
+    const RequestFlag flag = flag_of_key(s, c, i, member);
+    n->request[static_cast<size_t>(flag)].add();
+    if (flag != s.key_flags[i]) n->redispatched.add();
   }
 }
 

@@ -111,7 +111,7 @@ void Worker::Splicer::choose(flow::FlowId id, bool moved) {
         continue;
       }
       // As in mode nat: another backend was the client's first choice.
-      if (moved || b.tried_count > 0 || choice.reason == affinity::Reason::source_redirected)
+      if (moved || b.tried_count > 0 || redirected(choice.reason))
         w_.stats_.backends[backend].redispatched.add();
       return;
     }
@@ -145,8 +145,11 @@ affinity::Choice Worker::Splicer::pick(flow::FlowId id) {
         (pool_.was_tried(flows_[id].work, d.member) || !w_.status_[d.member].accepts_existing()))
       tried[count++] = d.member;
   std::array<affinity::CookieOutcome, kMaxCookieRules> said;
-  const affinity::Client client{
-      r.client, r.client_port, {said.data(), outcomes(s, c, {tried.data(), count}, said)}};
+  std::array<std::optional<uint64_t>, kMaxHeaderRules> keyed;
+  const affinity::Client client{r.client,
+                                r.client_port,
+                                {said.data(), outcomes(s, c, {tried.data(), count}, said)},
+                                {keyed.data(), keys(s, c, keyed)}};
   affinity::StickHandle& pin = binding_of(id).pin;
   pin = {};
   affinity::Choice choice;

@@ -55,6 +55,11 @@ void Worker::Splicer::note_session(flow::FlowId id) {
                             : d.flag;
       note.detail[i] = d.detail;
     }
+    // A later request's headers are not kept: nothing depends on them.
+    if (by.known && !s->first_answered) {
+      note.headers = static_cast<uint8_t>(by.rules->headers.size());
+      for (size_t i = 0; i < note.headers; ++i) note.header[i] = flag_of_key(*s, c, i, c.member);
+    }
   }
   if (rte_ring_sp_enqueue_elem(w_.shared_.rings[w_.id_].notes, &note, sizeof note) != 0)
     w_.n_.session_notes_lost.add();

@@ -72,6 +72,8 @@ SessionContext Worker::Splicer::context(flow::FlowId id) {
       .now = w_.now_,
       .unix_now = unix_now_,
       .kept = service.kept,
+      .maglev = pool == nullptr ? nullptr : &pool->maglev,
+      .seed = service.policy.seed(),
       .down = &flows_[id].map[1],
   };
   if (bound) c.member = c.member_of(r.backend);

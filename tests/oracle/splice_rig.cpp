@@ -10,7 +10,6 @@ namespace limpet::oracle {
 namespace {
 
 using affinity::CookieMode;
-using dataplane::Forwarded;
 using dataplane::session_test::cookie;
 using dataplane::session_test::rules_of;
 using tcp::index_of;
@@ -55,7 +54,7 @@ SpliceRig::SpliceRig(Service service, bool timestamps, const Memory& memory)
       copies_(memory.copies),
       listener_(HashKey{1, 2, 3}, 64, {}),
       memory_left_(memory.holds),
-      counters_(affinity::Policy::kMaxEntries) {
+      counters_(affinity::kMaxEntries) {
   promise_.window = 16384;
   backends_.resize(3);
   for (uint16_t m = 0; m < 3; ++m) {

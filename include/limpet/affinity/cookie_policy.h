@@ -31,37 +31,16 @@
 #include "limpet/affinity/backend_ids.h"
 #include "limpet/affinity/persistence.h"
 #include "limpet/affinity/sealed_cookie.h"
+#include "limpet/affinity/settings.h"
 #include "limpet/balance/backend_state.h"
 #include "limpet/balance/maglev.h"
-#include "limpet/base/result.h"
 
 namespace limpet::affinity {
 
-enum class CookieMode : uint8_t { insert, rewrite, prefix, learn };
-
-struct CookieSettings {
-  CookieMode mode = CookieMode::insert;
-  std::string service;  // what a sealed value is bound to, with the name
-  std::string name;     // exact, case-sensitive
-  bool sealed = true;
-  bool permanent = false;         // needs a time-out: it becomes Expires and Max-Age
-  uint64_t idle_timeout = 0;      // seconds; 0: none
-  uint64_t absolute_timeout = 0;  // seconds; 0: none
-  bool indirect = false, no_cache = false, preserve = false, post_only = false;
-  std::string path = "/";            // empty: no attribute
-  std::vector<std::string> domains;  // each an attribute
-  bool http_only = false, secure = false;
-  std::string same_site;                // "Strict", "Lax", "None"; empty: no attribute
-  std::vector<std::string> attributes;  // as they are
-};
-
-constexpr size_t kMaxCookieName = 64;
-constexpr size_t kMaxPlainName = 64;          // a backend's name as a cookie value
-constexpr size_t kMaxCookieAttributes = 640;  // all of them together
+constexpr size_t kMaxPlainName = 64;  // a backend's name as a cookie value
 // Set-Cookie: NAME=VALUE|last|first; Expires=...; Max-Age=...ATTRIBUTES, and Cache-Control.
 constexpr size_t kMaxResponseText = 1024;
-static_assert(12 + kMaxCookieName + 1 + kMaxPlainName + 12 + 39 + 20 + kMaxCookieAttributes + 2 +
-                  24 <=
+static_assert(12 + kMaxCookieName + 1 + kMaxPlainName + 12 + 39 + 20 + kMaxAttributeText + 2 + 24 <=
               kMaxResponseText);
 
 // Of the cookie that decided, or of the last one that was refused for its backend (its successor
@@ -119,8 +98,8 @@ bool forbids_caching(std::string_view cache_control);
 
 class CookiePolicy {
  public:
-  // The error says which setting is wrong and what would be right, without its place in the file.
-  static Result<CookiePolicy> compile(const CookieSettings& settings);
+  // Of settings that keep their bounds (settings.h).
+  static CookiePolicy compile(const CookieSettings& settings);
 
   CookieMode mode() const { return mode_; }
   bool sealed() const { return sealed_; }

@@ -14,6 +14,9 @@ namespace limpet::affinity {
   X(source,            "source address") \
   X(source_redirected, "source address, but its backend was not usable: the next one") \
   X(source_pinned,     "source address, as an earlier connection of it was pinned") \
+  X(header,            "value of a request header") \
+  X(header_redirected, "value of a request header, but its backend was not usable: the next one") \
+  X(header_none,       "the request has no value to go by: balanced") \
   X(cookie,            "persistence cookie") \
   X(cookie_draining,   "persistence cookie; its backend takes no new clients any more") \
   X(cookie_none,       "no persistence cookie yet: balanced") \
@@ -35,6 +38,11 @@ enum class Reason : uint8_t {
       count_
 };
 constexpr size_t kReasonCount = static_cast<size_t>(Reason::count_);
+
+// The client has a backend of its own, and is at another one.
+constexpr bool redirected(Reason r) {
+  return r == Reason::source_redirected || r == Reason::header_redirected;
+}
 
 const char* reason_name(Reason r);  // "source_redirected"
 const char* reason_text(Reason r);  // one line for people

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "limpet/base/address.h"
+#include "limpet/base/forwarded.h"
 #include "limpet/base/time.h"
 #include "limpet/config/persistence.h"
 
@@ -18,8 +19,7 @@ enum class Protocol : uint8_t { tcp = 6, udp = 17 };
 enum class HealthType : uint8_t { none, tcp, http, https };
 // A PROXY header before a check's own octets: "PROXY UNKNOWN", or version 2 with command LOCAL.
 enum class HealthProxy : uint8_t { none, v1, v2 };
-enum class ServiceMode : uint8_t { nat, splice };  // dsr, ipip, gue come with their issues
-enum class Forwarded : uint8_t { none, x_forwarded_for, proxy_v1, proxy_v2 };
+enum class ServiceMode : uint8_t { nat, splice };         // dsr, ipip, gue come with their issues
 enum class OnNoBackend : uint8_t { reset, unavailable };  // RST or ICMP; a 503 and a clean close
 
 // A limit on everything that the file may multiply, so that the tables built from it have known
@@ -149,8 +149,9 @@ struct Service {
   ServiceMode mode = ServiceMode::nat;   // splice: protocol is tcp
   uint32_t pool = 0;                     // index into Document::pools
   std::vector<Persistence> persistence;  // empty: each connection is balanced on its own. Cookies
-                                         // (mode splice only) before the source, which is the last
-  Table table;                           // with mode splice only; there when a cookie is learned
+                                         // and headers (mode splice only) before the source, which
+                                         // is the last
+  Table table;  // with mode splice only; there when a cookie is learned
   Timeouts timeouts;
   OnNoBackend on_no_backend = OnNoBackend::reset;  // splice: default unavailable; nat: reset
   Unavailable unavailable;                         // used with OnNoBackend::unavailable

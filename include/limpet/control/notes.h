@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -80,8 +81,9 @@ class Notes {
     be16 port{};
     uint8_t protocol = 0;
     ServiceTotals start;
-    std::array<std::string, affinity::Policy::kMaxEntries> entries;  // "" before the first list
-    std::array<PersistenceTotals, affinity::Policy::kMaxEntries> entry_start;
+    // By place in the list: absent before the first one that is so long.
+    std::array<std::optional<config::Persistence>, affinity::kMaxEntries> entries;
+    std::array<PersistenceTotals, affinity::kMaxEntries> entry_start;
   };
   BackendTotals sum_backend(uint16_t slot) const;
   ServiceTotals sum_service(uint16_t slot) const;

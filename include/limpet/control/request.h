@@ -43,13 +43,16 @@ struct Request {
   char key_id = '\0';                         // keys seal, retire
   std::string client;                         // explain: address, or address and port
   std::string service;                        // explain
+  std::string method, path;                   // explain: of a request; may be empty
+  std::vector<std::string> headers;           // explain: "NAME: VALUE"
   LogLevel level = LogLevel::info;            // log-level
 };
 
 // {"cmd":"show","what":"flows","name":null,"limit":1000,"all":false}
 // {"cmd":"backend","name":"web/s0","state":"drain"}   {"cmd":"reload"}
 // {"cmd":"keys","action":"seal","id":"B"}
-// {"cmd":"explain","client":"192.0.2.1","service":"web"}   {"cmd":"log-level","level":"debug"}
+// {"cmd":"explain","client":"192.0.2.1","service":"web","method":"GET","path":"/",
+//  "headers":["X-User-ID: 17"]}   {"cmd":"log-level","level":"debug"}
 // Anything else gives an error that says what was expected. Unknown members are ignored.
 Result<Request> parse_request(std::string_view line);
 

@@ -35,6 +35,7 @@ struct View {
   uint32_t mbufs_in_use = 0;
   Instant now;
   std::function<dataplane::NicCounters(size_t port)> nic = nullptr;  // null: zeros
+  uint64_t unix_now = 0;                                             // seconds
 };
 
 // Rows of the table, those only that `name` selects ("" selects all): a service; a pool or
@@ -62,10 +63,19 @@ Rows top_rows(unsigned worker, const dataplane::Query& answer, size_t first = 0,
 Rows neighbor_rows(const View& view, unsigned worker, const dataplane::Query& answer,
                    size_t first = 0, size_t count = SIZE_MAX);
 
+// A request, in curl's words; everything may be left out.
+struct Asking {
+  std::string method;                // GET
+  std::string path;                  // "/"
+  std::vector<std::string> headers;  // "NAME: VALUE"
+};
+
 // Where a client would go now, and why: {client, service, backend, address, port, reason, text,
-// first_choice, ...}. `client` is an address with or without a port ("192.0.2.1:4711",
-// "[2001:db8::1]:4711").
-Result<nlohmann::json> explain(const View& view, std::string_view client, std::string_view service);
+// first_choice, entries: [...], ...}. `client` is an address with or without a port
+// ("192.0.2.1:4711",
+// "[2001:db8::1]:4711"). With something asked: as the first request of a connection in mode splice.
+Result<nlohmann::json> explain(const View& view, std::string_view client, std::string_view service,
+                               const Asking& asking = {});
 
 // {"schema":1,"pid":..,"uptime_s":..,WHAT:[...],"truncated":..}, the first `limit` rows of `rows`
 // (0: all); `more` when there are others that are not in `rows`.

@@ -73,7 +73,7 @@ struct alignas(64) ServiceCounters {  // per worker and service slot
 // Per worker, service slot and entry of its persistence list (affinity/persistence.h has the
 // meanings).
 struct alignas(64) PersistenceCounters {
-  std::array<Counter, affinity::kRequestFlagCount> request;    // of requests; cookie entries
+  std::array<Counter, affinity::kRequestFlagCount> request;    // of requests; cookies, headers
   std::array<Counter, affinity::kResponseFlagCount> response;  // of responses; cookie entries
   std::array<Counter, affinity::kInvalidDetailCount> detail;   // beside request flags I, E and O
   Counter decided;          // connections whose backend this entry chose
@@ -194,7 +194,7 @@ struct WorkerStats {
   std::vector<std::array<DropCounter, kDropCount>> drops;  // by port
   std::vector<BackendCounters> backends;                   // by slot
   std::vector<ServiceCounters> services;                   // by slot
-  std::vector<std::array<PersistenceCounters, affinity::Policy::kMaxEntries>> persistence;
+  std::vector<std::array<PersistenceCounters, affinity::kMaxEntries>> persistence;
 
   uint64_t drops_total() const {
     uint64_t sum = 0;

@@ -5,10 +5,14 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "limpet/affinity/cookie_policy.h"
 #include "limpet/affinity/sealed_cookie.h"
+#include "limpet/affinity/settings.h"
+#include "limpet/base/forwarded.h"
+#include "limpet/base/result.h"
 #include "limpet/http/sniffer.h"
 
 namespace limpet::dataplane {
@@ -21,41 +25,59 @@ constexpr size_t kMaxKeptRules = 8;
 constexpr size_t kRulesPlaces = 16;
 static_assert(kRulesPlaces > kMaxKeptRules + 1);
 
-// Of one persistence list; more are refused by the configuration (config/persistence.h).
-constexpr size_t kMaxCookieRules = 4;
-
-// How the backend is told who the client is.
-enum class Forwarded : uint8_t {
-  none,
-  x_forwarded_for,  // a header line in every request, behind those that the client sent
-  proxy_v1,         // in front of the first octet: text
-  proxy_v2          // binary
-};
+constexpr size_t kMaxCookieRules = affinity::kMaxCookies;
+constexpr size_t kMaxHeaderRules = affinity::kMaxHeaders;
 
 struct CookieRule {
   affinity::CookiePolicy policy;
-  uint8_t entry = 0;          // its place in the persistence list; also the kind of its stick keys
-  bool after_source = false;  // a source entry decides before it: the cookie is read, not followed
+  uint8_t entry = 0;  // its place in the persistence list; also the kind of its stick keys
+  // How many headers stand in front of it: where a request has the value of one of them, the cookie
+  // is read but not followed.
+  uint8_t headers_before = 0;
+  bool after_source = false;  // a source entry decides before it: likewise, always
 };
 
+struct HeaderRule {
+  uint8_t entry = 0;           // its place in the persistence list
+  uint8_t cookies_before = 0;  // how many cookies stand in front of it
+  bool after_source = false;
+};
+
+// What the rules of a service were made of: equal settings, the same rules.
+struct RuleSettings {
+  std::string service;
+  Forwarded forwarded = Forwarded::none;
+  uint32_t head_bytes = 16384;  // of a request head, at most
+  std::vector<affinity::EntrySettings> entries;
+  bool operator==(const RuleSettings&) const = default;
+};
+
+// What a header is looked for, in a response. A hit says by its `look` what it is and by its `id`
+// which: of a request, the index of a cookie or of a header; of a response, the index of a cookie,
+// or one of these.
+enum class ResponseHeader : uint16_t { cache_control, expires };
+
 struct SessionRules {
-  // Equal exactly when the settings are, so that a reload keeps the object. Never 0.
-  uint64_t id = 1;
+  RuleSettings settings;
   // Which of its service's rules these are: how many there had been, and in the low digit (of base
   // kRulesPlaces) where requests that hold them are counted. 0: nobody's, which are not counted.
   uint32_t number = 0;
   std::vector<CookieRule> cookies;        // in order of the list; at most kMaxCookieRules
-  std::optional<http::Sniffer> request;   // cookies by index into `cookies`; absent: no cookies
-  std::optional<http::Sniffer> response;  // Set-Cookie by index, and both below
+  std::vector<HeaderRule> headers;        // likewise; at most kMaxHeaderRules
+  std::optional<http::Sniffer> request;   // absent: neither cookies nor headers
+  std::optional<http::Sniffer> response;  // absent: no cookies
   Forwarded forwarded = Forwarded::none;
   uint32_t head_bytes = 16384;  // of a request head, at most
 
-  // ids of those headers' hits
-  static constexpr uint16_t kCacheControl = 0x100, kExpires = 0x101;
-
-  // Whether anything of a connection is looked at behind its first request head.
-  bool follows() const { return !cookies.empty() || forwarded == Forwarded::x_forwarded_for; }
+  // Whether anything of a connection is looked at behind its first request head. A header alone has
+  // chosen then, and is read on for what it counts.
+  bool follows() const {
+    return !cookies.empty() || !headers.empty() || forwarded == Forwarded::x_forwarded_for;
+  }
 };
+
+// Of settings that keep their bounds (affinity/settings.h). The error is Hyperscan's.
+Result<SessionRules> compile_rules(RuleSettings settings, uint32_t number = 0);
 
 constexpr size_t place_of(uint32_t rules) {
   return rules % kRulesPlaces;

@@ -125,7 +125,7 @@ struct KeptRules {
   affinity::Policy policy;                    // its list
   uint8_t counted = 0;  // by entry of that list, a bit: whether it is at its place in today's too
 };
-static_assert(affinity::Policy::kMaxEntries <= 8);
+static_assert(affinity::kMaxEntries <= 8);
 
 struct ServiceEntry {  // by service slot
   std::string name;
@@ -198,7 +198,7 @@ struct Snapshot {
   std::vector<ServiceEntry> services;  // by slot
   LocalTable locals;
   std::vector<Announcement> announcements;  // ascending by port
-  // By worker, who alone touches its own; empty when no service has cookies.
+  // By worker, who alone touches its own; empty when no service looks for anything in its heads.
   std::vector<std::unique_ptr<SessionTools>> tools;
 
   Hop route(const IpAddress& destination) const;

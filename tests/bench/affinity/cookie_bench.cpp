@@ -23,8 +23,8 @@ CookiePolicy policy(bool sealed) {
   CookieSettings s;
   s.service = "web", s.name = "SRV", s.sealed = sealed;
   s.idle_timeout = 1800, s.absolute_timeout = 28800;
-  s.http_only = true, s.same_site = "Lax";
-  return CookiePolicy::compile(s).value();
+  s.http_only = true, s.same_site = SameSite::lax;
+  return CookiePolicy::compile(s);
 }
 
 void seal(benchmark::State& state) {

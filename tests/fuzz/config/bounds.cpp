@@ -142,7 +142,7 @@ bool attribute(const std::string& text) {
   return printable(text) && text.find(';') == std::string::npos;
 }
 
-void inserted(const Cookie& c, Bounds& b) {
+void inserted(const CookieSettings& c, Bounds& b) {
   size_t text = 7 + c.path.size() + (c.http_only ? 10 : 0) + (c.secure ? 8 : 0);
   b.hold(!c.path.empty() && c.path[0] == '/' && attribute(c.path), "path");
   for (const std::string& domain : c.domains) {
@@ -153,50 +153,64 @@ void inserted(const Cookie& c, Bounds& b) {
     b.hold(!a.empty() && a.size() <= 128 && attribute(a), "attribute");
     text += 2 + a.size();
   }
-  b.hold(text <= kMaxAttributeText && c.domains.size() <= kMaxCookieDomains &&
-             c.attributes.size() <= kMaxCookieAttributes,
+  b.hold(text <= affinity::kMaxAttributeText && c.domains.size() <= affinity::kMaxCookieDomains &&
+             c.attributes.size() <= affinity::kMaxCookieAttributes,
          "attributes");
-  const Duration unit = c.value == CookieValue::sealed ? Duration(1min) : Duration(1s);
-  for (const Duration d : {c.idle_timeout, c.absolute_timeout})
-    b.hold(d >= Duration(0) && d <= 24h * 365 && d % unit == Duration(0), "time-out");
-  b.hold(c.absolute_timeout == Duration(0) || c.idle_timeout <= c.absolute_timeout, "idle_timeout");
-  b.hold(c.lifetime == CookieLifetime::session || c.idle_timeout + c.absolute_timeout > Duration(0),
-         "lifetime");
+  for (const uint64_t seconds : {c.idle_timeout, c.absolute_timeout})
+    b.hold(seconds <= 365 * 86400 && (!c.sealed || seconds % 60 == 0), "time-out");
+  b.hold(c.absolute_timeout == 0 || c.idle_timeout <= c.absolute_timeout, "idle_timeout");
+  b.hold(!c.permanent || c.idle_timeout + c.absolute_timeout > 0, "lifetime");
   b.hold(c.same_site != SameSite::none || c.secure, "same_site");
 }
 
-void cookie(const Cookie& c, Bounds& b) {
-  b.hold(!c.session_name.empty() && c.session_name.size() <= kMaxSessionName &&
-             c.session_name[0] != '$' && attribute(c.session_name) &&
-             c.session_name.find_first_of(" ,=\"()/:<>?@[]\\{}") == std::string::npos,
+void cookie(const CookieSettings& c, Bounds& b) {
+  b.hold(!c.name.empty() && c.name.size() <= affinity::kMaxCookieName && c.name[0] != '$' &&
+             attribute(c.name) && c.name.find_first_of(" ,=\"()/:<>?@[]\\{}") == std::string::npos,
          "session_name");
   if (c.mode == CookieMode::insert) return inserted(c, b);
   b.hold(!c.indirect && !c.no_cache && !c.preserve && !c.post_only && !c.http_only && !c.secure &&
              c.path.empty() && c.domains.empty() && c.attributes.empty() &&
-             c.same_site == SameSite::unset && c.lifetime == CookieLifetime::session &&
-             c.idle_timeout + c.absolute_timeout == Duration(0),
+             c.same_site == SameSite::unset && !c.permanent &&
+             c.idle_timeout + c.absolute_timeout == 0,
          "setting of another cookie mode");
 }
 
 void persistence(const Service& s, Bounds& b) {
-  std::set<std::string> names;
+  std::set<std::string> names, headers;
   bool learns = false, pins = false;
   size_t sources = 0;
+  b.hold(s.persistence.size() <= affinity::kMaxEntries, "number of entries");
   for (const Persistence& p : s.persistence) {
     b.hold(sources == 0, "entry behind a source");
-    if (p.type == PersistenceType::source) {
-      ++sources;
-      pins = !names.empty();
-      b.range<int>(p.prefix4, 1, 32, "prefix4");
-      b.range<int>(p.prefix6, 1, 128, "prefix6");
-      continue;
-    }
-    b.hold(s.mode == ServiceMode::splice, "cookie without splice");
-    b.hold(names.insert(p.cookie.session_name).second, "cookie twice");
-    learns |= p.cookie.mode == CookieMode::learn;
-    cookie(p.cookie, b);
+    std::visit(affinity::Visit{
+                   [&](const SourceSettings& source) {
+                     ++sources;
+                     pins = !names.empty();
+                     b.range<int>(source.prefix4, 1, 32, "prefix4");
+                     b.range<int>(source.prefix6, 1, 128, "prefix6");
+                   },
+                   [&](const CookieSettings& c) {
+                     b.hold(s.mode == ServiceMode::splice, "cookie without splice");
+                     b.hold(names.insert(c.name).second, "cookie twice");
+                     b.hold(c.service == s.name, "service of a cookie");
+                     learns |= c.mode == CookieMode::learn;
+                     cookie(c, b);
+                   },
+                   [&](const HeaderSettings& h) {
+                     std::string lower;
+                     for (const char x : h.name)
+                       lower += static_cast<char>(x >= 'A' && x <= 'Z' ? x + 32 : x);
+                     b.hold(s.mode == ServiceMode::splice, "header without splice");
+                     b.hold(headers.insert(lower).second, "header twice");
+                     b.hold(!h.name.empty() && h.name.size() <= affinity::kMaxHeaderName &&
+                                printable(h.name) &&
+                                h.name.find_first_of(" ,;=\"()/:<>?@[]\\{}") == std::string::npos,
+                            "name of a header");
+                   }},
+               p);
   }
-  b.hold(names.size() <= kMaxServiceCookies, "number of cookies");
+  b.hold(names.size() <= affinity::kMaxCookies, "number of cookies");
+  b.hold(headers.size() <= affinity::kMaxHeaders, "number of headers");
   b.hold(s.table.size == 0 ? !learns : learns || pins, "table");
   if (s.table.size == 0) return;
   b.range(s.table.size, 16u, kMaxTableSize, "table size");
@@ -262,8 +276,8 @@ std::string broken_bound(const Document& d) {
   for (const Service& s : d.services) {
     entries += s.table.size;
     for (const Persistence& p : s.persistence)
-      seals |= p.type == PersistenceType::cookie && p.cookie.mode != CookieMode::learn &&
-               p.cookie.value == CookieValue::sealed;
+      if (const auto* c = std::get_if<CookieSettings>(&p))
+        seals |= c->mode != CookieMode::learn && c->sealed;
   }
   b.where = "document";
   b.hold(entries <= kMaxTableEntries, "table entries");

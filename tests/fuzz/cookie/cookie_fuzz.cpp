@@ -50,7 +50,7 @@ struct Fixed {
             s.idle_timeout = timeout, s.absolute_timeout = 8 * timeout;
             s.permanent = timeout != 0, s.no_cache = true;
           }
-          policies.push_back(CookiePolicy::compile(s).value());
+          policies.push_back(CookiePolicy::compile(s));
         }
       }
     }

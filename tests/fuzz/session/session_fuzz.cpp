@@ -230,7 +230,7 @@ class Connection {
   const std::vector<uint16_t> members_{0, 1, 2};
   std::vector<BackendEntry> backends_;
   std::vector<balance::BackendStatus> status_ = std::vector<balance::BackendStatus>(3);
-  std::array<PersistenceCounters, affinity::Policy::kMaxEntries> counters_;
+  std::array<PersistenceCounters, affinity::kMaxEntries> counters_;
   WorkerCounters worker_;
   ServiceCounters service_;
   std::shared_ptr<affinity::StickTable> table_;

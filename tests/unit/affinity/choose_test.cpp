@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <functional>
+#include <optional>
 #include <set>
 #include <span>
 #include <string_view>
@@ -288,10 +290,123 @@ TEST(Reason, names_are_stable) {
   EXPECT_STREQ(reason_name(Reason::client_gone), "client_gone");
   EXPECT_STREQ(reason_name(Reason::response_timeout), "response_timeout");
   EXPECT_STREQ(reason_name(Reason::no_memory), "no_memory");
-  EXPECT_EQ(kReasonCount, 17u);
+  EXPECT_STREQ(reason_name(Reason::header), "header");
+  EXPECT_STREQ(reason_name(Reason::header_redirected), "header_redirected");
+  EXPECT_STREQ(reason_name(Reason::header_none), "header_none");
+  EXPECT_EQ(kReasonCount, 20u);
   for (size_t r = 0; r < kReasonCount; ++r) {
     EXPECT_FALSE(std::string_view(reason_text(static_cast<Reason>(r))).empty());
   }
+}
+
+class ChooseByHeader : public ::testing::Test {
+ protected:
+  // Of whoever sends these values, one for each header of the list; null: he does not send it.
+  Choice go(const Policy& policy, std::vector<const char*> values, uint8_t host = 1,
+            std::span<const CookieOutcome> cookies = {}) {
+    std::vector<std::optional<uint64_t>> keys;
+    for (const char* v : values) keys.push_back(v == nullptr ? std::nullopt : hash_key(v));
+    Client c = client(host, static_cast<uint16_t>(++port_ + 1024));
+    c.cookies = cookies;
+    c.headers = keys;
+    return choose(policy, c, kTable, usable_);
+  }
+  uint16_t first(const char* value) {
+    return kTable.first_choice(hash_header(seed_of("web"), *hash_key(value)));
+  }
+  std::function<bool(uint16_t)> usable_ = everybody;
+  int port_ = 0;
+};
+
+TEST_F(ChooseByHeader, equal_values_share_a_backend_whoever_sends_them) {
+  const Policy policy = Policy("web").add_header();
+  std::vector<uint32_t> got(kMembers.size());
+  for (int user = 0; user < 400; ++user) {
+    const std::string value = std::to_string(user);
+    const Choice c = go(policy, {value.c_str()}, 1);
+    EXPECT_EQ(c.reason, Reason::header);
+    EXPECT_EQ(c.entry, 0);
+    EXPECT_EQ(c.member, first(value.c_str()));
+    EXPECT_EQ(go(policy, {value.c_str()}, 2), c);
+    ++got[c.member];
+  }
+  for (const uint32_t n : got) EXPECT_NEAR(n, 100, 40);
+}
+
+TEST_F(ChooseByHeader, who_has_no_value_is_balanced_or_goes_by_the_next_entry) {
+  const Choice balanced = go(Policy("web").add_header(), {nullptr});
+  EXPECT_EQ(balanced.reason, Reason::header_none);
+  EXPECT_EQ(balanced.entry, Choice::kNoEntry);
+  std::set<uint16_t> used;
+  for (int i = 0; i < 100; ++i) used.insert(go(Policy("web").add_header(), {nullptr}).member);
+  EXPECT_EQ(used.size(), kMembers.size()) << "each connection on its own";
+
+  const Policy both = Policy("web").add_header().add_header();
+  EXPECT_EQ(go(both, {nullptr, "b"}).member, first("b"));
+  EXPECT_EQ(go(both, {nullptr, "b"}).entry, 1);
+  EXPECT_EQ(go(both, {"a", "b"}).entry, 0) << "the first that is there";
+  const Choice source = go(Policy("web").add_header().add_source(32, 64), {nullptr});
+  EXPECT_EQ(source.reason, Reason::source);
+  EXPECT_EQ(source.entry, 1);
+}
+
+TEST_F(ChooseByHeader, a_value_s_dead_backend_is_passed_over_until_it_returns) {
+  const Policy policy = Policy("web").add_header();
+  const uint16_t own = first("17");
+  usable_ = [own](uint16_t m) { return m != own; };
+  const Choice other = go(policy, {"17"});
+  EXPECT_EQ(other.reason, Reason::header_redirected);
+  EXPECT_NE(other.member, own);
+  EXPECT_EQ(go(policy, {"17"}, 9).member, other.member) << "all of that value go on together";
+  usable_ = everybody;
+  EXPECT_EQ(go(policy, {"17"}).member, own);
+  usable_ = nobody;
+  EXPECT_EQ(go(policy, {"17"}), Choice{});
+}
+
+TEST_F(ChooseByHeader, a_cookie_in_front_of_it_wins_and_one_that_failed_is_the_reason) {
+  const Policy policy = Policy("web").add_cookie().add_header();
+  const CookieOutcome good{.member = 2, .flag = RequestFlag::valid};
+  EXPECT_EQ(go(policy, {"17"}, 1, {&good, 1}).reason, Reason::cookie);
+  EXPECT_EQ(go(policy, {"17"}, 1, {&good, 1}).member, 2);
+  const CookieOutcome none{};
+  EXPECT_EQ(go(policy, {"17"}, 1, {&none, 1}).reason, Reason::header);
+  const CookieOutcome down{.flag = RequestFlag::down};
+  const Choice moved = go(policy, {"17"}, 1, {&down, 1});
+  EXPECT_EQ(moved.reason, Reason::cookie_down);
+  EXPECT_EQ(moved.member, first("17"));
+  EXPECT_EQ(moved.entry, 1);
+  EXPECT_EQ(go(policy, {nullptr}, 1, {&none, 1}).reason, Reason::cookie_none);
+
+  const Policy behind = Policy("web").add_header().add_cookie();
+  EXPECT_EQ(go(behind, {"17"}, 1, {&good, 1}).reason, Reason::header);
+  EXPECT_EQ(go(behind, {nullptr}, 1, {&good, 1}).reason, Reason::cookie);
+}
+
+TEST(PolicyOfSettings, has_the_entries_in_their_order) {
+  Policy policy("web");
+  policy.add(EntrySettings(HeaderSettings{"A"})).add(EntrySettings(CookieSettings{}));
+  policy.add(EntrySettings(HeaderSettings{"B"})).add(EntrySettings(SourceSettings{24, 48}));
+  ASSERT_EQ(policy.end() - policy.begin(), 4);
+  EXPECT_EQ(policy.headers(), 2);
+  EXPECT_EQ(policy.cookies(), 1);
+  EXPECT_EQ(std::get<HeaderEntry>(policy.begin()[2]).index, 1);
+  EXPECT_EQ(std::get<SourceKey>(policy.begin()[3]).prefix6, 48);
+}
+
+TEST(SameCarrier, is_what_is_read_and_how) {
+  const EntrySettings source = SourceSettings{}, a = HeaderSettings{"A"}, b = HeaderSettings{"B"};
+  CookieSettings c;
+  c.name = "A";
+  CookieSettings d = c;
+  d.path = "/x", d.sealed = false;
+  EXPECT_TRUE(same_carrier(source, SourceSettings{8, 8}));
+  EXPECT_TRUE(same_carrier(a, a));
+  EXPECT_TRUE(same_carrier(c, d));
+  EXPECT_FALSE(same_carrier(a, b));
+  EXPECT_FALSE(same_carrier(a, c)) << "of one name, but another kind";
+  d.mode = CookieMode::prefix;
+  EXPECT_FALSE(same_carrier(c, d));
 }
 
 }  // namespace

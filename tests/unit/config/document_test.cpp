@@ -100,8 +100,8 @@ TEST(Document, keeps_every_value_given) {
   const Service& service = d.services[0];
   EXPECT_EQ(service.vip, ip("10.1.0.100"));
   ASSERT_EQ(service.persistence.size(), 1u);
-  EXPECT_EQ(service.persistence[0].prefix4, 24);
-  EXPECT_EQ(service.persistence[0].prefix6, 48);
+  EXPECT_EQ(std::get<SourceSettings>(service.persistence[0]).prefix4, 24);
+  EXPECT_EQ(std::get<SourceSettings>(service.persistence[0]).prefix6, 48);
   EXPECT_EQ(service.timeouts.connect, 1s);
   EXPECT_EQ(service.timeouts.idle, 168h);
   EXPECT_EQ(service.timeouts.half_closed, 100ms);

@@ -104,7 +104,7 @@ TEST(Builder, a_service_has_its_pool_its_policy_and_its_timeouts) {
   EXPECT_EQ(web.timeouts.tunnel, to_ticks(std::chrono::hours(1)));
   EXPECT_TRUE(web.timeouts.tells);
   ASSERT_EQ(web.policy.end() - web.policy.begin(), 1);
-  EXPECT_EQ(web.policy.begin()->source.prefix4, 24);
+  EXPECT_EQ(std::get<affinity::SourceKey>(*web.policy.begin()).prefix4, 24);
   EXPECT_EQ(web.policy.seed(), affinity::seed_of("web"));
   const dataplane::ServiceEntry& echo = b.owned.snapshot->services[1];
   EXPECT_EQ(echo.policy.begin(), echo.policy.end());
@@ -276,7 +276,7 @@ TEST(Builder, a_persistence_list_becomes_rules_in_its_order) {
   const dataplane::SpliceEntry* e = splice_of(b);
   ASSERT_NE(e, nullptr);
   const dataplane::SessionRules& rules = *e->rules;
-  EXPECT_EQ(rules.forwarded, dataplane::Forwarded::proxy_v1);
+  EXPECT_EQ(rules.forwarded, Forwarded::proxy_v1);
   ASSERT_EQ(rules.cookies.size(), 2u);
   EXPECT_EQ(rules.cookies[0].policy.mode(), affinity::CookieMode::learn);
   EXPECT_EQ(rules.cookies[0].entry, 0);
@@ -313,7 +313,7 @@ TEST(Builder, rules_and_table_are_shared_as_long_as_their_settings_stay) {
   const Built other = built_from(
       with(text, "value = \"plain\";", "value = \"plain\"; path = \"/x\";"), 1, nullptr, &same);
   EXPECT_NE(splice_of(other)->rules, splice_of(same)->rules);
-  EXPECT_NE(splice_of(other)->rules->id, splice_of(same)->rules->id);
+  EXPECT_NE(splice_of(other)->rules->settings, splice_of(same)->rules->settings);
   EXPECT_EQ(splice_of(other)->table, splice_of(same)->table) << "sessions mean what they meant";
 }
 
@@ -349,7 +349,7 @@ TEST(KeptRules, at_most_eight_are_kept_each_with_a_place_of_its_own) {
     std::set<size_t> places{dataplane::place_of(s.splice->rules->number)};
     for (const dataplane::KeptRules& k : s.kept) {
       places.insert(dataplane::place_of(k.splice->rules->number));
-      EXPECT_NE(k.splice->rules->id, s.splice->rules->id);
+      EXPECT_NE(k.splice->rules->settings, s.splice->rules->settings);
     }
     EXPECT_EQ(places.size(), s.kept.size() + 1);
     EXPECT_TRUE(numbers.insert(s.splice->rules->number).second) << "no number comes twice";

@@ -84,6 +84,19 @@ TEST(Request, explain_reload_and_log_level) {
   EXPECT_EQ(e->client, "192.0.2.1");
   EXPECT_EQ(e->service, "web");
   EXPECT_NE(error_of(R"({"cmd":"explain","client":"192.0.2.1"})"), "");
+  const auto asking = parse_request(
+      R"({"cmd":"explain","client":"192.0.2.1","service":"web","method":"HEAD","path":"/x",
+          "headers":["A: b","C: d"]})");
+  ASSERT_TRUE(asking);
+  EXPECT_EQ(asking->method, "HEAD");
+  EXPECT_EQ(asking->path, "/x");
+  EXPECT_EQ(asking->headers, (std::vector<std::string>{"A: b", "C: d"}));
+  for (const char* wrong : {"1", "\"A: b\"", "[1]", "{}"})
+    EXPECT_NE(error_of(std::string(
+                           R"({"cmd":"explain","client":"192.0.2.1","service":"web","headers":)") +
+                       wrong + "}"),
+              "")
+        << wrong;
   ASSERT_TRUE(parse_request(R"({"cmd":"reload"})"));
   const auto l = parse_request(R"({"cmd":"log-level","level":"warning"})");
   ASSERT_TRUE(l);

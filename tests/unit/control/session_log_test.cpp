@@ -73,6 +73,21 @@ TEST_F(SessionLogTest, a_line_says_who_went_where_and_why) {
       << "there was no request";
 }
 
+TEST_F(SessionLogTest, headers_stand_behind_the_cookies) {
+  const Slots slots =
+      slots_of(with(sample_, R"({ type = "cookie"; session_name = "OLD"; value = "plain"; })",
+                    R"({ type = "header"; name = "X-User-ID"; })"));
+  SessionNote n = note();
+  n.rules = slots.services[0].entry.splice->rules->number;
+  n.reason = static_cast<uint8_t>(Reason::header);
+  n.cookies = 1;
+  n.headers = 1;
+  n.request = {RequestFlag::none};
+  n.header = {RequestFlag::valid};
+  EXPECT_EQ(session_line(slots, n),
+            "web 198.51.100.7:4711 -> web/s1 10.2.0.11:80 reason=header SRV=N- X-User-ID=V");
+}
+
 TEST_F(SessionLogTest, cookies_have_the_names_that_they_had_when_the_request_was_read) {
   Slots slots = slots_of(sample_);
   const std::string line = session_line(slots, note());

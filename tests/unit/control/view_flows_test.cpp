@@ -1,6 +1,10 @@
 // The JSON of `show flows`, and of `explain`.
 #include <gtest/gtest.h>
 
+#include <set>
+#include <string>
+#include <vector>
+
 #include "limpet/affinity/choose.h"
 #include "limpet/affinity/reason.h"
 #include "limpet/tcp/track.h"
@@ -128,6 +132,74 @@ TEST_F(FlowsViewTest, explain_says_where_a_client_goes_and_why) {
   const json none = *explain(view(), "198.51.100.7", "web");
   EXPECT_EQ(none["reason"], "no_backend");
   EXPECT_TRUE(none["backend"].is_null());
+}
+
+class AskingViewTest : public ViewTest {
+ protected:
+  void SetUp() override {
+    build_from(with(kSample, R"(persistence = ( { type = "source"; prefix4 = 24; } );)",
+                    R"(mode = "splice"; persistence = (
+                         { type = "cookie"; name = "SRV"; value = "plain"; },
+                         { type = "header"; name = "X-User-ID"; },
+                         { type = "source"; prefix4 = 24; } );)"));
+  }
+  json ask(std::vector<std::string> headers, const char* client = "198.51.100.7") {
+    return *explain(view(), client, "web", {"", "", std::move(headers)});
+  }
+};
+
+TEST_F(AskingViewTest, explain_reads_a_request_as_a_worker_does) {
+  const json with_cookie = ask({"cookie: SRV=s1", "X-User-ID: 17"});
+  EXPECT_EQ(with_cookie["backend"], "web/s1");
+  EXPECT_EQ(with_cookie["reason"], "cookie");
+  ASSERT_EQ(with_cookie["entries"].size(), 2u);
+  EXPECT_EQ(with_cookie["entries"][0]["request"], "valid");
+
+  const json by_header = ask({"X-User-ID: 17"});
+  EXPECT_EQ(by_header["reason"], "header");
+  EXPECT_EQ(by_header["entries"][1]["name"], "X-User-ID");
+  EXPECT_EQ(by_header["entries"][1]["request"], "valid");
+  EXPECT_EQ(ask({"x-user-id:  17 , 18", "Host: a"}, "203.0.113.9")["backend"], by_header["backend"])
+      << "whoever says it";
+  EXPECT_NE(
+      by_header["text"].get<std::string>().find("; cookie SRV: none; header X-User-ID: valid"),
+      std::string::npos)
+      << by_header["text"];
+  EXPECT_EQ(ask({"Accept: */*"})["reason"], "source");
+
+  const json unknown = ask({"Cookie: SRV=s9"});
+  EXPECT_EQ(unknown["reason"], "cookie_invalid");
+  EXPECT_EQ(unknown["entries"][0]["invalid_detail"], "unknown_backend");
+  EXPECT_EQ(explain(view(), "198.51.100.7", "web")->at("entries"), json::array())
+      << "nothing was asked";
+
+  // Each value's own backend, and who stands in for it.
+  std::set<std::string> used;
+  for (int user = 0; user < 20; ++user)
+    used.insert(ask({"X-User-ID: " + std::to_string(user)})["backend"]);
+  EXPECT_EQ(used.size(), 2u);
+  status_[by_header["backend"] == "web/s0" ? 0 : 1] = {Admin::up, Health::down};
+  EXPECT_EQ(ask({"X-User-ID: 17"})["reason"], "header_redirected");
+  EXPECT_EQ(ask({"X-User-ID: 17"})["first_choice"], by_header["backend"]);
+}
+
+TEST_F(AskingViewTest, explain_refuses_what_is_no_request) {
+  const auto refused = [this](Asking asking, const char* service = "web") {
+    const auto answer = explain(view(), "198.51.100.7", service, asking);
+    return answer ? answer->dump() : answer.error();
+  };
+  EXPECT_EQ(refused({"", "", {"no colon"}}),
+            "\"no colon\" is no header; expected NAME: VALUE on one line");
+  EXPECT_EQ(refused({"", "", {"A: b\r\nX-User-ID: 1"}}).substr(0, 4), "\"A: ");
+  EXPECT_EQ(refused({"", "", {"Content-Length: x"}}).substr(0, 29),
+            "the request would be refused:");
+  EXPECT_EQ(refused({"G T", "/", {}}).substr(0, 29), "the request would be refused:");
+  EXPECT_EQ(refused({"", "", {"A: " + std::string(20000, 'x')}}).substr(0, 29),
+            "the request would be refused:");
+  build_from(kSample);
+  EXPECT_EQ(
+      refused({"", "/x", {}}),
+      "service \"web\" has mode \"nat\", which does not read requests: only the address counts");
 }
 
 class PinnedViewTest : public ViewTest {

@@ -174,6 +174,21 @@ TEST_F(PersistenceViewTest, a_place_in_the_list_with_a_new_meaning_counts_from_z
   EXPECT_EQ(row(2)["decided"], 100);
 }
 
+TEST_F(PersistenceViewTest, a_header_is_an_entry_with_a_name_and_no_mode) {
+  build_from(sample(
+      R"(mode = "splice"; persistence = ( { type = "header"; name = "X-User-ID"; }, { type = "source"; } );)"));
+  counters(1, 0).request[at(RequestFlag::valid)].add(3);
+  counters(1, 0).decided.add(3);
+  EXPECT_EQ(row(0)["type"], "header");
+  EXPECT_EQ(row(0)["name"], "X-User-ID");
+  EXPECT_TRUE(row(0)["mode"].is_null());
+  EXPECT_EQ(row(0)["request"]["valid"], 3);
+  EXPECT_EQ(row(0)["decided"], 3);
+  build_from(sample(
+      R"(mode = "splice"; persistence = ( { type = "header"; name = "X-Other"; }, { type = "source"; } );)"));
+  EXPECT_EQ(row(0)["decided"], 0) << "another header";
+}
+
 TEST_F(PersistenceViewTest, services_say_for_what_reasons_they_chose) {
   stats_[0].services[0].reasons[at(Reason::cookie)].add(3);
   stats_[1].services[0].reasons[at(Reason::cookie)].add(4);

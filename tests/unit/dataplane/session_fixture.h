@@ -118,7 +118,7 @@ class SessionTest : public testing::Test {
     for (auto& b : s) b.health = balance::Health::up;
     return s;
   }();
-  std::array<PersistenceCounters, affinity::Policy::kMaxEntries> counters;
+  std::array<PersistenceCounters, affinity::kMaxEntries> counters;
   WorkerCounters worker;
   ServiceCounters service;
   void count_anew() {

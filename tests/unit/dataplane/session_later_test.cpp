@@ -307,7 +307,7 @@ TEST_F(AnotherUser, is_not_moved_by_a_key_rotation) {
   const auto policy = affinity::CookiePolicy::compile(settings);
   std::array<char, affinity::kMaxResponseText> out;
   const std::string theirs(
-      policy->response(ids, &before, {.member = 2, .now = unix_now}, out).lines);
+      policy.response(ids, &before, {.member = 2, .now = unix_now}, out).lines);
   ASSERT_TRUE(keys.add({4, 5, 6}).ok());
   ASSERT_TRUE(keys.seal('B').ok());
   use(rules_of({settings}));

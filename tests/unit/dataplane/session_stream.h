@@ -2,7 +2,9 @@
 // drives sessions without a worker.
 #pragma once
 
+#include <initializer_list>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "session.h"
@@ -27,26 +29,18 @@ inline CookieSettings cookie(CookieMode mode, std::string name = "SRV") {
   return s;
 }
 
+inline SessionRules rules_of(std::vector<affinity::EntrySettings> entries,
+                             Forwarded forwarded = Forwarded::none) {
+  return compile_rules({"web", forwarded, 16384, std::move(entries)}).value();
+}
+
 inline SessionRules rules_of(const std::vector<CookieSettings>& cookies,
                              Forwarded forwarded = Forwarded::none) {
-  SessionRules r;
-  r.forwarded = forwarded;
-  http::SnifferSpec request, response;
-  for (const CookieSettings& s : cookies) {
-    const auto id = static_cast<uint16_t>(r.cookies.size());
-    auto policy = affinity::CookiePolicy::compile(s).value();
-    request.names.push_back(
-        {http::Look::cookie, s.name, id, policy.strips_requests(), s.mode == CookieMode::learn});
-    response.names.push_back({http::Look::set_cookie, s.name, id, false});
-    r.cookies.push_back({std::move(policy), static_cast<uint8_t>(id), false});
-  }
-  if (cookies.empty()) return r;
-  response.names.push_back(
-      {http::Look::header, "Cache-Control", SessionRules::kCacheControl, false});
-  response.names.push_back({http::Look::header, "Expires", SessionRules::kExpires, false});
-  r.request = http::Sniffer::compile(request).value();
-  r.response = http::Sniffer::compile(response).value();
-  return r;
+  return rules_of(std::vector<affinity::EntrySettings>(cookies.begin(), cookies.end()), forwarded);
+}
+inline SessionRules rules_of(std::initializer_list<CookieSettings> cookies,
+                             Forwarded forwarded = Forwarded::none) {
+  return rules_of(std::vector<affinity::EntrySettings>(cookies.begin(), cookies.end()), forwarded);
 }
 
 // One direction as the splice sees it: all octets that have come, in order.
