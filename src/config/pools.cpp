@@ -163,7 +163,9 @@ Pool read_pool(const Node& node, Draft& draft) {
                {"drain_timeout"}},
               report);
   if (const Node* scheduler = node.find("scheduler"))
-    read_word(*scheduler, {"maglev"}, {"roundrobin", "leastconn", "p2c", "random"}, report);
+    if (read_word(*scheduler, {"maglev", "roundrobin"}, {"leastconn", "p2c", "random"}, report) ==
+        1u)
+      pool.scheduler = balance::SchedulerType::roundrobin;
   check_neutral_number(node, "load_factor", report);
   check_neutral_duration(node, "slow_start", report);
   if (const Node* name = require(node, "name", "the name of the pool", report))

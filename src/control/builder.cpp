@@ -433,19 +433,29 @@ class Builder {
         backend.member = static_cast<uint16_t>(m);
       }
       e.ids = affinity::BackendIds(std::move(names));
-      if (const balance::Maglev* unchanged = previous_table(pool.name, key))
-        e.maglev = *unchanged;
-      else
-        e.maglev = balance::Maglev(key.members, key.size);
+      const dataplane::PoolEntry* before = previous_pool(pool.name, key);
+      e.maglev = before != nullptr ? before->maglev : balance::Maglev(key.members, key.size);
+      if (pool.scheduler == balance::SchedulerType::roundrobin)
+        e.turns = before != nullptr && !before->turns.empty() ? before->turns : turns_of(key);
       slots().tables.push_back(std::move(key));
     }
   }
 
-  const balance::Maglev* previous_table(const std::string& pool, const TableKey& key) const {
+  std::vector<std::shared_ptr<balance::RoundRobin>> turns_of(const TableKey& key) const {
+    std::vector<uint32_t> weights;
+    for (const balance::MaglevMember& m : key.members) weights.push_back(m.weight);
+    std::vector<std::shared_ptr<balance::RoundRobin>> turns;
+    for (unsigned w = 0; w < in_.workers; ++w)
+      turns.push_back(std::make_shared<balance::RoundRobin>(weights, w, in_.workers));
+    return turns;
+  }
+
+  // As it was, if its members are the same.
+  const dataplane::PoolEntry* previous_pool(const std::string& pool, const TableKey& key) const {
     if (in_.previous == nullptr) return nullptr;
     for (size_t i = 0; i < in_.previous->pools.size() && i < old_tables_.size(); ++i)
       if (in_.previous->pools[i].name == pool && same(old_tables_[i], key))
-        return &in_.previous->pools[i].maglev;
+        return &in_.previous->pools[i];
     return nullptr;
   }
 

@@ -164,27 +164,35 @@ Result<json> explain(const View& v, std::string_view client_text, std::string_vi
     if (member == balance::Maglev::kNone) return nullptr;
     return pool.name + "/" + v.snapshot.backends[pool.members[member]].name;
   };
+  // Whose turn it is, only the worker knows that gets the connection.
+  const bool in_turn = choice.entry == affinity::Choice::kNoEntry &&
+                       choice.member != balance::Maglev::kNone &&
+                       pool.scheduler_type() == balance::SchedulerType::roundrobin;
   json out = {{"client", client->address.to_string()},
               {"client_port", client->port.host()},
               {"service", s.name},
               {"pool", pool.name},
-              {"backend", label(choice.member)},
+              {"scheduler", balance::name(pool.scheduler_type())},
+              {"backend", in_turn ? json(nullptr) : label(choice.member)},
               {"address", nullptr},
               {"port", nullptr},
               {"reason", affinity::reason_name(choice.reason)},
-              {"first_choice", label(first.member)},
+              {"first_choice", in_turn ? json(nullptr) : label(first.member)},
               {"first_choice_state", nullptr},
               {"entries", entries_json(s, said)}};
   std::string text =
       fmt::format("{} -> nobody: {}", client_text, affinity::reason_text(choice.reason));
-  if (choice.member != balance::Maglev::kNone) {
+  if (in_turn) {
+    text = fmt::format("{} -> {}, whose turn it is on the worker that gets the connection: {}",
+                       client_text, pool.name, affinity::reason_text(choice.reason));
+  } else if (choice.member != balance::Maglev::kNone) {
     const dataplane::BackendEntry& b = v.snapshot.backends[pool.members[choice.member]];
     out["address"] = b.address.to_string();
     out["port"] = b.port.host();
     text = fmt::format("{} -> {}/{} ({} port {}): {}", client_text, pool.name, b.name,
                        b.address.to_string(), b.port.host(), affinity::reason_text(choice.reason));
   }
-  if (first.member != balance::Maglev::kNone) {
+  if (!in_turn && first.member != balance::Maglev::kNone) {
     const uint16_t wanted = pool.members[first.member];
     const char* state = balance::name(v.status(wanted).state());
     out["first_choice_state"] = state;
@@ -195,7 +203,7 @@ Result<json> explain(const View& v, std::string_view client_text, std::string_vi
                   : fmt::format("; first choice {} is {}", name, state);
   }
   if (choice.moved) text += "; the backend that the stick table has for it may not be used";
-  if (choice.reason == affinity::Reason::connection && client->port.host() == 0)
+  if (!in_turn && choice.reason == affinity::Reason::connection && client->port.host() == 0)
     text += "; the client's port counts too, name it (ADDRESS:PORT)";
   if (said) text += carriers_text(s, *said);
   out["text"] = text;

@@ -108,9 +108,11 @@ json service_json(const View& v, uint16_t slot) {
     reasons[affinity::reason_name(static_cast<affinity::Reason>(i))] = t.reasons[i];
   size_t up = 0, usable = 0, total = 0;
   std::string pool;
+  json scheduler;
   if (s.configured) {
     const dataplane::PoolEntry& entry = v.snapshot.pools[s.pool];
     pool = entry.name;
+    scheduler = balance::name(entry.scheduler_type());
     total = entry.members.size();
     for (const uint16_t backend : entry.members) {
       const BackendStatus status = v.status(backend);
@@ -125,6 +127,7 @@ json service_json(const View& v, uint16_t slot) {
           {"mode", s.splice != nullptr ? "splice" : "nat"},
           {"tcp", s.splice != nullptr ? tcp_json(s.splice->promise) : json(nullptr)},
           {"pool", pool},
+          {"scheduler", scheduler},
           {"state", usable != 0 ? "up" : "down"},
           {"configured", s.configured},
           {"old_rules", v.slots.services[slot].kept.size()},

@@ -170,7 +170,7 @@ void Worker::new_flow(Work& w) {
   while (id == flow::kNoFlow) {
     const auto end = without_port.begin() + static_cast<ptrdiff_t>(passed);
     choice = affinity::choose(service.policy, {f.source, f.source_port}, pool.maglev,
-                              [&](uint16_t member) {
+                              pool.scheduler(id_), [&](uint16_t member) {
                                 return status_[pool.members[member]].accepts_new() &&
                                        std::find(without_port.begin(), end, member) == end;
                               });

@@ -154,10 +154,10 @@ affinity::Choice Worker::Splicer::pick(flow::FlowId id) {
   pin = {};
   affinity::Choice choice;
   if (by.table == nullptr) {
-    choice = affinity::choose(policy, client, pool.maglev, fresh);
+    choice = affinity::choose(policy, client, pool.maglev, pool.scheduler(w_.id_), fresh);
   } else {
     affinity::Pins pins{*by.table, pool.ids, existing, w_.now_};
-    choice = affinity::choose(policy, client, pool.maglev, fresh, pins);
+    choice = affinity::choose(policy, client, pool.maglev, pool.scheduler(w_.id_), fresh, pins);
     pin = pins.used;
   }
   if (choice.member == balance::Maglev::kNone) return choice;

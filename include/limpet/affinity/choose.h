@@ -3,7 +3,7 @@
 //
 // A service's persistence list is compiled into a Policy and its entries are tried in order. Each
 // entry either names a backend or has no opinion (its carrier is absent, or names a backend that
-// may not be used); the first that names a usable one wins, and the pool's table balances the
+// may not be used); the first that names a usable one wins, and the pool's scheduler is given the
 // connection when nobody does. An entry kind is a type of Entry, with what it needs in Client and
 // its case in choose(). Source always has an opinion, so whatever stands behind it is never
 // reached; a header has one where the request has a value.
@@ -24,6 +24,7 @@
 #include <span>
 #include <string_view>
 #include <type_traits>
+#include <utility>
 #include <variant>
 
 #include "limpet/affinity/header.h"
@@ -33,6 +34,7 @@
 #include "limpet/affinity/settings.h"
 #include "limpet/affinity/source.h"
 #include "limpet/balance/maglev.h"
+#include "limpet/balance/scheduler.h"
 #include "limpet/base/address.h"
 #include "limpet/base/endian.h"
 
@@ -136,12 +138,13 @@ constexpr Reason reason_of(RequestFlag flag) {
 
 struct NoPins {};  // source addresses are hashed, statelessly
 
+// `table`: where keys lead. `scheduler`: who is given a client without one.
 // `usable(member)`: may a client that is new to this backend be sent to it (accepts_new)? On
 // redispatch it says no to the backends that were tried, and the cookie that named one of them
 // comes with its flag but without a member. `pins`: NoPins, Pins or PeekedPins.
 template <class Usable, class PinTable = NoPins>
 Choice choose(const Policy& policy, const Client& client, const balance::Maglev& table,
-              Usable&& usable, PinTable&& pins = {}) {
+              balance::Scheduler scheduler, Usable&& usable, PinTable&& pins = {}) {
   constexpr auto kNone = balance::Maglev::kNone;
   Reason failed = Reason::cookie_none;  // the first cookie that was there and did not decide
   uint8_t index = 0;
@@ -190,10 +193,18 @@ Choice choose(const Policy& policy, const Client& client, const balance::Maglev&
     ++index;
   }
   const uint64_t hash = hash_connection(policy.seed(), client.address, client.port.host());
-  const uint16_t member = table.lookup(hash, usable);
+  const uint16_t member = scheduler.pick(hash, usable);
   if (member == kNone) return {};
   if (policy.cookies() != 0) return {member, failed};
   return {member, policy.headers() != 0 ? Reason::header_none : Reason::connection};
+}
+
+// Of a pool whose scheduler is its table.
+template <class Usable, class PinTable = NoPins>
+Choice choose(const Policy& policy, const Client& client, const balance::Maglev& table,
+              Usable&& usable, PinTable&& pins = {}) {
+  return choose(policy, client, table, balance::Scheduler(table), std::forward<Usable>(usable),
+                std::forward<PinTable>(pins));
 }
 
 }  // namespace limpet::affinity

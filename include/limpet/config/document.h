@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "limpet/balance/scheduler.h"
 #include "limpet/base/address.h"
 #include "limpet/base/forwarded.h"
 #include "limpet/base/time.h"
@@ -102,6 +103,7 @@ struct Pool {
   uint16_t source_port_first = 1024;        // range of our ports towards backends, first <= last
   uint16_t source_port_last = 65535;
   Place source_ports_place;
+  balance::SchedulerType scheduler = balance::SchedulerType::maglev;
   uint32_t maglev_size = 65537;  // prime, 251 .. 5000011, more than there are backends
   Health health;
   int line = 0;

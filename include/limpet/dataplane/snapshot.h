@@ -17,6 +17,7 @@
 #include "limpet/affinity/choose.h"
 #include "limpet/affinity/stick_table.h"
 #include "limpet/balance/maglev.h"
+#include "limpet/balance/scheduler.h"
 #include "limpet/base/address.h"
 #include "limpet/base/time.h"
 #include "limpet/dataplane/session_rules.h"
@@ -79,9 +80,19 @@ struct BackendEntry {  // by backend slot
 
 struct PoolEntry {
   std::string name;
-  balance::Maglev maglev;
+  balance::Maglev maglev;  // where keys lead
+  // By worker, who alone touches its own, and shared by the snapshots between which the pool does
+  // not change; empty: the scheduler is `maglev`.
+  std::vector<std::shared_ptr<balance::RoundRobin>> turns;
   std::vector<uint16_t> members;  // Maglev member -> backend slot
   affinity::BackendIds ids;       // by member
+
+  balance::SchedulerType scheduler_type() const {
+    return turns.empty() ? balance::SchedulerType::maglev : balance::SchedulerType::roundrobin;
+  }
+  balance::Scheduler scheduler(unsigned worker) const {
+    return turns.empty() ? balance::Scheduler(maglev) : balance::Scheduler(*turns[worker]);
+  }
 };
 
 struct Timeouts {

@@ -8,6 +8,7 @@
 #include "limpet/affinity/choose.h"
 #include "limpet/balance/backend_state.h"
 #include "limpet/balance/maglev.h"
+#include "limpet/balance/round_robin.h"
 #include "limpet/base/hash.h"
 
 namespace limpet {
@@ -17,6 +18,7 @@ using balance::BackendStatus;
 using balance::Health;
 using balance::Maglev;
 using balance::MaglevMember;
+using balance::RoundRobin;
 
 std::vector<MaglevMember> pool(int64_t n) {
   std::vector<MaglevMember> m;
@@ -67,6 +69,22 @@ void states(benchmark::internal::Benchmark* b) {
   b->ArgNames({"backends", "down"});
   for (const int64_t down : {0, 50, 99, 100}) b->Args({100, down});
 }
+// A turn of round robin, for a new client without a key.
+void turn(benchmark::State& state) {
+  const std::vector<uint32_t> weights(static_cast<size_t>(state.range(0)), 1);
+  std::vector<BackendStatus> status(weights.size());
+  for (int64_t i = 0; i < state.range(1); ++i) status[static_cast<size_t>(i)].health = Health::down;
+  RoundRobin turns(weights, 0, 1);
+  const auto usable = [&](uint16_t i) { return status[i].accepts_new(); };
+  for ([[maybe_unused]] auto _ : state) benchmark::DoNotOptimize(turns.pick(usable));
+}
+BENCHMARK(turn)
+    ->ArgNames({"backends", "down"})
+    ->Args({4, 0})
+    ->Args({100, 0})
+    ->Args({100, 50})
+    ->Args({4096, 0});
+
 BENCHMARK(lookup)->Apply(states);
 BENCHMARK(choose_by_source)->Apply(states);
 

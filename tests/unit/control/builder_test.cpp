@@ -130,6 +130,27 @@ TEST(Builder, a_changed_weight_changes_the_table_and_no_other_does) {
   EXPECT_EQ(second.owned.snapshot->pools[1].maglev.size(), 65537u);
 }
 
+TEST(Builder, turns_are_each_worker_s_own_and_go_on_while_the_pool_stays) {
+  const std::string text =
+      with(kSample, "{ name = \"web\";\n", "{ name = \"web\"; scheduler = \"roundrobin\";\n");
+  const Built first = built_from(text, 2);
+  const dataplane::PoolEntry& web = first.owned.snapshot->pools[0];
+  EXPECT_EQ(web.scheduler_type(), balance::SchedulerType::roundrobin);
+  ASSERT_EQ(web.turns.size(), 2u);
+  EXPECT_NE(web.turns[0], web.turns[1]);
+  EXPECT_TRUE(first.owned.snapshot->pools[1].turns.empty());
+  const Built same = built_from(text, 2, nullptr, &first);
+  EXPECT_EQ(same.owned.snapshot->pools[0].turns, web.turns);
+  const Built heavier = built_from(with(text, "weight = 2", "weight = 5"), 2, nullptr, &same);
+  EXPECT_NE(heavier.owned.snapshot->pools[0].turns[0], web.turns[0]);
+  std::vector<int> got(2);
+  for (int i = 0; i < 60; ++i)
+    ++got[heavier.owned.snapshot->pools[0].scheduler(1).pick(0, [](uint16_t) { return true; })];
+  EXPECT_EQ(got, (std::vector<int>{10, 50})) << "by weight";
+  const Built hashed = built_from(kSample, 2, nullptr, &heavier);
+  EXPECT_TRUE(hashed.owned.snapshot->pools[0].turns.empty());
+}
+
 // Would fail if the key did not hold the size, or the copy took the table of another pool.
 TEST(Builder, tables_follow_their_pool_when_pools_change_places) {
   const Built first = built_from(kSample);

@@ -202,6 +202,24 @@ TEST_F(AskingViewTest, explain_refuses_what_is_no_request) {
       "service \"web\" has mode \"nat\", which does not read requests: only the address counts");
 }
 
+TEST_F(FlowsViewTest, explain_says_where_turns_decide_and_takes_none) {
+  build_from(with(with(kSample, R"(persistence = ( { type = "source"; prefix4 = 24; } );)", ""),
+                  "{ name = \"web\";\n", "{ name = \"web\"; scheduler = \"roundrobin\";\n"));
+  const auto next = [this] {
+    return built_.owned.snapshot->pools[0].scheduler(0).pick(0, [](uint16_t) { return true; });
+  };
+  const std::vector<uint16_t> before{next(), next(), next()};
+  const json a = *explain(view(), "198.51.100.7", "web");
+  EXPECT_EQ(a["scheduler"], "roundrobin");
+  EXPECT_TRUE(a["backend"].is_null());
+  EXPECT_TRUE(a["first_choice"].is_null());
+  EXPECT_NE(a["text"].get<std::string>().find("whose turn it is"), std::string::npos) << a["text"];
+  EXPECT_EQ((std::vector<uint16_t>{next(), next(), next()}), before) << "explain took a turn";
+  status_[0] = status_[1] = {Admin::up, Health::down};
+  EXPECT_EQ((*explain(view(), "198.51.100.7", "web"))["reason"], "no_backend");
+  EXPECT_EQ((*service_rows(view(), "web", false))[0]["scheduler"], "roundrobin");
+}
+
 class PinnedViewTest : public ViewTest {
  protected:
   void SetUp() override {
