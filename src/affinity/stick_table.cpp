@@ -190,6 +190,13 @@ struct alignas(64) StickTable::Shard {
     return e.holds == 0 && static_cast<int32_t>(now - e.used) > static_cast<int32_t>(expire);
   }
 
+  StickView view(const Entry& e, uint32_t now, uint32_t expire) const {
+    const auto since = static_cast<uint32_t>(std::max(0, static_cast<int32_t>(now - e.used)));
+    const uint32_t quiet = e.holds != 0 ? 0 : since;
+    return {e.key,  e.length, e.kind, e.value(), duration_of(quiet), duration_of(expire - quiet),
+            e.holds};
+  }
+
   StickResult insert(const StickKey& key, StickValue value, uint32_t now, uint32_t expire,
                      WhenFull when_full) {
     for (unsigned n = 0; n < kReclaim && idle.oldest != kNil; ++n) {
@@ -417,6 +424,34 @@ std::optional<StickValue> StickTable::peek(const StickKey& key, Instant now) con
   return s.entries[i].value();
 }
 
+std::optional<StickView> StickTable::look(const StickKey& key, Instant now) const {
+  Shard& s = shard(key.hash);
+  const Guard guard(s.lock);
+  const uint32_t i = s.look_up(key);
+  if (i == kNil || s.expired(s.entries[i], ticks(now), expire_)) return std::nullopt;
+  return s.view(s.entries[i], ticks(now), expire_);
+}
+
+size_t StickTable::clear(StickCursor& cursor, const std::function<bool(const StickView&)>& which,
+                         Instant now) {
+  const uint32_t t = ticks(now);
+  size_t n = 0;
+  for (size_t step = 0; step < kReadSteps && !cursor.done; ++step) {
+    Shard& s = shards_[cursor.shard];
+    const Guard guard(s.lock);
+    for (size_t looked = 0; cursor.index < s.fresh && looked < kReadStep;
+         ++cursor.index, ++looked) {
+      const Entry& e = s.entries[cursor.index];
+      if (!e.taken() || s.expired(e, t, expire_) || !which(s.view(e, t, expire_))) continue;
+      s.remove(cursor.index);
+      ++s.counters.erased;
+      ++n;
+    }
+    if (cursor.index >= s.fresh) cursor = {cursor.shard + 1, 0, cursor.shard + 1 >= shard_count_};
+  }
+  return n;
+}
+
 size_t StickTable::read(StickCursor& cursor, std::span<StickView> out, Instant now) const {
   const uint32_t t = ticks(now);
   size_t n = 0;
@@ -428,11 +463,7 @@ size_t StickTable::read(StickCursor& cursor, std::span<StickView> out, Instant n
       ++looked;
       const Entry& e = s.entries[cursor.index];
       if (!e.taken() || s.expired(e, t, expire_)) continue;
-      const auto since = static_cast<uint32_t>(std::max(0, static_cast<int32_t>(t - e.used)));
-      const uint32_t idle = e.holds != 0 ? 0 : since;
-      out[n++] = {e.key,     e.length,          e.kind,
-                  e.value(), duration_of(idle), duration_of(expire_ - idle),
-                  e.holds};
+      out[n++] = s.view(e, t, expire_);
     }
     if (cursor.index >= s.fresh) cursor = {cursor.shard + 1, 0, cursor.shard + 1 >= shard_count_};
   }

@@ -24,6 +24,8 @@ constexpr const char* kExamples = R"(Examples:
   limpetctl show refusals web             requests that were refused, by name
   limpetctl show persistence web          what the clients' cookies said and what became of them
   limpetctl show flows web --limit 50     who is connected to where
+  limpetctl show sessions web 192.0.2.7   what the stick table remembers of this client
+  limpetctl clear sessions web --backend s0       forget it for all who are at s0
   limpetctl explain 192.0.2.7 web         where this client would go now, and why
   limpetctl explain web --from 192.0.2.7 -H "X-User-ID: 17"     the same for this request
   limpetctl backend web/s0 drain          no new clients for s0; its connections go on
@@ -74,11 +76,11 @@ int main(int argc, char** argv) {
   unsigned limit = 1000;
   auto* show = app.add_subcommand("show",
                                   "Print services, backends, workers, ports, drops, persistence, "
-                                  "refusals, neighbors, flows or top");
+                                  "refusals, neighbors, flows, top or sessions");
   show->add_option("what", what)
       ->required()
       ->check(CLI::IsMember({"services", "backends", "workers", "ports", "drops", "persistence",
-                             "refusals", "neighbors", "flows", "top"}));
+                             "refusals", "neighbors", "flows", "top", "sessions"}));
   show->add_option("name", name,
                    "Only this one: SERVICE, POOL or POOL/NAME, worker number, port (ports, "
                    "neighbors); of drops a "
@@ -88,6 +90,18 @@ int main(int argc, char** argv) {
   show->add_option("--limit", limit, "At most so many rows: 1000 by default, never more than 65536")
       ->capture_default_str()
       ->check(CLI::Range(1u, 1000000u));
+
+  std::string key, only_backend;
+  show->add_option("key", key,
+                   "sessions: of this key only, a client's address or a cookie's value");
+
+  auto* clear = app.add_subcommand(
+      "clear", "Forget sessions of a service's stick table; open connections stay");
+  clear->add_option("what", what)->required()->check(CLI::IsMember({"sessions"}));
+  clear->add_option("service", name, "Name of the service")->required();
+  clear->add_option("key", key, "Of this key only, a client's address or a cookie's value");
+  clear->add_option("--backend", only_backend, "Of this backend only");
+  clear->add_flag("--json", json, "One line of JSON instead of text");
 
   std::string backend, state;
   auto* set =
@@ -145,6 +159,11 @@ int main(int argc, char** argv) {
     request = {{"cmd", "show"}, {"what", what}, {"all", all}};
     if (show->count("--limit") != 0) request["limit"] = limit;
     request["name"] = name.empty() ? Json() : Json(name);
+    if (!key.empty()) request["key"] = key;
+  } else if (clear->parsed()) {
+    request = {{"cmd", "clear"}, {"what", what}, {"name", name}};
+    if (!key.empty()) request["key"] = key;
+    if (!only_backend.empty()) request["backend"] = only_backend;
   } else if (set->parsed()) {
     request = {{"cmd", "backend"}, {"name", backend}, {"state", state}};
   } else if (keys->parsed()) {

@@ -64,6 +64,8 @@ void Controller::Impl::on_line(Server::ClientId client, const std::string& line)
   switch (request->command) {
     case Request::Command::show:
       return show(client, *request);
+    case Request::Command::clear:
+      return walk_sessions(client, *request);
     case Request::Command::backend:
       return set_backend(client, *request);
     case Request::Command::keys:
@@ -83,6 +85,7 @@ void Controller::Impl::on_line(Server::ClientId client, const std::string& line)
 
 void Controller::Impl::show(Server::ClientId client, const Request& request) {
   using What = Request::What;
+  if (request.what == What::sessions) return walk_sessions(client, request);
   if (request.what == What::flows || request.what == What::neighbors || request.what == What::top)
     return show_queried(client, request);
   const View v = view();
@@ -112,6 +115,7 @@ void Controller::Impl::show(Server::ClientId client, const Request& request) {
     case What::flows:
     case What::neighbors:
     case What::top:
+    case What::sessions:
       break;
   }
   if (!rows) return refuse(client, rows.error());
@@ -154,9 +158,30 @@ void Controller::Impl::show_queried(Server::ClientId client, const Request& requ
 void Controller::Impl::list(Instant now) {
   if (listings_.empty()) return;
   auto& [client, listing] = listings_.front();
-  if (!listing.turn(view())) return listings_.splice(listings_.end(), listings_, listings_.begin());
-  server_->reply(client, R"({"data":)" + listing.text(now - started_) + R"(,"ok":true})");
+  const View v = view();
+  if (!std::visit([&v](auto& l) { return l.turn(v); }, listing))
+    return listings_.splice(listings_.end(), listings_, listings_.begin());
+  const std::string text =
+      std::visit([&](const auto& l) { return l.text(now - started_); }, listing);
+  server_->reply(client, R"({"data":)" + text + R"(,"ok":true})");
   listings_.pop_front();
+}
+
+void Controller::Impl::walk_sessions(Server::ClientId client, const Request& request) {
+  if (listings_.size() >= Queries::kMaxOpen)
+    return refuse(client, "too many long answers are open; try again");
+  Result<SessionWalk> walk = SessionWalk::begin(
+      view(), {.service = request.name,
+               .key = request.key,
+               .backend = request.only_backend,
+               .clear = request.command == Request::Command::clear,
+               .limit = std::min(request.limit == 0 ? kDefaultRows : request.limit, kMostRows)});
+  if (!walk) return refuse(client, walk.error());
+  if (request.command == Request::Command::clear)
+    log(LogLevel::notice, "control", "sessions of service {} are cleared: {}{}", request.name,
+        request.key.empty() ? "all" : "one key",
+        request.only_backend.empty() ? "" : ", of backend " + request.only_backend);
+  listings_.emplace_back(client, std::move(*walk));
 }
 
 void Controller::Impl::set_backend(Server::ClientId client, const Request& request) {

@@ -9,6 +9,8 @@
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
+#include <utility>
+#include <variant>
 #include <vector>
 
 #include "check_load.h"
@@ -27,6 +29,7 @@
 #include "queries.h"
 #include "server.h"
 #include "session_log.h"
+#include "sessions.h"
 #include "telemetry.h"
 
 namespace limpet::control {
@@ -91,6 +94,7 @@ class Controller::Impl {
   void show(Server::ClientId client, const Request& request);
   void show_queried(Server::ClientId client, const Request& request);
   void list(Instant now);
+  void walk_sessions(Server::ClientId client, const Request& request);
   void set_backend(Server::ClientId client, const Request& request);
   void reply(Server::ClientId client, const nlohmann::json& data);
   void refuse(Server::ClientId client, const std::string& error,
@@ -107,7 +111,8 @@ class Controller::Impl {
   std::unique_ptr<Prober> prober_;
   std::unique_ptr<HealthChecks> checks_;
   std::unique_ptr<Queries> queries_;
-  std::list<std::pair<Server::ClientId, Listing>> listings_;  // take turns
+  std::list<std::pair<Server::ClientId, std::variant<Listing, SessionWalk>>>
+      listings_;  // take turns
   std::unique_ptr<SessionLog> session_log_;
   bool sessions_logged_ = false;         // some service wants it
   std::optional<Waiting> waiting_;       // the newest file, as long as it waits

@@ -14,7 +14,7 @@ namespace {
 using nlohmann::json;
 using What = Request::What;
 
-constexpr std::array<std::pair<const char*, What>, 10> kWhat = {{{"services", What::services},
+constexpr std::array<std::pair<const char*, What>, 11> kWhat = {{{"services", What::services},
                                                                  {"backends", What::backends},
                                                                  {"workers", What::workers},
                                                                  {"ports", What::ports},
@@ -23,7 +23,8 @@ constexpr std::array<std::pair<const char*, What>, 10> kWhat = {{{"services", Wh
                                                                  {"refusals", What::refusals},
                                                                  {"neighbors", What::neighbors},
                                                                  {"flows", What::flows},
-                                                                 {"top", What::top}}};
+                                                                 {"top", What::top},
+                                                                 {"sessions", What::sessions}}};
 constexpr int kMaxDepth = 16;  // of nesting; a request needs one level
 
 // The member as a string; empty when absent or null.
@@ -52,11 +53,16 @@ Result<Request> parse_show(const json& j, Request r) {
   if (!known)
     return Error{
         fmt::format("nothing called \"{}\" to show; expected services, backends, workers, "
-                    "ports, drops, persistence, refusals, neighbors, flows or top",
+                    "ports, drops, persistence, refusals, neighbors, flows, top or sessions",
                     *what)};
   Result<std::string> only = text(j, "name");
   if (!only) return Error{only.error()};
   r.name = std::move(*only);
+  Result<std::string> key = text(j, "key");
+  if (!key) return Error{key.error()};
+  r.key = std::move(*key);
+  if (r.what == Request::What::sessions && r.name.empty())
+    return Error{"\"name\" is missing: of the service whose sessions are wanted"};
   if (const auto at = j.find("limit"); at != j.end() && !at->is_null()) {
     if (!at->is_number_unsigned() || at->get<uint64_t>() == 0 || at->get<uint64_t>() > UINT32_MAX)
       return Error{"\"limit\" is no positive number of rows"};
@@ -109,6 +115,17 @@ Result<Request> parse_keys(const json& j, Request r) {
       fmt::format("nothing called \"{}\" to do with the keys; expected list, rotate, add, "
                   "seal or retire",
                   *action)};
+}
+
+Result<Request> parse_clear(const json& j, Request r) {
+  Result<Request> shown = parse_show(j, std::move(r));
+  if (!shown) return shown;
+  if (shown->what != Request::What::sessions)
+    return Error{"nothing but sessions can be cleared; expected \"what\":\"sessions\""};
+  Result<std::string> backend = text(j, "backend");
+  if (!backend) return Error{backend.error()};
+  shown->only_backend = std::move(*backend);
+  return shown;
 }
 
 Result<Request> parse_explain(const json& j, Request r) {
@@ -186,6 +203,10 @@ Result<Request> parse_request(std::string_view line) {
     r.command = Request::Command::show;
     return parse_show(j, r);
   }
+  if (*cmd == "clear") {
+    r.command = Request::Command::clear;
+    return parse_clear(j, r);
+  }
   if (*cmd == "backend") {
     r.command = Request::Command::backend;
     return parse_backend(j, r);
@@ -207,7 +228,8 @@ Result<Request> parse_request(std::string_view line) {
     return parse_log_level(j, r);
   }
   return Error{fmt::format(
-      "no command \"{}\"; expected show, backend, reload, keys, explain or log-level", *cmd)};
+      "no command \"{}\"; expected show, clear, backend, reload, keys, explain or log-level",
+      *cmd)};
 }
 
 const char* name(Request::What what) {

@@ -220,7 +220,7 @@ std::string counts(const Json& object, bool all) {
 }
 
 Table persistence(const Json& rows, bool all) {
-  Table t{{"SERVICE", "ENTRY", "TYPE", "COOKIE", "MODE", "DECIDED", "MOVED", "RACES", "OTHER",
+  Table t{{"SERVICE", "ENTRY", "TYPE", "NAME", "MODE", "DECIDED", "MOVED", "RACES", "OTHER",
            "TABLE", "REQUESTS", "RESPONSES", "INVALID"},
           {}};
   for (const Json& r : rows)
@@ -234,6 +234,15 @@ Table persistence(const Json& rows, bool all) {
                           : "-",
                       counts(at(r, {"request"}), all), counts(at(r, {"response"}), all),
                       counts(at(r, {"invalid_detail"}), all)});
+  return t;
+}
+
+Table sessions(const Json& rows) {
+  Table t{{"SERVICE", "TYPE", "KEY", "BACKEND", "IDLE", "EXPIRES", "CONNECTIONS"}, {}};
+  for (const Json& r : rows)
+    t.rows.push_back({word(at(r, {"service"})), word(at(r, {"type"})), word(at(r, {"key"})),
+                      word(at(r, {"backend"})), seconds(at(r, {"idle_s"})),
+                      seconds(at(r, {"expires_s"})), count(at(r, {"connections"}))});
   return t;
 }
 
@@ -336,6 +345,8 @@ std::string render(const std::string& what, const Json& data, bool all) {
     t = drops(rows, all);
   else if (what == "persistence")
     t = persistence(rows, all);
+  else if (what == "sessions")
+    t = sessions(rows);
   else if (what == "refusals")
     t = refusals(rows, all);
   else if (what == "neighbors")

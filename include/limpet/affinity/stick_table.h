@@ -25,6 +25,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -157,6 +158,8 @@ class StickTable {
   bool hold(StickHandle handle);
   // Never fails: an entry that went meanwhile needs nothing.
   void release(StickHandle handle, Instant now);
+  // What read() would say of it, without a trace.
+  std::optional<StickView> look(const StickKey& key, Instant now) const;
   // As find(), without a trace: neither is the entry used nor anything counted.
   std::optional<StickValue> peek(const StickKey& key, Instant now) const;
 
@@ -164,6 +167,10 @@ class StickTable {
   // on. Entries that come, go or move meanwhile may be missed; none is torn. Returns how many,
   // which may be 0 before the end: the walk is over when cursor.done.
   size_t read(StickCursor& cursor, std::span<StickView> out, Instant now) const;
+  // As read(), and takes away the entries for which `which` is true, which it calls under a lock.
+  // Connections that go by them stay where they are. Returns how many it took.
+  size_t clear(StickCursor& cursor, const std::function<bool(const StickView&)>& which,
+               Instant now);
   StickCounters counters() const;
 
   size_t capacity() const { return settings_.capacity; }

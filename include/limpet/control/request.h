@@ -18,7 +18,7 @@
 namespace limpet::control {
 
 struct Request {
-  enum class Command { show, backend, reload, keys, explain, log_level };
+  enum class Command { show, clear, backend, reload, keys, explain, log_level };
   enum class What {
     services,
     backends,
@@ -29,13 +29,16 @@ struct Request {
     refusals,
     neighbors,
     flows,
-    top
+    top,
+    sessions
   };
   enum class KeyAction { list, rotate, add, seal, retire };
 
   Command command = Command::show;
   What what = What::services;                 // show
   std::string name;                           // show: only that one; backend: "POOL/NAME"
+  std::string key;                            // sessions: that one only
+  std::string only_backend;                   // clear: sessions of this backend
   uint32_t limit = 0;                         // show: rows, 0 for the default
   bool all = false;                           // show: removed backends and services too
   balance::Admin admin = balance::Admin::up;  // backend
@@ -49,6 +52,8 @@ struct Request {
 };
 
 // {"cmd":"show","what":"flows","name":null,"limit":1000,"all":false}
+// {"cmd":"show","what":"sessions","name":"web","key":null}
+// {"cmd":"clear","what":"sessions","name":"web","key":"192.0.2.7","backend":null}
 // {"cmd":"backend","name":"web/s0","state":"drain"}   {"cmd":"reload"}
 // {"cmd":"keys","action":"seal","id":"B"}
 // {"cmd":"explain","client":"192.0.2.1","service":"web","method":"GET","path":"/",

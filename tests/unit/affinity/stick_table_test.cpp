@@ -519,5 +519,56 @@ TEST(StickTable, random_histories_are_those_of_a_simple_list) {
   }
 }
 
+TEST(StickTableClear, takes_what_is_asked_for_and_leaves_the_rest_to_be_found) {
+  StickTable table({.capacity = 20000, .expire = std::chrono::minutes(1)}, HashKey{7});
+  const Instant now{5'000'000'000};
+  for (uint32_t i = 0; i < 10000; ++i)
+    table.get_or_insert(table.key(0, std::to_string(i)), {.backend = i % 3}, now);
+  StickCursor cursor;
+  size_t taken = 0, turns = 0;
+  while (!cursor.done) {
+    taken += table.clear(
+        cursor, [](const StickView& v) { return v.value.backend == 1; }, now);
+    ++turns;
+  }
+  EXPECT_EQ(taken, 3333u);
+  EXPECT_GT(turns, 1u) << "in pieces";
+  EXPECT_EQ(table.counters().used, 6667u);
+  EXPECT_EQ(table.counters().erased, 3333u);
+  for (uint32_t i = 0; i < 10000; ++i)
+    ASSERT_EQ(table.peek(table.key(0, std::to_string(i)), now).has_value(), i % 3 != 1) << i;
+}
+
+TEST(StickTableClear, of_a_session_that_is_held_its_connection_lets_go_of_nothing_else) {
+  StickTable table({.capacity = 4, .expire = std::chrono::minutes(1)}, HashKey{7});
+  const Instant now{5'000'000'000};
+  const StickResult r = table.get_or_insert(table.key(0, "a"), {.backend = 1}, now);
+  ASSERT_TRUE(table.hold(r.handle));
+  StickCursor cursor;
+  EXPECT_EQ(table.clear(
+                cursor, [](const StickView&) { return true; }, now),
+            1u);
+  EXPECT_EQ(table.counters().held, 0u);
+  const StickResult again = table.get_or_insert(table.key(0, "b"), {.backend = 2}, now);
+  ASSERT_TRUE(table.hold(again.handle));
+  table.release(r.handle, now);
+  EXPECT_EQ(table.counters().held, 1u) << "the place is another one's now";
+}
+
+TEST(StickTableLook, says_what_a_walk_says_and_leaves_no_trace) {
+  StickTable table({.capacity = 4, .expire = std::chrono::minutes(1)}, HashKey{7});
+  const Instant now{5'000'000'000}, later{25'000'000'000}, late{100'000'000'000};
+  table.get_or_insert(table.key(0, "a"), {.backend = 1}, now);
+  const auto view = table.look(table.key(0, "a"), later);
+  ASSERT_TRUE(view);
+  EXPECT_NEAR(static_cast<double>(view->idle.count()), 20e9, 1.2e9);
+  EXPECT_EQ(view->value.backend, 1u);
+  EXPECT_EQ(view->connections, 0u);
+  EXPECT_FALSE(table.look(table.key(1, "a"), later)) << "of another kind";
+  EXPECT_FALSE(table.look(table.key(0, "b"), later));
+  EXPECT_FALSE(table.look(table.key(0, "a"), late)) << "it was not used by the look before";
+  EXPECT_EQ(table.counters().found, 0u);
+}
+
 }  // namespace
 }  // namespace limpet::affinity

@@ -78,6 +78,22 @@ TEST(Request, steps_on_the_keys) {
             "retire");
 }
 
+TEST(Request, sessions_are_shown_and_cleared_of_one_service) {
+  const auto show =
+      parse_request(R"({"cmd":"show","what":"sessions","name":"web","key":"192.0.2.7"})");
+  ASSERT_TRUE(show) << show.error();
+  EXPECT_EQ(show->what, Request::What::sessions);
+  EXPECT_EQ(show->key, "192.0.2.7");
+  const auto clear =
+      parse_request(R"({"cmd":"clear","what":"sessions","name":"web","backend":"s0"})");
+  ASSERT_TRUE(clear) << clear.error();
+  EXPECT_EQ(clear->command, Request::Command::clear);
+  EXPECT_EQ(clear->only_backend, "s0");
+  EXPECT_NE(error_of(R"({"cmd":"show","what":"sessions"})"), "");
+  EXPECT_NE(error_of(R"({"cmd":"clear","what":"sessions"})"), "");
+  EXPECT_NE(error_of(R"({"cmd":"clear","what":"flows","name":"web"})"), "");
+}
+
 TEST(Request, explain_reload_and_log_level) {
   const auto e = parse_request(R"({"cmd":"explain","client":"192.0.2.1","service":"web"})");
   ASSERT_TRUE(e);
@@ -111,9 +127,10 @@ TEST(Request, unknown_members_are_left_to_later_versions) {
 TEST(Request, what_is_wrong_is_said) {
   EXPECT_EQ(error_of(R"({"cmd":"show","what":"shoes"})"),
             "nothing called \"shoes\" to show; expected services, backends, workers, ports, drops, "
-            "persistence, refusals, neighbors, flows or top");
-  EXPECT_EQ(error_of(R"({"cmd":"dance"})"),
-            "no command \"dance\"; expected show, backend, reload, keys, explain or log-level");
+            "persistence, refusals, neighbors, flows, top or sessions");
+  EXPECT_EQ(
+      error_of(R"({"cmd":"dance"})"),
+      "no command \"dance\"; expected show, clear, backend, reload, keys, explain or log-level");
   for (const char* limit : {"0", "-1", "1.5", "\"7\"", "4294967296", "true", "[]"})
     EXPECT_EQ(error_of(std::string(R"({"cmd":"show","what":"flows","limit":)") + limit + "}"),
               "\"limit\" is no positive number of rows")

@@ -118,7 +118,7 @@ TEST(Render, persistence_shows_what_happened_and_leaves_zeros_out) {
                         {"table", {{"used", 5}, {"capacity", 64}}}}}}};
   const std::string text = render("persistence", data, false);
   EXPECT_NE(text.find("valid 340, none 12  inserted 12 "), std::string::npos) << text;
-  EXPECT_NE(text.find("shop         0  cookie  SRV     insert      340      3"), std::string::npos)
+  EXPECT_NE(text.find("shop         0  cookie  SRV   insert      340      3"), std::string::npos)
       << text;
   EXPECT_NE(text.find("5/64"), std::string::npos);
   EXPECT_NE(render("persistence", data, true).find("old 0"), std::string::npos);
