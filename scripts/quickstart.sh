@@ -14,7 +14,7 @@ case ${1:-} in
 esac
 ((EUID == 0)) || { echo "quickstart needs root for network namespaces: sudo ./scripts/quickstart.sh" >&2; exit 2; }
 
-step() { printf '\n[%s/6] %s\n' "$1" "$2"; }
+step() { printf '\n[%s/7] %s\n' "$1" "$2"; }
 started=$SECONDS
 
 step 1 "installing what is missing"
@@ -47,11 +47,13 @@ if ((keep)); then
 The lab is still up. Try:
   sudo scripts/lab/exec.sh $lab client -- curl -s --interface 10.1.0.7 http://10.1.0.100/
   sudo scripts/lab/exec.sh $lab client -- curl -s --interface fd00:1::7 'http://[fd00:1::100]/'
+  sudo scripts/lab/exec.sh $lab client -- curl -si -H 'X-User-ID: 17' http://10.1.0.100:8080/   # sets a cookie
+  sudo $LIMPET_BUILD/src/apps/limpetctl --file-prefix limpet-$lab explain shop --from 10.1.0.7 -H 'X-User-ID: 17'
   sudo scripts/lab/wrk.sh $lab -t2 -c128 -d10 http://10.1.0.100/
   sudo scripts/lab/backend.sh $lab kill s1        # and: start, blackhole, restore, sick, well
   sudo scripts/lab/loss.sh $lab 50                # 5 % loss on both wires; "off" ends it
   sudo $LIMPET_BUILD/src/apps/limpetctl --file-prefix limpet-$lab show backends
-                                        # and: services, workers, ports, drops, neighbors, flows
+                                        # and: services, persistence, workers, drops, flows, sessions shop
   sudo \$EDITOR /run/limpet-lab/$lab/limpet.cfg    # then: limpetctl --file-prefix limpet-$lab reload
   sudo scripts/lab/down.sh $lab                   # when done
 TRY

@@ -1,5 +1,6 @@
-"""What scripts/quickstart.sh shows in its lab: every client sticks, a backend dies under load, its clients
-move and come back. Prints tables; exit status 1 if anything went otherwise."""
+"""What scripts/quickstart.sh shows in its lab: every client sticks by its address, every browser by its cookie,
+every user by a header; a backend dies under load, its clients move and come back. Prints tables; exit status 1 if
+anything went otherwise."""
 import collections
 import concurrent.futures
 import json
@@ -11,6 +12,7 @@ import sys
 import tempfile
 import time
 
+import labconfig
 from labconfig import VIP4, VIP6, client_addresses
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -18,6 +20,9 @@ VICTIM = "s2"
 NAME = sys.argv[1]
 BUILD = os.path.join(HERE.parents[1], os.environ.get("LIMPET_BUILD", "build"))
 CTL = [os.path.join(BUILD, "src/apps/limpetctl"), "--file-prefix", f"limpet-{NAME}"]
+STATE = pathlib.Path("/run/limpet-lab") / NAME
+SHOP = f"http://{VIP4}:8080/"
+BROWSERS, TABS = 12, 6
 CLIENTS = client_addresses(4) + client_addresses(6)
 problems = []
 
@@ -32,7 +37,7 @@ def in_client(*command):
 
 
 def step(number, text):
-    print(f"\n[{number}/6] {text}", flush=True)
+    print(f"\n[{number}/7] {text}", flush=True)
 
 
 def curl(client):
@@ -93,6 +98,92 @@ def who_went_where():
     return {c: names[0] for c, names, _ in answers if names}
 
 
+def open_shop():
+    """A service that reads requests, beside those that are there, by a reload."""
+    model = labconfig.standard(NAME)
+    model["cookie_keys"] = {"file": str(STATE / "cookie.keys")}
+    model["services"].append({
+        "name": "shop", "vip": VIP4, "port": 8080, "protocol": "tcp", "mode": "splice", "pool": "web4",
+        "persistence": [{"type": "cookie", "name": "SRV"}, {"type": "header", "name": "X-User-ID"},
+                        {"type": "source", "prefix4": 32}],
+        "table": {"size": 10000}})
+    (STATE / "limpet.cfg").write_text(labconfig.render(model))
+    output(*CTL, "reload")
+
+
+def visit(jar, client, *more, times=1):
+    """Names that answered a browser with this jar of cookies, on so many connections at once."""
+    command = in_client("curl", "-sS", "--max-time", 5, "--interface", client, "-H", "Connection: close", "-b", jar,
+                        "-c", jar, *more, *(("--parallel", "--parallel-immediate") if times > 1 else ()), *[SHOP] * times)
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    if done.returncode != 0:
+        problems.append(f"{client} at the shop: {done.stderr.strip()}")
+    return done.stdout.split()
+
+
+def reasons():
+    [shop] = [s for s in json.loads(output(*CTL, "show", "services", "--json"))["services"] if s["name"] == "shop"]
+    return collections.Counter(shop["reasons"])
+
+
+def because(before):
+    """What has chosen backends since."""
+    return ", ".join(f"{reason} {n}" for reason, n in sorted((reasons() - before).items()))
+
+
+def sessions(directory):
+    """Browsers behind two addresses, each with a jar of its own, and users named by a header."""
+    step(5, "a service that reads requests is added by a reload: cookies and headers")
+    open_shop()
+    addresses = client_addresses(4)
+    home, rows = {}, []
+    before = reasons()
+    for i in range(BROWSERS):
+        jar = os.path.join(directory, f"jar{i}")
+        open(jar, "w").close()
+        home[i] = visit(jar, addresses[i])[0:1]
+    first = because(before)
+    before = reasons()
+    for i in range(BROWSERS):
+        there = visit(os.path.join(directory, f"jar{i}"), addresses[-1], times=TABS)
+        if len(there) != TABS or set(there) != set(home[i]):
+            problems.append(f"browser {i} was at {home[i]} and then at {sorted(set(there))}")
+    later = because(before)
+    rows.append((f"{BROWSERS} browsers, first visit, an address each", len({n for [n] in home.values()}), first))
+    rows.append((f"the same, {TABS} connections at once, all from {addresses[-1]}", "each at its own", later))
+    before = reasons()
+    users = {}
+    for user in range(BROWSERS):
+        names = [n for client in addresses[20:23]
+                 for n in visit(os.devnull, client, "-H", f"X-User-ID: user{user}")]
+        users[user] = set(names)
+        if len(names) != 3 or len(users[user]) != 1:
+            problems.append(f"user{user} was at {names}")
+    rows.append((f"{BROWSERS} users by X-User-ID, from three addresses", "each at one", because(before)))
+    table("who chose", ("clients", "backends", "reasons"), rows)
+    client = addresses[7]
+    print(f"\n  limpetctl explain shop --from {client} -H 'X-User-ID: user1'")
+    print("  " + output(*CTL, "explain", "shop", "--from", client, "-H", "X-User-ID: user1").strip())
+    return {i: names[0] for i, names in home.items() if names}
+
+
+def sessions_move(directory, home):
+    """Who was at the one that is gone."""
+    before = reasons()
+    rows = []
+    for i in sorted(home):
+        jar = os.path.join(directory, f"jar{i}")
+        now = visit(jar, client_addresses(4)[30], times=2)
+        moved = home[i] == VICTIM
+        if len(set(now)) != 1 or (set(now) == {home[i]}) == moved:
+            problems.append(f"browser {i} of {home[i]} went to {now} while {VICTIM} was down")
+        elif moved:
+            rows.append((f"browser {i}", home[i], now[0]))
+            home[i] = now[0]
+    table(f"browsers of {VICTIM} get a new cookie with the same answer; all others stay: {because(before)}",
+          ("browser", "was at", "is at"), rows or [("none", "", "")])
+
+
 def wait_for(state, seconds):
     """Until every pool sees the victim so; the moment it was seen."""
     until = time.monotonic() + seconds
@@ -118,29 +209,29 @@ def phase(records, start, end):
     return seen, failed
 
 
-def one_dies(home):
+def one_dies(home, directory, browsers):
     owners = {c for c, b in home.items() if b == VICTIM}
-    step(5, f"all clients keep asking (new connections); {VICTIM} is killed while they do")
-    with tempfile.TemporaryDirectory() as directory:
-        path = os.path.join(directory, "records")
-        load = subprocess.Popen(in_client(sys.executable, HERE / "client.py", "http", "--target", f"{VIP4}:80", "--target",
-                                          f"[{VIP6}]:80", "--duration", 120, "--gap", 0.1, "--out", path))
-        time.sleep(3)
-        killed = time.monotonic()
-        output(HERE / "backend.sh", NAME, "kill", VICTIM)
-        down = wait_for("down", 10)
-        print(f"  {VICTIM} taken out {down - killed:.1f} s after it died (3 failed checks, one a second)", flush=True)
-        time.sleep(3)
-        step(6, f"{VICTIM} comes back")
-        started = time.monotonic()
-        output(HERE / "backend.sh", NAME, "start", VICTIM)
-        up = wait_for("up", 10)
-        print(f"  {VICTIM} in service again {up - started:.1f} s after its start (2 good checks)", flush=True)
-        time.sleep(3)
-        load.send_signal(signal.SIGTERM)
-        load.wait(30)
-        with open(path) as lines:
-            records = [json.loads(line) for line in lines]
+    step(6, f"all clients keep asking (new connections); {VICTIM} is killed while they do")
+    path = os.path.join(directory, "records")
+    load = subprocess.Popen(in_client(sys.executable, HERE / "client.py", "http", "--target", f"{VIP4}:80", "--target",
+                                      f"[{VIP6}]:80", "--duration", 120, "--gap", 0.1, "--out", path))
+    time.sleep(3)
+    killed = time.monotonic()
+    output(HERE / "backend.sh", NAME, "kill", VICTIM)
+    down = wait_for("down", 10)
+    print(f"  {VICTIM} taken out {down - killed:.1f} s after it died (3 failed checks, one a second)", flush=True)
+    sessions_move(directory, browsers)
+    time.sleep(3)
+    step(7, f"{VICTIM} comes back")
+    started = time.monotonic()
+    output(HERE / "backend.sh", NAME, "start", VICTIM)
+    up = wait_for("up", 10)
+    print(f"  {VICTIM} in service again {up - started:.1f} s after its start (2 good checks)", flush=True)
+    time.sleep(3)
+    load.send_signal(signal.SIGTERM)
+    load.wait(30)
+    with open(path) as lines:
+        records = [json.loads(line) for line in lines]
 
     phases = (("before", 0.0, killed), ("until noticed", killed, down), (f"without {VICTIM}", down + 0.2, started),
               ("it is back", up + 0.2, float("inf")))
@@ -198,7 +289,8 @@ def main():
     if len(home) < len(CLIENTS):
         problems.append(f"{len(CLIENTS) - len(home)} clients got no answer")
     else:
-        one_dies(home)
+        with tempfile.TemporaryDirectory() as directory:
+            one_dies(home, directory, sessions(directory))
     show()
     print()
     for problem in problems[:20]:

@@ -66,22 +66,6 @@ void compare_ports(const std::vector<Port>& running, const std::vector<Port>& wa
     }
 }
 
-bool splices(const Service& service) {
-  return service.mode == ServiceMode::splice;
-}
-
-// Each worker has a splice state beside every flow record, or none.
-void compare_splicing(const Document& running, const Document& wanted,
-                      std::vector<std::string>& out) {
-  if (std::any_of(running.services.begin(), running.services.end(), splices)) return;
-  const auto first = std::find_if(wanted.services.begin(), wanted.services.end(), splices);
-  if (first != wanted.services.end())
-    out.push_back(fmt::format(
-        "service \"{}\" is the first with mode \"splice\", the memory for which is taken "
-        "at start",
-        first->name));
-}
-
 // Workers write into a table all the time: it cannot be copied into one of another size without
 // losing sessions. A service that is new, or gets its first table, or gives it up, is another
 // thing.
@@ -116,7 +100,6 @@ std::vector<std::string> restart_needed(const Document& running, const Document&
     out.push_back(fmt::format("capacity.held_packets is {}, the file says {}",
                               running.capacity.held_packets, wanted.capacity.held_packets));
   compare_ports(running.ports, wanted.ports, out);
-  compare_splicing(running, wanted, out);
   compare_tables(running, wanted, out);
   return out;
 }

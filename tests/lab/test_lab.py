@@ -76,12 +76,16 @@ def test_quickstart_keeps_its_lab_and_what_it_prints_works(lab):
         tries = [line.split("  #")[0].strip().removeprefix("sudo ")
                  for line in done.stdout[done.stdout.index("The lab is still up"):].splitlines()
                  if line.startswith("  sudo ") and "$EDITOR" not in line]
-        assert len(tries) == 7 and "down.sh" in tries[-1], tries
+        assert len(tries) == 9 and "down.sh" in tries[-1], tries
         for command in tries:
             ran = subprocess.run(shlex.split(command), cwd=REPO, env=env, stdin=subprocess.DEVNULL, text=True,
                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=90, check=False)
             assert ran.returncode == 0, (command, ran.stdout)
-            if "curl" in command:
+            if "explain" in command:
+                assert "value of a request header" in ran.stdout, ran.stdout
+            elif "X-User-ID" in command:
+                assert re.search(r"(?m)^Set-Cookie: SRV=[\w-]{23}; path=/; HttpOnly$", ran.stdout), ran.stdout
+            elif "curl" in command:
                 assert re.fullmatch(r"s[0-3]\n", ran.stdout), (command, ran.stdout)
         assert not namespaces(name)
     finally:
