@@ -9,7 +9,7 @@ build=(meson ninja-build pkg-config g++ clang lld libclang-rt-14-dev python3
        libcli11-dev
        nlohmann-json3-dev libgtest-dev libgmock-dev libbenchmark-dev)
 lab=(nginx-light haproxy wrk apache2-utils curl iproute2 iputils-ping ethtool nftables procps util-linux
-     openssl)
+     openssl prometheus)
 case ${1:-} in
   '') ;;
   --full) lab+=(chromium) ;;
@@ -41,7 +41,7 @@ cleanup() {
 }
 trap cleanup EXIT
 
-# The packages of nginx and HAProxy start and enable services; the lab runs its own.
+# The packages of nginx, HAProxy and Prometheus start and enable services; the lab runs its own.
 if [[ ! -e $policy ]]; then
   own_policy=yes
   printf '#!/bin/sh\nexit 101\n' > "$policy"
@@ -77,7 +77,7 @@ update() {
 }
 
 services=()  # that the packages would start with the system
-for package in nginx haproxy; do
+for package in nginx haproxy prometheus; do
   [[ $(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null) == installed ]] || services+=("$package")
 done
 echo "bootstrap: installing ${missing[*]}"

@@ -50,8 +50,8 @@ void read_capacity(const Node& node, Draft& draft) {
 void read_process(Draft& draft) {
   const Node& root = draft.root;
   check_names(root,
-              {{"eal", "poll", "capacity", "ports", "routes", "pools", "services", "cookie_keys"},
-               {"stores", "metrics"}},
+              {{"eal", "poll", "capacity", "ports", "routes", "pools", "services", "cookie_keys", "metrics"},
+               {"stores"}},
               draft.report);
   if (const Node* eal = root.find("eal")) read_eal(*eal, draft);
   if (const Node* poll = root.find("poll"))
@@ -73,6 +73,7 @@ const Node& element(const Node& root, std::string_view list, size_t index) {
 
 void validate(Draft& draft) {
   read_process(draft);
+  read_metrics(draft);
   read_ports(draft);
   read_routes(draft);
   read_pools(draft);

@@ -25,6 +25,7 @@ constexpr uint32_t kNoPool = 0xffffffffu;  // mark: service without a usable poo
 void validate(Draft& draft);  // all passes below, in order
 
 void read_process(Draft& draft);  // eal, poll, capacity; the names of the top level
+void read_metrics(Draft& draft);  // metrics
 void read_ports(Draft& draft);    // ports
 void read_routes(Draft& draft);   // routes
 void read_pools(Draft& draft);    // pools with backends

@@ -13,6 +13,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstring>
+#include <ctime>
 #include <nlohmann/json.hpp>
 #include <random>
 #include <utility>
@@ -64,11 +65,14 @@ Controller::Impl::Impl(Setup s)
       checked_(started_),
       notes_(stats_of(setup_.workers)),
       conflicts_(stats_of(setup_.workers), setup_.ports.size()),
-      links_(setup_.link_up, setup_.ports.size()) {}
+      links_(setup_.link_up, setup_.ports.size()) {
+  facts_.start_time = static_cast<double>(std::time(nullptr));
+}
 
 // Parts go in the reverse order of their making; the loop goes last.
 Controller::Impl::~Impl() {
   telemetry_.reset();
+  metrics_.reset();
   server_.reset();
   if (publisher_ != nullptr && session_log_ != nullptr)
     while (session_log_->turn(publisher_->slots())) {  // the workers have ended: so does this
@@ -121,6 +125,17 @@ Status Controller::Impl::open() {
   loop_->watch(wake_fd_, EPOLLIN, [this](uint32_t) {
     uint64_t count = 0;
     [[maybe_unused]] const ssize_t n = read(wake_fd_, &count, sizeof count);
+  });
+
+  metrics_ = std::make_unique<MetricsServer>(*loop_, [this](MetricFormat format) {
+    struct Walk : MetricsServer::Answer {
+      Walk(const Impl& impl, MetricFormat f) : impl_(impl), walk_(f) {}
+      bool turn() override { return walk_.turn(impl_.view(), impl_.facts_); }
+      const std::string& text() const override { return walk_.text(); }
+      const Impl& impl_;
+      MetricsWalk walk_;
+    };
+    return std::make_unique<Walk>(*this, format);
   });
 
   auto server = Server::create(
@@ -208,11 +223,13 @@ Duration Controller::Impl::turn() {
   queries_->turn(now);
   list(now);
   server_->turn(now);
+  metrics_->turn(now);
   telemetry_->run();
   sooner(checks_->wait(now));
   sooner(queries_->wait());
   if (!listings_.empty()) sooner(Duration::zero());
   sooner(server_->wait());
+  sooner(metrics_->wait());
   if (publisher_->pending() != 0) sooner(std::chrono::milliseconds(1));
   return wait;
 }

@@ -26,6 +26,8 @@
 #include "limpet/control/view.h"
 #include "listing.h"
 #include "loop.h"
+#include "metrics.h"
+#include "metrics_server.h"
 #include "queries.h"
 #include "server.h"
 #include "session_log.h"
@@ -71,7 +73,7 @@ class Controller::Impl {
   void reload(std::optional<Server::ClientId> asker);
   void turn_waiting(Instant now);
   Reloaded use(const config::Document& document);
-  static Reloaded refused(std::string why, std::vector<std::string> problems);
+  Reloaded refused(std::string why, std::vector<std::string> problems);
   void tell(const std::vector<Server::ClientId>& askers, const Reloaded& result);
   std::string name_services(const std::vector<uint16_t>& slots) const;
   Status apply(const config::Document& document);
@@ -118,6 +120,8 @@ class Controller::Impl {
   std::optional<Waiting> waiting_;       // the newest file, as long as it waits
   std::optional<Instant> promises_due_;  // clients are to be promised something else from then on
   Notes notes_;
+  std::unique_ptr<MetricsServer> metrics_;
+  ProcessFacts facts_;
   Conflicts conflicts_;
   Links links_;
   std::unique_ptr<Server> server_;

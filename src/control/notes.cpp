@@ -16,6 +16,11 @@ void subtract(Sums& sums, const Sums& start) {
   for (size_t i = 0; i < sums.size(); ++i) sums[i] -= start[i];
 }
 
+#define LIMPET_ADD(kind, member, json, help) t.member += c.member.get();
+// What is still there is not taken off.
+#define LIMPET_SUBTRACT(kind, member, json, help) \
+  if constexpr (dataplane::CounterKind::kind == dataplane::CounterKind::total) t.member -= s.member;
+
 }  // namespace
 
 void Notes::new_backend(uint16_t slot, const BackendSlot& backend, std::string reason,
@@ -60,14 +65,7 @@ BackendTotals Notes::sum_backend(uint16_t slot) const {
   BackendTotals t;
   for (const dataplane::WorkerStats* stats : stats_) {
     const dataplane::BackendCounters& c = stats->backends[slot];
-    t.connections_active += c.connections_active.get();
-    t.connections_total += c.connections_total.get();
-    t.packets_in += c.packets_in.get();
-    t.packets_out += c.packets_out.get();
-    t.bytes_in += c.bytes_in.get();
-    t.bytes_out += c.bytes_out.get();
-    t.connect_failures += c.connect_failures.get();
-    t.redispatched += c.redispatched.get();
+    LIMPET_BACKEND_COUNTERS(LIMPET_ADD)
   }
   return t;
 }
@@ -76,13 +74,7 @@ ServiceTotals Notes::sum_service(uint16_t slot) const {
   ServiceTotals t;
   for (const dataplane::WorkerStats* stats : stats_) {
     const dataplane::ServiceCounters& c = stats->services[slot];
-    t.connections_active += c.connections_active.get();
-    t.connections_total += c.connections_total.get();
-    t.packets_in += c.packets_in.get();
-    t.packets_out += c.packets_out.get();
-    t.bytes_in += c.bytes_in.get();
-    t.bytes_out += c.bytes_out.get();
-    t.no_backend += c.no_backend.get();
+    LIMPET_SERVICE_COUNTERS(LIMPET_ADD)
     add(t.reasons, c.reasons);
     add(t.refused, c.refused);
   }
@@ -93,13 +85,7 @@ BackendTotals Notes::backend_totals(uint16_t slot) const {
   BackendTotals t = sum_backend(slot);
   if (slot >= backends_.size()) return t;
   const BackendTotals& s = backends_[slot].start;
-  t.connections_total -= s.connections_total;
-  t.packets_in -= s.packets_in;
-  t.packets_out -= s.packets_out;
-  t.bytes_in -= s.bytes_in;
-  t.bytes_out -= s.bytes_out;
-  t.connect_failures -= s.connect_failures;
-  t.redispatched -= s.redispatched;
+  LIMPET_BACKEND_COUNTERS(LIMPET_SUBTRACT)
   return t;
 }
 
@@ -107,12 +93,7 @@ ServiceTotals Notes::service_totals(uint16_t slot) const {
   ServiceTotals t = sum_service(slot);
   if (slot >= services_.size()) return t;
   const ServiceTotals& s = services_[slot].start;
-  t.connections_total -= s.connections_total;
-  t.packets_in -= s.packets_in;
-  t.packets_out -= s.packets_out;
-  t.bytes_in -= s.bytes_in;
-  t.bytes_out -= s.bytes_out;
-  t.no_backend -= s.no_backend;
+  LIMPET_SERVICE_COUNTERS(LIMPET_SUBTRACT)
   subtract(t.reasons, s.reasons);
   subtract(t.refused, s.refused);
   return t;
@@ -125,10 +106,7 @@ PersistenceTotals Notes::sum_entry(uint16_t slot, size_t entry) const {
     add(t.request, c.request);
     add(t.response, c.response);
     add(t.detail, c.detail);
-    t.decided += c.decided.get();
-    t.redispatched += c.redispatched.get();
-    t.first_pin_races += c.first_pin_races.get();
-    t.other_backend_on_keepalive += c.other_backend_on_keepalive.get();
+    LIMPET_PERSISTENCE_COUNTERS(LIMPET_ADD)
   }
   return t;
 }
@@ -140,10 +118,7 @@ PersistenceTotals Notes::persistence_totals(uint16_t slot, size_t entry) const {
   subtract(t.request, s.request);
   subtract(t.response, s.response);
   subtract(t.detail, s.detail);
-  t.decided -= s.decided;
-  t.redispatched -= s.redispatched;
-  t.first_pin_races -= s.first_pin_races;
-  t.other_backend_on_keepalive -= s.other_backend_on_keepalive;
+  LIMPET_PERSISTENCE_COUNTERS(LIMPET_SUBTRACT)
   return t;
 }
 

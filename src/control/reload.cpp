@@ -2,6 +2,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <ctime>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -32,12 +33,16 @@ Status Controller::Impl::apply(const config::Document& document) {
   const affinity::CookieKeys keys_before = publisher_->keys();
   const Result<affinity::CookieKeys> keys = keys_for(document);
   if (!keys) return Error{keys.error()};
+  if (Status s = metrics_->listen(document.metrics); !s) return s;
   publisher_->set_keys(*keys);
   Result<Publisher::Applied> applied = publisher_->apply(document, now);
   if (!applied) {
     publisher_->set_keys(keys_before);
+    (void)metrics_->listen(setup_.document.metrics);  // those that are new go again
     return Error{applied.error()};
   }
+  facts_.last_reload_time = static_cast<double>(std::time(nullptr));
+  facts_.last_reload_good = true;
   log_keys(keys_before, document.cookie_keys_file);
   setup_.document = document;
   const Slots& slots = publisher_->slots();
@@ -76,6 +81,7 @@ Status Controller::Impl::publish_first() {
 
 Controller::Impl::Reloaded Controller::Impl::refused(std::string why,
                                                      std::vector<std::string> problems) {
+  facts_.last_reload_good = false;
   log(LogLevel::error, "control", "reload refused, nothing changed: {}", why);
   for (const std::string& p : problems) log(LogLevel::error, "control", "reload: {}", p);
   return {false, "nothing changed: " + why, std::move(problems)};

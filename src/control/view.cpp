@@ -77,27 +77,21 @@ json backend_json(const View& v, uint16_t slot, const PoolPlace* place) {
     type = v.document.pools[place->pool].health.type;
     entries = v.snapshot.pools[place->pool].maglev.entries(static_cast<uint16_t>(place->member));
   }
-  return {{"pool", b.pool},
-          {"name", b.name},
-          {"address", b.endpoint.address.to_string()},
-          {"port", b.endpoint.port.host()},
-          {"state", balance::name(status.state())},
-          {"admin", balance::name(status.admin)},
-          {"configured", place != nullptr},
-          {"since_s", seconds(v.now - note.since)},
-          {"reason", note.reason},
-          {"check", check_json(v, slot, type)},
-          {"weight", weight},
-          {"effective_weight", status.accepts_new() ? weight : 0},
-          {"maglev_entries", entries},
-          {"connections_active", t.connections_active},
-          {"connections_total", t.connections_total},
-          {"connect_failures", t.connect_failures},
-          {"redispatched_total", t.redispatched},
-          {"packets_in", t.packets_in},
-          {"packets_out", t.packets_out},
-          {"bytes_in", t.bytes_in},
-          {"bytes_out", t.bytes_out}};
+  json row = {{"pool", b.pool},
+              {"name", b.name},
+              {"address", b.endpoint.address.to_string()},
+              {"port", b.endpoint.port.host()},
+              {"state", balance::name(status.state())},
+              {"admin", balance::name(status.admin)},
+              {"configured", place != nullptr},
+              {"since_s", seconds(v.now - note.since)},
+              {"reason", note.reason},
+              {"check", check_json(v, slot, type)},
+              {"weight", weight},
+              {"effective_weight", status.accepts_new() ? weight : 0},
+              {"maglev_entries", entries}};
+  for (const auto& c : kBackendCounters) row[c.json] = t.*c.value;
+  return row;
 }
 
 json service_json(const View& v, uint16_t slot) {
@@ -120,27 +114,22 @@ json service_json(const View& v, uint16_t slot) {
       usable += status.accepts_new() ? 1 : 0;
     }
   }
-  return {{"name", s.name},
-          {"vip", s.vip.to_string()},
-          {"port", s.port.host()},
-          {"protocol", protocol_name(s.protocol)},
-          {"mode", s.splice != nullptr ? "splice" : "nat"},
-          {"tcp", s.splice != nullptr ? tcp_json(s.splice->promise) : json(nullptr)},
-          {"pool", pool},
-          {"scheduler", scheduler},
-          {"state", usable != 0 ? "up" : "down"},
-          {"configured", s.configured},
-          {"old_rules", v.slots.services[slot].kept.size()},
-          {"backends_up", up},
-          {"backends_total", total},
-          {"connections_active", t.connections_active},
-          {"connections_total", t.connections_total},
-          {"packets_in", t.packets_in},
-          {"packets_out", t.packets_out},
-          {"bytes_in", t.bytes_in},
-          {"bytes_out", t.bytes_out},
-          {"no_backend_total", t.no_backend},
-          {"reasons", std::move(reasons)}};
+  json row = {{"name", s.name},
+              {"vip", s.vip.to_string()},
+              {"port", s.port.host()},
+              {"protocol", protocol_name(s.protocol)},
+              {"mode", s.splice != nullptr ? "splice" : "nat"},
+              {"tcp", s.splice != nullptr ? tcp_json(s.splice->promise) : json(nullptr)},
+              {"pool", pool},
+              {"scheduler", scheduler},
+              {"state", usable != 0 ? "up" : "down"},
+              {"configured", s.configured},
+              {"old_rules", v.slots.services[slot].kept.size()},
+              {"backends_up", up},
+              {"backends_total", total},
+              {"reasons", std::move(reasons)}};
+  for (const auto& c : kServiceCounters) row[c.json] = t.*c.value;
+  return row;
 }
 
 }  // namespace

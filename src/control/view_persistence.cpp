@@ -55,7 +55,7 @@ json entry_json(const View& v, uint16_t slot, const config::Service& service, si
   const std::string_view carrier = affinity::carrier_name(p);
   const dataplane::ServiceEntry& s = v.snapshot.services[slot];
   const PersistenceTotals t = v.notes.persistence_totals(slot, entry);
-  return {
+  json row = {
       {"service", service.name},
       {"entry", entry},
       {"type", affinity::type_name(p)},
@@ -64,11 +64,10 @@ json entry_json(const View& v, uint16_t slot, const config::Service& service, si
       {"request", named<affinity::RequestFlag>(t.request, 0)},
       {"response", named<affinity::ResponseFlag>(t.response, 0)},
       {"invalid_detail", named<affinity::InvalidDetail>(t.detail, 1)},  // 0: nothing is wrong
-      {"decided", s.splice != nullptr ? t.decided : decided_in_nat(v.notes.service_totals(slot))},
-      {"redispatched", t.redispatched},
-      {"first_pin_races", t.first_pin_races},
-      {"other_backend_on_keepalive", t.other_backend_on_keepalive},
       {"table", table_json(s)}};
+  for (const auto& c : kPersistenceCounters) row[c.json] = t.*c.value;
+  if (s.splice == nullptr) row["decided"] = decided_in_nat(v.notes.service_totals(slot));
+  return row;
 }
 
 }  // namespace

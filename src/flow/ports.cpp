@@ -47,10 +47,10 @@ void SourcePorts::set_taken(uint32_t port, bool taken) {
   const uint64_t bit = uint64_t{1} << (port % 64);
   if (taken) {
     taken_[port / 64] |= bit;
-    ++in_use_;
+    in_use_.store(in_use() + 1, std::memory_order_relaxed);
   } else {
     taken_[port / 64] &= ~bit;
-    --in_use_;
+    in_use_.store(in_use() - 1, std::memory_order_relaxed);
   }
 }
 

@@ -153,7 +153,7 @@ struct Service {
   std::vector<Persistence> persistence;  // empty: each connection is balanced on its own. Cookies
                                          // and headers (mode splice only) before the source, which
                                          // is the last
-  Table table;  // with mode splice only; there when a cookie is learned
+  Table table;                           // with mode splice only; there when a cookie is learned
   Timeouts timeouts;
   OnNoBackend on_no_backend = OnNoBackend::reset;  // splice: default unavailable; nat: reset
   Unavailable unavailable;                         // used with OnNoBackend::unavailable
@@ -165,6 +165,17 @@ struct Service {
   int line = 0;
 };
 
+// Where somebody may ask: an address with a port, or a UNIX socket.
+struct Listen {
+  IpAddress address;  // unspecified: all of its family
+  uint16_t port = 0;  // 1 .. 65535
+  std::string path;   // absolute, 1 .. kMaxSocketPath octets; empty: no UNIX socket
+  bool operator==(const Listen&) const = default;
+  std::string to_string() const;  // "127.0.0.1:9817", "[::1]:9817", "unix:/run/limpet/metrics"
+};
+constexpr uint32_t kMaxListen = 8;
+constexpr size_t kMaxSocketPath = 107;
+
 struct Document {
   std::string file;
   std::vector<std::string> eal;   // empty too when one of its words could not be read
@@ -175,6 +186,7 @@ struct Document {
   std::vector<Route> routes;
   std::vector<Pool> pools;
   std::vector<Service> services;
+  std::vector<Listen> metrics;   // at most kMaxListen, each once; empty: nobody can ask
   std::string cookie_keys_file;  // absolute; empty when no service seals a cookie
   Place cookie_keys_place;       // of its setting; line 0: the default
 };

@@ -18,34 +18,54 @@
 
 namespace limpet::control {
 
+// Sums over the workers, less what they were: a member for each counter of dataplane/counters.h.
+#define LIMPET_TOTAL_MEMBER(kind, member, json, help) uint64_t member = 0;
 struct BackendTotals {
-  uint64_t connections_active = 0;
-  uint64_t connections_total = 0;
-  uint64_t packets_in = 0, packets_out = 0;
-  uint64_t bytes_in = 0, bytes_out = 0;
-  uint64_t connect_failures = 0;
-  uint64_t redispatched = 0;
+  LIMPET_BACKEND_COUNTERS(LIMPET_TOTAL_MEMBER)
 };
 
 struct ServiceTotals {
-  uint64_t connections_active = 0;
-  uint64_t connections_total = 0;
-  uint64_t packets_in = 0, packets_out = 0;
-  uint64_t bytes_in = 0, bytes_out = 0;
-  uint64_t no_backend = 0;
+  LIMPET_SERVICE_COUNTERS(LIMPET_TOTAL_MEMBER)
   std::array<uint64_t, dataplane::kRefusedCount> refused{};
   std::array<uint64_t, affinity::kReasonCount> reasons{};
 };
 
-struct PersistenceTotals {  // dataplane::PersistenceCounters
+struct PersistenceTotals {
   std::array<uint64_t, affinity::kRequestFlagCount> request{};
   std::array<uint64_t, affinity::kResponseFlagCount> response{};
   std::array<uint64_t, affinity::kInvalidDetailCount> detail{};
-  uint64_t decided = 0;
-  uint64_t redispatched = 0;
-  uint64_t first_pin_races = 0;
-  uint64_t other_backend_on_keepalive = 0;
+  LIMPET_PERSISTENCE_COUNTERS(LIMPET_TOTAL_MEMBER)
 };
+#undef LIMPET_TOTAL_MEMBER
+
+// The same as tables, for whoever shows them.
+template <class Of, class Value>
+struct CounterDef {
+  dataplane::CounterKind kind;
+  const char* json;  // "": not by itself
+  const char* help;
+  Value Of::*value;
+};
+#define LIMPET_TOTAL_ROW(kind, member, json, help) \
+  {dataplane::CounterKind::kind, json, help, &BackendTotals::member},
+inline constexpr CounterDef<BackendTotals, uint64_t> kBackendCounters[] = {
+    LIMPET_BACKEND_COUNTERS(LIMPET_TOTAL_ROW)};
+#undef LIMPET_TOTAL_ROW
+#define LIMPET_TOTAL_ROW(kind, member, json, help) \
+  {dataplane::CounterKind::kind, json, help, &ServiceTotals::member},
+inline constexpr CounterDef<ServiceTotals, uint64_t> kServiceCounters[] = {
+    LIMPET_SERVICE_COUNTERS(LIMPET_TOTAL_ROW)};
+#undef LIMPET_TOTAL_ROW
+#define LIMPET_TOTAL_ROW(kind, member, json, help) \
+  {dataplane::CounterKind::kind, json, help, &PersistenceTotals::member},
+inline constexpr CounterDef<PersistenceTotals, uint64_t> kPersistenceCounters[] = {
+    LIMPET_PERSISTENCE_COUNTERS(LIMPET_TOTAL_ROW)};
+#undef LIMPET_TOTAL_ROW
+#define LIMPET_WORKER_ROW(kind, member, json, help) \
+  {dataplane::CounterKind::kind, json, help, &dataplane::WorkerCounters::member},
+inline constexpr CounterDef<dataplane::WorkerCounters, dataplane::Counter> kWorkerCounters[] = {
+    LIMPET_WORKER_COUNTERS(LIMPET_WORKER_ROW)};
+#undef LIMPET_WORKER_ROW
 
 using AllStats = std::vector<const dataplane::WorkerStats*>;  // by worker
 

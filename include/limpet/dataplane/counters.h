@@ -44,25 +44,137 @@ struct DropCounter {
   Counter bytes;
 };
 
+// What a counter is to whoever reads it: `total` only grows; `gauge` is how it stands now.
+enum class CounterKind : uint8_t { total, gauge };
+
+// A counter is spelled here and where it is counted. Its member, its place in `show`, its baseline
+// (control/notes.h) and its metric are made of these lists:
+//   X(kind, member, name in JSON, one line for people)
+// A name in JSON ends as users know it; "" stands where a view puts several counters together.
+// clang-format off
+#define LIMPET_BACKEND_COUNTERS(X) \
+  X(gauge, connections_active, "connections_active", "Connections that are open") \
+  X(total, connections_total, "connections_total", "Connections that were given to the backend") \
+  X(total, packets_in, "packets_in", "Packets from clients to the backend") \
+  X(total, packets_out, "packets_out", "Packets from the backend to clients") \
+  X(total, bytes_in, "bytes_in", "Bytes of whole frames from clients to the backend") \
+  X(total, bytes_out, "bytes_out", "Bytes of whole frames from the backend to clients") \
+  X(total, connect_failures, "connect_failures", "SYNs that the backend refused or did not answer") \
+  X(total, redispatched, "redispatched_total", "Connections of clients whose first choice was another backend")
+
+#define LIMPET_SERVICE_COUNTERS(X) \
+  X(gauge, connections_active, "connections_active", "Connections that are open") \
+  X(total, connections_total, "connections_total", "Connections that clients have opened") \
+  X(total, packets_in, "packets_in", "Packets from clients") \
+  X(total, packets_out, "packets_out", "Packets to clients") \
+  X(total, bytes_in, "bytes_in", "Bytes of whole frames from clients") \
+  X(total, bytes_out, "bytes_out", "Bytes of whole frames to clients") \
+  X(total, no_backend, "no_backend_total", "Connections for which there was no usable backend")
+
+#define LIMPET_PERSISTENCE_COUNTERS(X) \
+  X(total, decided, "decided", "Connections whose backend this entry chose") \
+  X(total, redispatched, "redispatched", "Connections that did not get the backend that this entry named") \
+  X(total, first_pin_races, "first_pin_races", "Parallel first connections that were told another one's backend") \
+  X(total, other_backend_on_keepalive, "other_backend_on_keepalive", "Later requests that name another backend than they go to")
+
+#define LIMPET_WORKER_COUNTERS(X) \
+  /* ends of frames */ \
+  X(total, rx, "rx", "Frames received") \
+  X(total, handed_in, "handed_in", "Frames from other workers") \
+  X(total, forwarded, "forwarded", "Frames passed on") \
+  X(total, consumed, "consumed", "Frames that limpet answered or used up itself") \
+  X(total, handed_out, "handed_out", "Frames for other workers") \
+  X(total, punted, "punted", "Frames left to the kernel, which shares the port") \
+  X(gauge, held_packets, "", "Packets that wait for a MAC address") \
+  X(gauge, held_bytes, "", "Their bytes") \
+  /* frames of our own making */ \
+  X(total, tx, "tx", "Frames handed to a port") \
+  X(total, originated, "originated", "Frames that limpet made") \
+  X(total, tx_failed, "tx_failed", "Frames that a port did not take") \
+  X(total, originated_lost, "originated_lost", "Frames of our own that never reached a port: no buffer, no route, or no answer from the hop") \
+  X(total, originated_too_big, "originated_too_big", "Of these, larger than the MTU of the port they would have left by") \
+  /* rings */ \
+  X(total, ring_out_dropped, "", "Frames for another worker that found its ring full") \
+  X(total, ring_in_dropped, "", "Neighbor updates for other workers that found their ring full") \
+  /* flows */ \
+  X(gauge, flows_used, "", "Flow records in use") \
+  X(total, flows_created, "flows_created", "Flows that began") \
+  X(total, flows_expired, "flows_expired", "Flows that ended by silence") \
+  X(total, flows_evicted, "flows_evicted", "Ended or half-open flows that made room in a full table") \
+  X(total, flows_gave_way, "flows_gave_way", "Connections that ended as the table was short: their source had most") \
+  X(gauge, ports_used, "", "Source ports in use of the backend that has fewest left") \
+  X(gauge, ports_total, "", "Of how many") \
+  X(total, ports_gave_way, "", "Connections that ended as the ports of their backend were short") \
+  X(total, flows_reset, "flows_reset", "TCP flows of a dead backend whose client was told") \
+  X(total, port_early_reuse, "port_early_reuse", "Source ports that were used again before they had rested") \
+  X(total, stale_answered, "stale_answered", "SYNs that a backend answered from TIME_WAIT: reset there and sent again") \
+  X(total, outside_window, "outside_window", "Segments in mode nat that no receiver takes: passed on, and nothing here has moved") \
+  X(total, flows_begun_anew, "flows_begun_anew", "New connections of client and backend on the tuple of a living flow") \
+  X(total, resets_sent, "resets_sent", "Resets in answer to segments of no flow or service") \
+  X(total, splice_stateless_answers, "splice_stateless_answers", "SYN-ACKs, and what else is answered without a flow") \
+  X(total, splice_bad_heads, "splice_bad_heads", "First requests that were none, or too long: answered by limpet") \
+  X(total, splice_slow_heads, "splice_slow_heads", "First requests that were not complete within limits.head_time") \
+  X(total, splice_redispatched, "splice_redispatched", "Connections for which another backend was tried") \
+  X(total, splice_retried, "splice_retried", "Tries of the same backend again, as the client is bound to it") \
+  X(total, splice_replaced, "splice_replaced", "Flows whose client had begun anew from the same port") \
+  X(total, splice_answers, "splice_answers", "Responses of limpet's own") \
+  X(total, splice_bad_responses, "splice_bad_responses", "Responses that are not HTTP/1.x: passed on as they are, without edits") \
+  X(total, splice_unasked_upgrades, "splice_unasked_upgrades", "101 responses that no request asked for: both ends were reset") \
+  X(total, splice_edits_lost, "splice_edits_lost", "Cookies that were not set, as the memory for edits was full") \
+  X(total, splice_no_memory, "splice_no_memory", "Requests answered with 503, as there was no memory for their edits") \
+  X(total, rules_kept, "rules_kept", "Answers edited by rules that a reload has replaced meanwhile") \
+  X(total, rules_outlived, "rules_outlived", "Requests whose rules were given up before their answer, or before their head was complete") \
+  /* next hops */ \
+  X(gauge, neighbors_used, "", "Next hops in the cache") \
+  X(gauge, neighbors_total, "", "Places for them") \
+  X(total, neighbors_replaced, "", "Next hops forgotten, as others needed their places") \
+  X(total, neighbors_refused, "", "Next hops for which there was no place") \
+  /* of the splice (tcp/splice.h), copied there once a second */ \
+  X(total, splice_splits, "splice_splits", "Segments cut in several") \
+  X(total, splice_sack_translated, "splice_sack_translated", "SACK blocks passed on in the other end's numbers") \
+  X(total, splice_sack_dropped, "splice_sack_dropped", "SACK blocks that mean nothing to the other end") \
+  X(total, splice_clamped_acks, "splice_clamped_acks", "ACKs held back to what limpet has promised") \
+  X(total, splice_owned_bytes, "splice_owned_bytes", "Octets that limpet has acknowledged itself") \
+  X(total, splice_resent_bytes, "splice_resent_bytes", "Octets that limpet has sent again") \
+  X(total, splice_swallowed, "splice_swallowed", "Octets taken out of streams by edits") \
+  X(total, splice_beyond_frontier, "splice_beyond_frontier", "Segments not taken, to come again") \
+  X(total, splice_copied_bytes, "splice_copied_bytes", "Judged octets of requests that were copied") \
+  X(total, splice_uncopied, "splice_uncopied", "Segments for whose judged octets there was no room") \
+  X(total, splice_unlike, "splice_unlike", "Segments that said other octets than were judged") \
+  /* of clients that may be about to begin (tcp/handshake.h), the same */ \
+  X(gauge, half_open_used, "", "Clients between their SYN and their first octets") \
+  X(gauge, half_open_total, "", "Places for them") \
+  X(total, cookies_sent, "cookies_sent", "SYN cookies, sent to clients for whom there was no place") \
+  X(total, cookies_accepted, "cookies_accepted", "Connections of such clients") \
+  X(gauge, sessions_used, "", "Connections with an HTTP message under way") \
+  X(gauge, session_bytes, "", "Of one, constant") \
+  X(gauge, edits_live, "", "Edits that are not acknowledged yet, of all connections") \
+  X(gauge, edit_bytes_used, "", "Bytes of live edits") \
+  X(gauge, edit_bytes_total, "", "Of how many") \
+  X(gauge, copy_bytes_used, "", "Judged octets of requests that are not acknowledged yet") \
+  X(gauge, copy_bytes_total, "", "Of how many") \
+  X(gauge, bindings_used, "", "Heads and backends that are waited for") \
+  X(gauge, bindings_total, "", "Of how many") \
+  X(gauge, hold_bytes_used, "", "Octets that are withheld") \
+  X(gauge, hold_bytes_total, "", "Of how many") \
+  X(total, session_notes_lost, "session_notes_lost", "Lines of the session log that found their ring full") \
+  X(total, icmp_sent, "icmp_sent", "ICMP errors of our own") \
+  X(total, icmp_translated, "icmp_translated", "ICMP errors passed on to the other end") \
+  /* loop */ \
+  X(total, iterations, "iterations", "Turns of the worker's loop") \
+  X(total, empty_polls, "empty_polls", "Turns that found nothing to do") \
+  X(total, busy_cycles, "busy_cycles", "TSC cycles in turns that found something") \
+  X(total, total_cycles, "total_cycles", "TSC cycles in all") \
+  X(gauge, snapshot, "snapshot", "Serial of the configuration in use")
+// clang-format on
+
+#define LIMPET_COUNTER_MEMBER(kind, member, json, help) Counter member;
 struct alignas(64) BackendCounters {  // per worker and backend slot
-  Counter connections_active;         // gauge: flow records that name the slot
-  Counter connections_total;
-  Counter packets_in;   // client -> backend
-  Counter packets_out;  // backend -> client
-  Counter bytes_in;     // of whole frames
-  Counter bytes_out;
-  Counter connect_failures;  // the backend answered a SYN with RST, or not at all
-  Counter redispatched;      // chosen although another backend was the client's first choice
+  LIMPET_BACKEND_COUNTERS(LIMPET_COUNTER_MEMBER)
 };
 
 struct alignas(64) ServiceCounters {  // per worker and service slot
-  Counter connections_active;
-  Counter connections_total;
-  Counter packets_in;
-  Counter packets_out;
-  Counter bytes_in;
-  Counter bytes_out;
-  Counter no_backend;
+  LIMPET_SERVICE_COUNTERS(LIMPET_COUNTER_MEMBER)
   std::array<Counter, kRefusedCount> refused;           // by number, refused.h
   std::array<Counter, affinity::kReasonCount> reasons;  // of connections, by what chose a backend
   // Gauges: requests under way, by place of the rules that they were read by. Read by control,
@@ -76,99 +188,17 @@ struct alignas(64) PersistenceCounters {
   std::array<Counter, affinity::kRequestFlagCount> request;    // of requests; cookies, headers
   std::array<Counter, affinity::kResponseFlagCount> response;  // of responses; cookie entries
   std::array<Counter, affinity::kInvalidDetailCount> detail;   // beside request flags I, E and O
-  Counter decided;          // connections whose backend this entry chose
-  Counter redispatched;     // connections that did not get the backend that this entry named
-  Counter first_pin_races;  // parallel first connections that were told another's backend
-  Counter other_backend_on_keepalive;  // later requests that name another one than they go to
+  LIMPET_PERSISTENCE_COUNTERS(LIMPET_COUNTER_MEMBER)
 };
 
 struct alignas(64) WorkerCounters {
-  // ends of frames
-  Counter rx;
-  Counter handed_in;
-  Counter forwarded;
-  Counter consumed;
-  Counter handed_out;
-  Counter punted;
-  Counter held_packets;  // gauge
-  Counter held_bytes;    // gauge
-  // frames of our own making
-  Counter tx;
-  Counter originated;
-  Counter tx_failed;
-  Counter originated_lost;  // never reached a port: no buffer, no route, or no answer from the hop
-  Counter originated_too_big;  // of these, larger than the MTU of the port it would have left by
-  // rings
-  Counter ring_out_dropped;  // frames for another worker that found its ring full
-  Counter ring_in_dropped;   // neighbor updates for other workers that found their ring full
-  // flows
-  Counter flows_used;  // gauge
-  Counter flows_created;
-  Counter flows_expired;
-  Counter flows_evicted;   // ended or half-open flows that made room in a full table
-  Counter flows_gave_way;  // connections that ended as the table was short: their source had most
-  Counter ports_used;      // gauge: source ports of the backend that has fewest left
-  Counter ports_total;     // gauge: of how many
-  Counter ports_gave_way;  // connections that ended as those of their backend were short
-  Counter flows_reset;     // TCP flows of a dead backend whose client was told
-  Counter port_early_reuse;
-  Counter stale_answered;  // a backend answered our SYN from TIME_WAIT; reset there and sent again
-  // Segments in mode nat that no receiver takes: passed on, and nothing here has moved.
-  Counter outside_window;
-  Counter flows_begun_anew;  // client and backend opened a new connection on a living flow's tuple
-  Counter resets_sent;       // in answer to segments of no flow or service
-  Counter splice_stateless_answers;  // SYN-ACKs, and what else is answered without a flow
-  Counter splice_bad_heads;          // no request, or too long a one: answered by limpet
-  Counter splice_slow_heads;         // not complete within limits.head_time
-  Counter splice_redispatched;       // another backend was tried
-  Counter splice_retried;            // the same one again, as the client is bound to it
-  Counter splice_replaced;           // flows whose client had begun anew from the same port
-  Counter splice_answers;            // responses of limpet's own
-  Counter splice_bad_responses;      // not HTTP/1.x: passed on as they are, no more edits
-  Counter splice_unasked_upgrades;   // a 101 that no request asked for: both ends were reset
-  Counter splice_edits_lost;         // a cookie was not set, as the memory for edits was full
-  Counter splice_no_memory;  // requests answered with 503, as there was none for their edits
-  Counter rules_kept;        // answers edited by rules that a reload has replaced meanwhile
-  // Requests whose rules were given up before their answer, or before their head was complete.
-  Counter rules_outlived;
+  LIMPET_WORKER_COUNTERS(LIMPET_COUNTER_MEMBER)
   // Connections that ended because a pool was short: their source had most of it.
   std::array<Counter, flow::kPools> gave_way;
-  Counter neighbors_used;      // gauge: next hops in the cache
-  Counter neighbors_total;     // constant
-  Counter neighbors_replaced;  // next hops forgotten, as others needed their places
-  Counter neighbors_refused;   // next hops for which there was no place
-  // Of the splice (tcp/splice.h), copied there once a second.
-  Counter splice_splits, splice_sack_translated, splice_sack_dropped, splice_clamped_acks;
-  Counter splice_owned_bytes, splice_resent_bytes, splice_swallowed, splice_beyond_frontier;
-  Counter splice_copied_bytes, splice_uncopied, splice_unlike;
-  // Of clients that may be about to begin (tcp/handshake.h), the same.
-  Counter half_open_used;      // gauge
-  Counter half_open_total;     // constant: places for them
-  Counter cookies_sent;        // SYN-ACKs to clients for whom there was no place
-  Counter cookies_accepted;    // connections of such clients
-  Counter sessions_used;       // gauge: connections with an HTTP message under way
-  Counter session_bytes;       // of one, constant
-  Counter edits_live;          // gauge: not acknowledged yet, of all connections
-  Counter edit_bytes_used;     // gauge: of live edits
-  Counter edit_bytes_total;    // constant
-  Counter copy_bytes_used;     // gauge: of judged octets of requests that are not acknowledged yet
-  Counter copy_bytes_total;    // constant
-  Counter bindings_used;       // gauge: heads and backends that are waited for
-  Counter bindings_total;      // constant
-  Counter hold_bytes_used;     // gauge: of octets that are withheld
-  Counter hold_bytes_total;    // constant
-  Counter session_notes_lost;  // lines of the session log that found their ring full
-  Counter icmp_sent;
-  Counter icmp_translated;
-  // loop
-  Counter iterations;
-  Counter empty_polls;
-  Counter busy_cycles;
-  Counter total_cycles;
-  Counter snapshot;  // serial in use
   // MAC that claimed an address of ours last, as a number; 0: nobody ever did
   Counter conflict_mac;
 };
+#undef LIMPET_COUNTER_MEMBER
 
 // Of one port, counted by its device since its start: what the workers never saw is here only.
 struct NicCounters {

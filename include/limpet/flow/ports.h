@@ -10,6 +10,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -62,7 +63,8 @@ class SourcePorts {
   std::optional<be16> some(uint64_t random) const;
 
   uint32_t capacity() const { return capacity_; }  // ports that belong to this worker
-  uint32_t in_use() const { return in_use_; }
+  // Any thread may ask; the others are the worker's own.
+  uint32_t in_use() const { return in_use_.load(std::memory_order_relaxed); }
 
  private:
   bool mine(uint32_t port) const;
@@ -79,7 +81,7 @@ class SourcePorts {
   std::array<std::array<uint16_t, 256>, 2> terms_{};
 
   uint32_t capacity_ = 0;
-  uint32_t in_use_ = 0;
+  std::atomic<uint32_t> in_use_ = 0;  // written by the worker only
   uint32_t fresh_left_ = 0;  // ports of this worker never handed out
   uint32_t fresh_next_ = 0;  // where to look for the next
 

@@ -1,0 +1,41 @@
+// What limpet tells Prometheus: families of samples, made in slices between the other turns of the
+// event loop, as sixteen thousand backends are megabytes of text. Owner: the control thread.
+//
+// The counters are those of `show`, from the same tables (dataplane/counters.h, control/notes.h),
+// so that scripts and dashboards find the same numbers.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "limpet/control/view.h"
+#include "metrics_text.h"
+
+namespace limpet::control {
+
+// Of the process; not in a View.
+struct ProcessFacts {
+  double start_time = 0;        // unix seconds
+  double last_reload_time = 0;  // unix seconds, of the last one that was applied, the start's too
+  bool last_reload_good = true;
+};
+
+class MetricsWalk {
+ public:
+  static constexpr size_t kSlice = 512;  // items of a turn, of a few samples each
+
+  explicit MetricsWalk(MetricFormat format) : text_(format) {}
+  // True when it is over. A configuration that changes meanwhile begins it anew.
+  bool turn(const View& view, const ProcessFacts& facts);
+  const std::string& text() const { return text_.text(); }
+  MetricFormat format() const { return text_.format(); }
+
+ private:
+  MetricsText text_;
+  size_t family_ = 0, item_ = 0;
+  uint64_t serial_ = 0;  // of the snapshot that it is made of
+};
+
+}  // namespace limpet::control

@@ -1,0 +1,88 @@
+// HTTP for whoever scrapes: GET /metrics, one request a connection, on TCP addresses and UNIX
+// sockets of the setting `metrics`. Knows nothing of what the answer says. Everything is bounded:
+// clients, what one sends, how long it takes to send or to read; nothing blocks the event loop.
+// Owner: the control thread.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "limpet/base/result.h"
+#include "limpet/base/time.h"
+#include "limpet/config/document.h"
+#include "limpet/http/request.h"
+#include "loop.h"
+#include "metrics_text.h"
+
+namespace limpet::control {
+
+class MetricsServer {
+ public:
+  static constexpr size_t kMaxClients = 16;
+  static constexpr size_t kMaxHead = 8192;
+  static constexpr Duration kPatience =
+      std::chrono::seconds(10);  // for the request, then for the answer
+
+  // One part of an answer at a time: true when `text` is whole.
+  class Answer {
+   public:
+    virtual ~Answer() = default;
+    virtual bool turn() = 0;
+    virtual const std::string& text() const = 0;
+  };
+  using Begin = std::function<std::unique_ptr<Answer>(MetricFormat)>;
+
+  MetricsServer(Loop& loop, Begin begin) : loop_(loop), begin_(std::move(begin)) {}
+  ~MetricsServer();
+  MetricsServer(const MetricsServer&) = delete;
+  MetricsServer& operator=(const MetricsServer&) = delete;
+
+  // Listens on these and on no others. An error, which names the one that cannot be, leaves those
+  // that are.
+  Status listen(const std::vector<config::Listen>& on);
+
+  void turn(Instant now);
+  std::optional<Duration> wait() const;
+  size_t clients() const { return clients_.size(); }
+
+ private:
+  struct Listener {
+    config::Listen on;
+    int fd = -1;
+  };
+  struct Client {
+    int fd = -1;
+    std::string in;
+    http::RequestFramer framer;
+    bool head_only = false;
+    MetricFormat format = MetricFormat::prometheus;
+    std::unique_ptr<Answer> answer;  // under way
+    std::string out;
+    size_t sent = 0;
+    bool writing = false;
+    std::optional<Instant> by;  // set by the next turn
+  };
+  static Result<int> open(const config::Listen& on);
+  void close_listener(const Listener& listener);
+  void accept_clients(int fd);
+  void on_event(uint64_t id, uint32_t events);
+  void read_from(Client& client);
+  void answer(Client& client, const http::RequestHead& head);
+  void respond(Client& client, std::string_view status, std::string_view type,
+               std::string_view more, std::string_view body);
+  bool write_to(Client& client);  // false: it is over
+  void disconnect(uint64_t id);
+
+  Loop& loop_;
+  Begin begin_;
+  std::vector<Listener> listeners_;
+  std::map<uint64_t, Client> clients_;
+  uint64_t next_ = 1;
+};
+
+}  // namespace limpet::control
