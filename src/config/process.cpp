@@ -50,7 +50,8 @@ void read_capacity(const Node& node, Draft& draft) {
 void read_process(Draft& draft) {
   const Node& root = draft.root;
   check_names(root,
-              {{"eal", "poll", "capacity", "ports", "routes", "pools", "services", "cookie_keys", "metrics"},
+              {{"eal", "poll", "capacity", "ports", "routes", "pools", "services", "cookie_keys",
+                "metrics"},
                {"stores"}},
               draft.report);
   if (const Node* eal = root.find("eal")) read_eal(*eal, draft);

@@ -82,8 +82,8 @@ class SourcePorts {
 
   uint32_t capacity_ = 0;
   std::atomic<uint32_t> in_use_ = 0;  // written by the worker only
-  uint32_t fresh_left_ = 0;  // ports of this worker never handed out
-  uint32_t fresh_next_ = 0;  // where to look for the next
+  uint32_t fresh_left_ = 0;           // ports of this worker never handed out
+  uint32_t fresh_next_ = 0;           // where to look for the next
 
   // Freed ports, oldest at head_, in a ring of capacity_.
   std::unique_ptr<uint16_t[]> freed_port_;
