@@ -284,6 +284,11 @@ std::string broken_bound(const Document& d) {
   b.hold(seals ? d.cookie_keys_file.size() > 1 && d.cookie_keys_file[0] == '/'
                : d.cookie_keys_file.empty(),
          "cookie_keys_file");
+  b.hold(d.metrics.size() <= kMaxListen, "places for metrics");
+  for (const Listen& l : d.metrics)
+    b.hold(l.path.empty() ? l.port != 0
+                          : l.path[0] == '/' && l.path.size() <= kMaxSocketPath && l.port == 0,
+           "place for metrics");
   b.where = "pools";
   b.range(d.pools.size(), size_t{1}, size_t{kMaxPools}, "number of pools");
   for (const Pool& p : d.pools) {

@@ -21,6 +21,7 @@ namespace {
 
 using affinity::CookieMode;
 using affinity::CookieSettings;
+using affinity::HeaderSettings;
 using http::Fed;
 using http::fuzz::Cutter;
 using http::fuzz::require;
@@ -37,7 +38,7 @@ constexpr uint8_t kShortHeads = 64;  // is the limit for later ones
 
 const char* const kXff = "X-Forwarded-For: 192.0.2.7\r\n";
 
-std::vector<std::vector<CookieSettings>> lists() {
+std::vector<std::vector<affinity::EntrySettings>> lists() {
   CookieSettings dated = cookie(CookieMode::insert), sealed = dated, shown = dated;
   dated.idle_timeout = 1800, dated.absolute_timeout = 36000, dated.permanent = true;
   sealed.sealed = sealed.no_cache = true, sealed.idle_timeout = 60;
@@ -52,17 +53,22 @@ std::vector<std::vector<CookieSettings>> lists() {
           {cookie(CookieMode::rewrite)},
           {cookie(CookieMode::prefix)},
           {learn},
-          {insert, learn, cookie(CookieMode::prefix, "P")}};
+          {insert, learn, cookie(CookieMode::prefix, "P")},
+          {HeaderSettings{"U"}, insert},
+          {cookie(CookieMode::prefix, "P"), HeaderSettings{"Host"}, HeaderSettings{"Cookie"}}};
 }
 
 // Compiled once: that takes longer than a run.
 struct Fixed {
-  std::vector<std::vector<CookieSettings>> settings = lists();
-  std::vector<std::array<SessionRules, 2>> rules;  // of each list, before and after a reload
+  std::vector<std::vector<CookieSettings>> settings;  // the cookies of each list
+  std::vector<std::array<SessionRules, 2>> rules;     // of each list, before and after a reload
   SessionTools tools;
   Fixed() {
-    for (const auto& list : settings) {
+    for (const auto& list : lists()) {
       rules.push_back({rules_of(list), rules_of(list)});
+      std::vector<CookieSettings>& cookies = settings.emplace_back();
+      for (const affinity::EntrySettings& e : list)
+        if (const auto* c = std::get_if<CookieSettings>(&e)) cookies.push_back(*c);
       for (uint32_t i = 0; i < 2; ++i) {
         SessionRules& r = rules.back()[i];
         r.number = kRulesPlaces + 1 + i;
@@ -242,6 +248,12 @@ class Connection {
   Stream client_, backend_;
 };
 
+const balance::Maglev& table_of_keys() {
+  static const balance::Maglev table(
+      std::vector<balance::MaglevMember>{{"s0", 1}, {"s1", 1}, {"s2", 1}}, 251);
+  return table;
+}
+
 SessionContext Connection::context() {
   return {.rules = rules_[now_in_],
           .ids = ids_,
@@ -262,7 +274,9 @@ SessionContext Connection::context() {
           .member = member_,
           .now = now_,
           .unix_now = unix_now_,
-          .kept = kept_};
+          .kept = kept_,
+          .maglev = &table_of_keys(),
+          .seed = 7};
 }
 
 void Connection::took(Stream& s, const tcp::Shown& shown, size_t size) {
