@@ -3,6 +3,7 @@
 
   rules.py ROOT        prints every violation as FILE:LINE: text; exit 1 when there is one
   rules.py self-test   feeds the checks lines that break them, and lines that do not
+  rules.py draw        prints the drawing of the modules that src/ARCHITECTURE.md must have
 
 Looks at text only: comments and string literals are blanked first, then includes and names are
 compared with the tables below. The tables are the rules; change them together with
@@ -18,13 +19,15 @@ MAY_USE["wire"] = {"base"}
 MAY_USE["tcp"] = {"wire", "base"}
 MAY_USE["http"] = {"base"}
 MAY_USE["balance"] = {"base"}
-MAY_USE["affinity"] = {"balance", "http", "base"}
+MAY_USE["affinity"] = {"balance", "base"}
 MAY_USE["flow"] = {"tcp", "wire", "base"}
 MAY_USE["dataplane"] = {"base", "wire", "tcp", "http", "balance", "affinity", "flow"}
 MAY_USE["port"] = {"dataplane"} | MAY_USE["dataplane"]
 MAY_USE["config"] = {"balance", "affinity", "base"}
 MAY_USE["control"] = {"config", "dataplane"} | MAY_USE["dataplane"]
 MAY_USE["apps"] = set(MAY_USE)
+
+ARCHITECTURE = "src/ARCHITECTURE.md"
 
 PACKET_MODULES = {"wire", "tcp", "http", "balance", "affinity", "flow"}  # spans and plain structs
 NO_DPDK = {"base", "config"}
@@ -161,11 +164,67 @@ def check_links(path, text):
                 yield text.count("\n", 0, match.start()) + 1, f"{module} may not link {used}"
 
 
+def closure(module):
+    """All that a module may use, by whatever way."""
+    found = set(MAY_USE[module])
+    for used in MAY_USE[module]:
+        found |= closure(used)
+    return found
+
+
+def level(module):
+    return 1 + max((level(used) for used in MAY_USE[module]), default=0)
+
+
+def drawing():
+    """The modules, highest first, and what each stands on: what it may use by no other way."""
+    lines = []
+    for module in sorted(MAY_USE, key=lambda m: (-level(m), m)):
+        on = [used for used in MAY_USE[module]
+              if not any(used in closure(other) for other in MAY_USE[module] if other != used)]
+        arrow = "  ->  " + ", ".join(sorted(on, key=lambda m: (-level(m), m))) if on else ""
+        lines.append(f"    {level(module)}  {module:<9}{arrow}".rstrip())
+    return "\n".join(lines) + "\n"
+
+
+def named_modules(said, module):
+    """What a row of the table says: "wire, base", "dataplane and what it may use", "everything"."""
+    if said == "libraries only":
+        return set()
+    if said == "everything":
+        return set(MAY_USE) - {module}
+    names, more, _ = said.partition(" and what ")
+    told = set(names.split(", "))
+    return told.union(*(closure(name) for name in told if name in MAY_USE)) if more else told
+
+
+def check_architecture(text):
+    """Where the map of the source says something else than the rules, as (line, text)."""
+    if drawing() not in text:
+        yield 1, "the drawing of the modules is another one than `rules.py draw` prints"
+    rows = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        row = re.fullmatch(r"\| `(\w+)` \| .* \| ([^|]+) \|", line)
+        if row and row.group(1) in MAY_USE and row.group(1) not in rows:
+            rows[row.group(1)] = (number, row.group(2).strip())
+    for module, uses in MAY_USE.items():
+        if module not in rows:
+            yield 1, f"no row for the module {module}"
+            continue
+        number, said = rows[module]
+        told = named_modules(said, module)
+        if told != uses - {module}:
+            yield number, f"{module} may use {said}; the rules say {', '.join(sorted(uses - {module})) or 'libraries only'}"
+
+
 def check(files):
     """All violations in {path: text}, as sorted (path, line, text)."""
     found = []
     wrapped = {library: [] for library in ONE_FILE}
     for path, text in sorted(files.items()):
+        if path == ARCHITECTURE:
+            found += [(path, *v) for v in check_architecture(text)]
+            continue
         if path.endswith("meson.build"):
             found += [(path, *v) for v in check_links(path, text)]
             continue
@@ -188,6 +247,7 @@ def read_tree(root):
         for path in sorted((root / top).rglob("*")):
             if path.suffix in (".h", ".cpp", ".c", ".hpp", ".cc") or path.name == "meson.build":
                 files[path.relative_to(root).as_posix()] = path.read_text(encoding="utf-8")
+    files[ARCHITECTURE] = (root / ARCHITECTURE).read_text(encoding="utf-8")
     return files
 
 
@@ -262,20 +322,41 @@ CASES = [
 ]
 
 
+def example_architecture():
+    """A map that agrees with the rules."""
+    rows = "".join(f"| `{m}` | something | {', '.join(sorted(MAY_USE[m])) or 'libraries only'} |\n" for m in MAY_USE)
+    return "## 1. Modules\n\n" + rows + "\n" + drawing()
+
+
+def architecture_cases():
+    good = example_architecture()
+    return [
+        (ARCHITECTURE, good, None),
+        (ARCHITECTURE, good.replace("| balance, base |", "| balance and what it may use |"), None),
+        (ARCHITECTURE, good.replace("| balance, base |", "| balance, http, base |", 1), "affinity may use balance, http, base"),
+        (ARCHITECTURE, good.replace("tcp        ->  wire", "tcp        ->  base"), "the drawing of the modules"),
+        (ARCHITECTURE, good.replace("| `flow` |", "| `fluw` |"), "no row for the module flow"),
+    ]
+
+
 def self_test():
     failed = 0
-    for path, text, expected in CASES:
+    cases = CASES + architecture_cases()
+    for path, text, expected in cases:
         found = check({**TREE, path: text})
         good = not found if expected is None else (
             len(found) == 1 and found[0][0] == path and expected in found[0][2])
         if not good:
             failed += 1
             print(f"{path}: {text[:80]!r}: expected {expected!r}, found {found}")
-    print(f"{len(CASES)} cases, {failed} failed")
+    print(f"{len(cases)} cases, {failed} failed")
     return 1 if failed else 0
 
 
 def main(arguments):
+    if arguments == ["draw"]:
+        print(drawing(), end="")
+        return 0
     if arguments == ["self-test"]:
         return self_test()
     if len(arguments) != 1:
