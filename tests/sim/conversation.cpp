@@ -248,6 +248,9 @@ Conversation draw_conversation(Random& r, const std::string& client_address, con
     s.indirect = false;
   std::string entries = "{ " + settings + " }";
   if (s.learn) entries += ", { type = \"cookie\"; mode = \"learn\"; session_name = \"APP\"; }";
+  // A quarter of the requests bring it; whoever it names, the dead one is passed over.
+  const bool header = s.learn != s.source;
+  if (header) entries += ", { type = \"header\"; name = \"X-Filler\"; }";
   if (s.source) entries += ", { type = \"source\"; }";
   c.service = fmt::format("forwarded = \"{}\"; persistence = ( {} );", s.forwarded, entries);
   if (s.learn) c.service += " table = { size = 16; expire = \"1h\"; };";
@@ -259,6 +262,7 @@ Conversation draw_conversation(Random& r, const std::string& client_address, con
   if (s.absolute) drew("absolute_timeout");
   if (s.learn) drew("learn");
   if (s.source) drew("source");
+  if (header) drew("header");
   c.describe = c.service;
 
   const size_t count = 1 + r.below(6);

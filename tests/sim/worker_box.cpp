@@ -24,7 +24,7 @@ ports = (
   {{ name = "back"; device = "net_ring1"; mtu = {}; addresses = [ "10.2.0.254/24", "fd00:2::254/64" ]; }}
 );
 pools = (
-  {{ name = "web"; maglev_size = 251; health = {{ type = "none"; }};
+  {{ name = "web"; scheduler = "{}"; maglev_size = 251; health = {{ type = "none"; }};
     backends = ( {{ name = "s0"; address = "{}"; port = 80; }}{} ); }}
 );
 services = (
@@ -33,7 +33,7 @@ services = (
     {} {} }}
 );
 )",
-      o.front_mtu, o.back_mtu, server_address(o.v6).to_string(),
+      o.front_mtu, o.back_mtu, o.seed % 3 == 0 ? "roundrobin" : "maglev", server_address(o.v6).to_string(),
       o.dead ? fmt::format(R"(, {{ name = "dead"; address = "{}"; port = 80; }})", dead) : "",
       WorkerBox::vip(o.v6).to_string(), o.mode, o.connect, o.timeouts, o.service,
       // Upwards: what a client was promised is not taken back.
