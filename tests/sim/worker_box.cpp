@@ -33,7 +33,8 @@ services = (
     {} {} }}
 );
 )",
-      o.front_mtu, o.back_mtu, o.seed % 3 == 0 ? "roundrobin" : "maglev", server_address(o.v6).to_string(),
+      o.front_mtu, o.back_mtu, o.seed % 3 == 0 ? "roundrobin" : "maglev",
+      server_address(o.v6).to_string(),
       o.dead ? fmt::format(R"(, {{ name = "dead"; address = "{}"; port = 80; }})", dead) : "",
       WorkerBox::vip(o.v6).to_string(), o.mode, o.connect, o.timeouts, o.service,
       // Upwards: what a client was promised is not taken back.
