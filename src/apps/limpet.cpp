@@ -1,8 +1,10 @@
 // limpet: the load balancer. Reads the configuration, starts ports, workers and the control thread
 // in that order, and takes them down in the reverse one.
 #include <fmt/core.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <cerrno>
 #include <chrono>
 #include <cstdio>
 #include <exception>
@@ -39,7 +41,7 @@ Usage
   limpet --check FILE                       is FILE right? Needs no root, touches nothing
 
 Options
-  -c, --config FILE    configuration to run (config/limpet.cfg explains every setting)
+  -c, --config FILE    configuration to run; limpet.cfg(5) explains every setting
       --check FILE     print every problem in FILE with line and cure, and exit
       --log-level L    debug, info, notice, warning or error; default info
       --version        versions of limpet and DPDK
@@ -69,6 +71,9 @@ When it does not start
 Exit status: 0 stopped as asked, 1 could not run, 2 wrong usage or configuration
 )";
 
+// Who starts limpet for the first time has the example that the installation brought, no file yet.
+constexpr const char* kDefaultConfig = "/etc/limpet/limpet.cfg";
+
 struct Options {
   std::string config, check, log_level = "info";
   bool version = false, help = false;
@@ -83,6 +88,17 @@ const std::map<std::string, LogLevel> kLevels = {{"debug", LogLevel::debug},
 int complain(int status, const std::string& what) {
   fmt::print(stderr, "limpet: {}\n", what);
   return status;
+}
+
+void say_how_to_begin(const std::string& path) {
+  fmt::print(stderr,
+             "limpet: to begin: cp {}.example {}, then set eal, ports, pools and services there; "
+             "`limpet --check {}` says what is still wrong\n",
+             kDefaultConfig, path, path);
+}
+
+bool is_missing(const std::string& path) {
+  return access(path.c_str(), F_OK) != 0 && errno == ENOENT;
 }
 
 bool is_eal_option(const std::string& word) {
@@ -219,15 +235,26 @@ int start(const std::vector<std::string>& words) {
                           "cookie_keys.file", *bad});
     return problems;
   };
-  if (!options.check.empty()) return config::check_file(options.check, stdout, stderr, further);
-  if (options.config.empty())
-    return complain(kUsage, "no configuration: limpet --config FILE, or limpet --help for more");
+  if (!options.check.empty()) {
+    const int status = config::check_file(options.check, stdout, stderr, further);
+    if (is_missing(options.check)) say_how_to_begin(options.check);
+    return status;
+  }
+  if (options.config.empty()) {
+    complain(kUsage, fmt::format("no configuration: limpet --config {}, or limpet --help for more",
+                                 kDefaultConfig));
+    if (is_missing(kDefaultConfig)) say_how_to_begin(kDefaultConfig);
+    return kUsage;
+  }
 
   log_set_level(kLevels.at(options.log_level));
   const config::Loaded loaded = config::load_checked(options.config, further);
   for (const config::Problem& problem : loaded.problems)
     fmt::print(stderr, "{}\n", problem.to_string());
-  if (!loaded.ok()) return kUsage;
+  if (!loaded.ok()) {
+    if (is_missing(options.config)) say_how_to_begin(options.config);
+    return kUsage;
+  }
   const auto merged = port::merge_eal_arguments(loaded.document.eal, line.eal);
   if (!merged.ok()) return complain(kUsage, merged.error());
 
