@@ -148,10 +148,12 @@ void add_services(std::vector<Family>& out) {
                  }});
 }
 
-using Decisions = std::array<std::pair<const char*, uint64_t>, 6>;
+using Decisions = std::array<std::pair<const char*, uint64_t>, 5>;
 
 // Did stickiness hold? Of requests, where a carrier is read; of connections, where only the address
-// is: a hash cannot know who is new, so whoever is at his own backend counts as kept.
+// is: a hash cannot know who is new, so whoever is at his own backend counts as kept. Nothing is
+// subtracted: a difference of two counters that move between two reads would go back, which
+// Prometheus takes for a restart.
 Decisions decisions(const View& v, uint16_t slot, size_t entry) {
   const auto n = [](const auto& counts, auto of) { return counts[static_cast<size_t>(of)]; };
   if (v.snapshot.services[slot].splice == nullptr) {
@@ -159,16 +161,13 @@ Decisions decisions(const View& v, uint16_t slot, size_t entry) {
     return {{{"kept", n(t.reasons, affinity::Reason::source)},
              {"new", 0},
              {"moved_down", n(t.reasons, affinity::Reason::source_redirected)},
-             {"moved_refused", 0},
              {"expired", 0},
              {"invalid", 0}}};
   }
   const PersistenceTotals t = v.notes.persistence_totals(slot, entry);
-  const uint64_t down = n(t.request, RequestFlag::down);
   return {{{"kept", n(t.request, RequestFlag::valid)},
            {"new", n(t.request, RequestFlag::none)},
-           {"moved_down", down - std::min(down, t.redispatched)},
-           {"moved_refused", t.redispatched},
+           {"moved_down", n(t.request, RequestFlag::down)},
            {"expired", n(t.request, RequestFlag::expired) + n(t.request, RequestFlag::old)},
            {"invalid", n(t.request, RequestFlag::invalid)}}};
 }
