@@ -90,15 +90,24 @@ int complain(int status, const std::string& what) {
   return status;
 }
 
-void say_how_to_begin(const std::string& path) {
-  fmt::print(stderr,
-             "limpet: to begin: cp {}.example {}, then set eal, ports, pools and services there; "
-             "`limpet --check {}` says what is still wrong\n",
-             kDefaultConfig, path, path);
-}
-
 bool is_missing(const std::string& path) {
   return access(path.c_str(), F_OK) != 0 && errno == ENOENT;
+}
+
+void say_how_to_begin(const std::string& path) {
+  const std::string example = fmt::format("{}.example", kDefaultConfig);
+  const std::string home = path.substr(0, path.rfind('/'));  // `path` itself where it has no '/'
+  if (home != path && !home.empty() && is_missing(home))
+    fmt::print(stderr, "limpet: {} is not there: mkdir -m 750 {}\n", home, home);
+  if (is_missing(example))
+    fmt::print(stderr,
+               "limpet: {} is not there: `meson install` brings it; it is config/limpet.cfg of the "
+               "sources\n",
+               example);
+  fmt::print(stderr,
+             "limpet: to begin: cp {} {}, then set eal, ports, pools and services there; "
+             "`limpet --check {}` says what is still wrong\n",
+             example, path, path);
 }
 
 bool is_eal_option(const std::string& word) {

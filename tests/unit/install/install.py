@@ -45,6 +45,11 @@ def check_files(root):
     for path in found:
         mode = stat.S_IMODE((root / path[1:]).stat().st_mode)
         expect(mode == (0o755 if path.startswith(BINDIR + "/") else 0o644), f"{path} has mode {mode:o}")
+    mode = stat.S_IMODE((root / "etc/limpet").stat().st_mode)
+    expect(mode == 0o750, f"/etc/limpet has mode {mode:o}")
+    done = run(f"{root}{BINDIR}/limpet", "--check", root / "none/limpet.cfg")
+    expect(done.returncode == 2 and f"mkdir -m 750 {root}/none\n" in done.stderr,
+           f"without a directory limpet does not say how to make one: {done.stderr}")
     done = run(f"{root}{BINDIR}/limpet", "--check", root / "etc/limpet/limpet.cfg.example")
     expect(done.returncode == 0, f"the example is refused: {done.stderr}")
 
