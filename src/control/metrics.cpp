@@ -3,9 +3,10 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <array>
 #include <functional>
 #include <utility>
+#include <variant>
+#include <vector>
 
 #include "limpet/affinity/persistence.h"
 #include "limpet/affinity/reason.h"
@@ -148,28 +149,32 @@ void add_services(std::vector<Family>& out) {
                  }});
 }
 
-using Decisions = std::array<std::pair<const char*, uint64_t>, 5>;
+using Decisions = std::vector<std::pair<const char*, uint64_t>>;  // only what can be known
 
-// Did stickiness hold? Of requests, where a carrier is read; of connections, where only the address
-// is: a hash cannot know who is new, so whoever is at his own backend counts as kept. Nothing is
-// subtracted: a difference of two counters that move between two reads would go back, which
+// Did stickiness hold? Of requests, where a carrier is read. A source is not read, it is hashed: of
+// connections, and nobody can say who is new, so whoever is at his own backend counts as kept. A
+// list has one source at most, so the service's reasons are those of that entry. Nothing is
+// subtracted: what a worker counts between two reads would make a difference go back, which
 // Prometheus takes for a restart.
-Decisions decisions(const View& v, uint16_t slot, size_t entry) {
-  const auto n = [](const auto& counts, auto of) { return counts[static_cast<size_t>(of)]; };
-  if (v.snapshot.services[slot].splice == nullptr) {
+Decisions decisions(const View& v, uint16_t slot, size_t entry, const config::Persistence& of) {
+  const auto n = [](const auto& counts, auto which) { return counts[static_cast<size_t>(which)]; };
+  if (std::holds_alternative<affinity::SourceSettings>(of)) {
     const ServiceTotals t = v.notes.service_totals(slot);
-    return {{{"kept", n(t.reasons, affinity::Reason::source)},
-             {"new", 0},
-             {"moved_down", n(t.reasons, affinity::Reason::source_redirected)},
-             {"expired", 0},
-             {"invalid", 0}}};
+    return {{"kept", n(t.reasons, affinity::Reason::source) +
+                         n(t.reasons, affinity::Reason::source_pinned)},
+            {"moved_down", n(t.reasons, affinity::Reason::source_redirected)}};
   }
   const PersistenceTotals t = v.notes.persistence_totals(slot, entry);
-  return {{{"kept", n(t.request, RequestFlag::valid)},
-           {"new", n(t.request, RequestFlag::none)},
-           {"moved_down", n(t.request, RequestFlag::down)},
-           {"expired", n(t.request, RequestFlag::expired) + n(t.request, RequestFlag::old)},
-           {"invalid", n(t.request, RequestFlag::invalid)}}};
+  Decisions all = {{"kept", t.kept},
+                   {"new", n(t.request, RequestFlag::none)},
+                   {"moved_down", t.moved_down},
+                   {"other_backend", t.other_backend_on_keepalive}};
+  if (std::holds_alternative<affinity::HeaderSettings>(of)) return all;
+  all.insert(all.end(),
+             {{"moved_refused", t.redispatched},
+              {"expired", n(t.request, RequestFlag::expired) + n(t.request, RequestFlag::old)},
+              {"invalid", n(t.request, RequestFlag::invalid)}});
+  return all;
 }
 
 template <class Tell>
@@ -180,7 +185,7 @@ Family of_entries(std::string name, std::string help, Tell tell) {
             const uint16_t slot = service_slot(v, i);
             if (slot == dataplane::kNoSlot) return;
             for (size_t e = 0; e < s.persistence.size(); ++e)
-              tell(v, slot, e, s.name, std::to_string(e), text);
+              tell(v, slot, e, s.name, std::to_string(e), s.persistence[e], text);
           }};
 }
 
@@ -189,24 +194,20 @@ void add_persistence(std::vector<Family>& out) {
       of_entries("limpet_persistence_decisions",
                  "What became of clients by an entry of a persistence list: did stickiness hold?",
                  [](const View& v, uint16_t slot, size_t e, const std::string& service,
-                    const std::string& entry, MetricsText& text) {
-                   // A source behind others, in mode splice, reads nothing: it is told by the
-                   // reasons.
-                   if (v.snapshot.services[slot].splice != nullptr &&
-                       std::holds_alternative<affinity::SourceSettings>(
-                           v.snapshot.services[slot].splice->rules->settings.entries[e]))
-                     return;
-                   for (const auto& [result, n] : decisions(v, slot, e))
+                    const std::string& entry, const config::Persistence& p, MetricsText& text) {
+                   for (const auto& [result, n] : decisions(v, slot, e, p))
                      text.sample({{"service", service}, {"entry", entry}, {"result", result}}, n);
                  }));
-  for (const auto& c : kPersistenceCounters)
+  for (const auto& c : kPersistenceCounters) {
+    if (*c.json == '\0') continue;  // a decision
     out.push_back(
         of_entries(metric_name("persistence", c.json), c.help,
                    [&c](const View& v, uint16_t slot, size_t e, const std::string& service,
-                        const std::string& entry, MetricsText& text) {
+                        const std::string& entry, const config::Persistence&, MetricsText& text) {
                      text.sample({{"service", service}, {"entry", entry}},
                                  v.notes.persistence_totals(slot, e).*c.value);
                    }));
+  }
 }
 
 struct PoolOfMemory {

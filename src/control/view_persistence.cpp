@@ -65,7 +65,8 @@ json entry_json(const View& v, uint16_t slot, const config::Service& service, si
       {"response", named<affinity::ResponseFlag>(t.response, 0)},
       {"invalid_detail", named<affinity::InvalidDetail>(t.detail, 1)},  // 0: nothing is wrong
       {"table", table_json(s)}};
-  for (const auto& c : kPersistenceCounters) row[c.json] = t.*c.value;
+  for (const auto& c : kPersistenceCounters)
+    if (*c.json != '\0') row[c.json] = t.*c.value;
   if (s.splice == nullptr) row["decided"] = decided_in_nat(v.notes.service_totals(slot));
   return row;
 }

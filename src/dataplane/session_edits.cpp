@@ -153,19 +153,27 @@ void read_keys(Session& s, const Keys& keys, size_t cookie, const SessionContext
     PersistenceCounters* n = counters_of(c, by, rule.entry);
     if (n == nullptr) continue;
     n->request[static_cast<size_t>(flag)].add();
+    if (flag != RequestFlag::valid) continue;
     // The connection stands, so a header cannot choose any more.
-    if (flag != RequestFlag::valid || c.maglev == nullptr || c.member == Maglev::kNone) continue;
-    const uint16_t member = c.maglev->lookup(
-        affinity::hash_header(c.seed, *keys[i]),
-        [&](uint16_t m) { return c.status[c.members[m]].accepts_new() || m == c.member; });
-    if (member != c.member) n->other_backend_on_keepalive.add();
+    const bool stands = c.maglev != nullptr && c.member != Maglev::kNone;
+    const auto may_go_there = [&](uint16_t m) {
+      return c.status[c.members[m]].accepts_new() || m == c.member;
+    };
+    if (stands &&
+        c.maglev->lookup(affinity::hash_header(c.seed, *keys[i]), may_go_there) != c.member)
+      n->other_backend_on_keepalive.add();
+    else
+      n->kept.add();
   }
 }
 
-// The flag as it is counted: a valid cookie counts as down when somebody else answers.
-void count(PersistenceCounters* n, const RequestDecision& d, RequestFlag flag) {
+// The flag as it is counted: a valid cookie counts as down when somebody else answers. `elsewhere`:
+// its user is not where it names for a reason that is counted apart.
+void count(PersistenceCounters* n, const RequestDecision& d, RequestFlag flag, bool elsewhere) {
   if (n == nullptr) return;
   n->request[static_cast<size_t>(flag)].add();
+  if (!elsewhere && flag == RequestFlag::valid) n->kept.add();
+  if (!elsewhere && flag == RequestFlag::down) n->moved_down.add();
   if (d.detail != affinity::InvalidDetail::none) n->detail[static_cast<size_t>(d.detail)].add();
 }
 
@@ -224,11 +232,11 @@ bool edit_request(Session& s, tcp::StreamMap& map, std::span<const uint8_t> byte
     d.member = d.member == Maglev::kNone ? d.member : slot_of(c, d.member);
     if (s.begun) {  // the connection stands, so a cookie cannot choose any more
       // One that comes with the first, before there is a backend, may have chosen it.
-      if (d.flag == RequestFlag::valid && c.member != Maglev::kNone &&
-          d.member != slot_of(c, c.member))
-        if (PersistenceCounters* n = counters_of(c, by, rule.entry))
-          n->other_backend_on_keepalive.add();
-      count(counters_of(c, by, rule.entry), d, d.flag);
+      const bool elsewhere = d.flag == RequestFlag::valid && c.member != Maglev::kNone &&
+                             d.member != slot_of(c, c.member);
+      PersistenceCounters* n = counters_of(c, by, rule.entry);
+      if (elsewhere && n != nullptr) n->other_backend_on_keepalive.add();
+      count(n, d, d.flag, elsewhere);
     }
   }
   read_keys(s, keys, decided, c, by);
@@ -418,7 +426,7 @@ void count_first(const Session& s, const SessionContext& c, uint16_t member) {
     const RequestFlag flag = d.flag == RequestFlag::valid && c.member_of(d.member) != member
                                  ? RequestFlag::down
                                  : d.flag;
-    count(n, d, flag);
+    count(n, d, flag, flag != d.flag);
     if (flag != d.flag && n != nullptr) n->redispatched.add();
   }
   for (size_t i = 0; by.known && i < by.rules->headers.size(); ++i) {
@@ -426,6 +434,8 @@ void count_first(const Session& s, const SessionContext& c, uint16_t member) {
     if (n == nullptr) continue;
     const RequestFlag flag = flag_of_key(s, c, i, member);
     n->request[static_cast<size_t>(flag)].add();
+    if (flag == RequestFlag::valid) n->kept.add();
+    if (flag == RequestFlag::down) n->moved_down.add();
     if (flag != s.key_flags[i]) n->redispatched.add();
   }
 }

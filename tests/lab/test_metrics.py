@@ -72,7 +72,8 @@ def test_prometheus_scrapes_what_the_dashboard_asks_for(lab):
 
             def counted():
                 kept = dict((m["result"], v) for m, v in ask(lab, "limpet_persistence_decisions_total"))
-                return kept == {"kept": 7, "new": 5, "invalid": 2, "expired": 0, "moved_down": 0}
+                return kept == {"kept": 7, "new": 5, "invalid": 2, "expired": 0, "moved_down": 0, "moved_refused": 0,
+                                "other_backend": 0}
             eventually(counted, 20)
             # The same numbers as `show`.
             for row in lab.show("backends"):

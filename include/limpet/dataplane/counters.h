@@ -75,7 +75,9 @@ enum class CounterKind : uint8_t { total, gauge };
   X(total, decided, "decided", "Connections whose backend this entry chose") \
   X(total, redispatched, "redispatched", "Connections that did not get the backend that this entry named") \
   X(total, first_pin_races, "first_pin_races", "Parallel first connections that were told another one's backend") \
-  X(total, other_backend_on_keepalive, "other_backend_on_keepalive", "Later requests that name another backend than they go to")
+  X(total, other_backend_on_keepalive, "other_backend_on_keepalive", "Later requests that name another backend than they go to") \
+  X(total, kept, "", "Requests that go where this entry's key names") \
+  X(total, moved_down, "", "Requests whose key names a backend that may not be used; of headers also one that did not take it")
 
 #define LIMPET_WORKER_COUNTERS(X) \
   /* ends of frames */ \

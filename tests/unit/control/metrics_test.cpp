@@ -93,8 +93,21 @@ TEST_F(MetricsTest, decisions_say_whether_stickiness_held) {
   add(RequestFlag::expired, 3);
   add(RequestFlag::old, 4);
   add(RequestFlag::invalid, 2);
+  add(RequestFlag::unused, 50);
+  cookie.kept.add(90);
+  cookie.moved_down.add(4);
   cookie.redispatched.add(1);
-  stats_[1].persistence[0][1].request[static_cast<size_t>(RequestFlag::valid)].add(8);
+  cookie.other_backend_on_keepalive.add(10);
+  auto& header = stats_[1].persistence[0][1];
+  header.request[static_cast<size_t>(RequestFlag::valid)].add(8);
+  header.request[static_cast<size_t>(RequestFlag::down)].add(6);
+  header.redispatched.add(6);
+  header.kept.add(8);
+  header.moved_down.add(6);
+  auto& reasons = stats_[0].services[0].reasons;
+  reasons[static_cast<size_t>(Reason::source)].add(30);
+  reasons[static_cast<size_t>(Reason::source_pinned)].add(2);
+  reasons[static_cast<size_t>(Reason::source_redirected)].add(7);
   const std::string text = told();
   const auto of = [&](int entry, const char* result) {
     return value(text,
@@ -102,14 +115,20 @@ TEST_F(MetricsTest, decisions_say_whether_stickiness_held) {
                              "result=\"{}\"}}",
                              entry, result));
   };
-  EXPECT_EQ(of(0, "kept"), "100");
+  EXPECT_EQ(of(0, "kept"), "90") << "ten were with another user's backend";
+  EXPECT_EQ(of(0, "other_backend"), "10");
   EXPECT_EQ(of(0, "new"), "20");
-  EXPECT_EQ(of(0, "moved_down"), "5") << "also those that it did not take";
+  EXPECT_EQ(of(0, "moved_down"), "4");
+  EXPECT_EQ(of(0, "moved_refused"), "1");
   EXPECT_EQ(value(text, R"(limpet_persistence_redispatched_total{service="web",entry="0"})"), "1");
   EXPECT_EQ(of(0, "expired"), "7");
   EXPECT_EQ(of(0, "invalid"), "2");
   EXPECT_EQ(of(1, "kept"), "8");
-  EXPECT_EQ(of(2, "kept"), "") << "a source reads nothing here";
+  EXPECT_EQ(of(1, "moved_down"), "6");
+  EXPECT_EQ(of(1, "moved_refused"), "") << "of a header nobody counts whether it was asked";
+  EXPECT_EQ(of(2, "kept"), "32");
+  EXPECT_EQ(of(2, "moved_down"), "7");
+  EXPECT_EQ(of(2, "new"), "") << "a hash cannot know";
 }
 
 TEST_F(MetricsTest, in_mode_nat_the_address_s_decisions_are_the_reasons) {

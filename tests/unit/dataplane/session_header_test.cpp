@@ -87,6 +87,8 @@ TEST_F(SessionHeader, counts_what_its_value_did) {
   count_first(session, look(), balance::Maglev::kNone);
   EXPECT_EQ(said(0, RequestFlag::down), 2u);
   EXPECT_EQ(counters[0].redispatched.get(), 2u);
+  EXPECT_EQ(counters[0].kept.get(), 1u);
+  EXPECT_EQ(counters[0].moved_down.get(), 2u);
 }
 
 TEST_F(SessionHeader, a_later_request_of_another_user_stays_and_is_counted) {
@@ -104,6 +106,7 @@ TEST_F(SessionHeader, a_later_request_of_another_user_stays_and_is_counted) {
   later("");
   EXPECT_EQ(said(0, RequestFlag::valid), 2u);
   EXPECT_EQ(said(0, RequestFlag::none), 1u);
+  EXPECT_EQ(counters[0].kept.get(), 1u);
   // His own is down: whoever is next is where he would go, so he is at home.
   status[members[home(other)]].health = balance::Health::down;
   const uint16_t next = table_.lookup(affinity::hash_header(5, *of(other)),

@@ -277,10 +277,13 @@ class AnotherUser : public SessionTest {
 
 TEST_F(AnotherUser, keeps_his_cookie_and_is_counted) {
   begin(cookie(CookieMode::insert));
+  const uint64_t kept = counters[0].kept.get();
   EXPECT_EQ(answer(with_cookie("s2")), kOk);
   EXPECT_EQ(counters[0].other_backend_on_keepalive.get(), 1u);
+  EXPECT_EQ(counters[0].kept.get(), kept);
   EXPECT_EQ(answer(with_cookie("s1")), kOk);
   EXPECT_EQ(counters[0].other_backend_on_keepalive.get(), 1u);
+  EXPECT_EQ(counters[0].kept.get(), kept + 1);
 }
 
 TEST_F(AnotherUser, has_his_date_refreshed_for_his_own_backend) {

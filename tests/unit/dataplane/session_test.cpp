@@ -341,8 +341,22 @@ TEST_F(SessionTest, a_cookie_of_a_dead_backend_is_replaced) {
   EXPECT_EQ(outcome().member, balance::Maglev::kNone);
   count_first(session, context(), member);
   EXPECT_EQ(asked(RequestFlag::down), 1u);
+  EXPECT_EQ(counters[0].moved_down.get(), 1u);
+  EXPECT_EQ(counters[0].redispatched.get(), 0u);
   down(kOk);
   EXPECT_NE(responses().find("Set-Cookie: SRV=s1\r\n"), std::string::npos);
+}
+
+TEST_F(SessionTest, a_cookie_says_once_what_became_of_it) {
+  use(rules_of({cookie(CookieMode::insert)}));
+  up("GET / HTTP/1.1\r\nCookie: SRV=s1\r\n\r\n");
+  count_first(session, context(), 1);
+  EXPECT_EQ(counters[0].kept.get(), 1u);
+  count_first(session, context(), 2);
+  EXPECT_EQ(asked(RequestFlag::down), 1u) << "its backend did not take him";
+  EXPECT_EQ(counters[0].redispatched.get(), 1u);
+  EXPECT_EQ(counters[0].moved_down.get(), 0u);
+  EXPECT_EQ(counters[0].kept.get(), 1u);
 }
 
 TEST_F(SessionTest, a_date_is_refreshed_by_use) {
