@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <cstring>
 #include <functional>
 #include <utility>
 #include <variant>
@@ -12,6 +13,7 @@
 #include "limpet/affinity/reason.h"
 #include "limpet/base/drop.h"
 #include "limpet/dataplane/refused.h"
+#include "memory_pools.h"
 
 namespace limpet::control {
 namespace {
@@ -149,6 +151,28 @@ void add_services(std::vector<Family>& out) {
                  }});
 }
 
+const affinity::StickTable* table_of(const View& v, uint16_t slot) {
+  const auto& splice = v.snapshot.services[slot].splice;
+  return splice == nullptr ? nullptr : splice->table.get();
+}
+
+void add_tables(std::vector<Family>& out) {
+  const auto add = [&out](const char* name, MetricType type, const char* help, auto value) {
+    out.push_back({fmt::format("limpet_table_{}", name), type, help, services,
+                   [value](const View& v, const ProcessFacts&, size_t i, MetricsText& text) {
+                     const uint16_t slot = service_slot(v, i);
+                     if (slot == dataplane::kNoSlot) return;
+                     if (const affinity::StickTable* t = table_of(v, slot))
+                       text.sample({{"service", v.document.services[i].name}}, value(*t));
+                   }});
+  };
+  for (const auto& c : kTableCounters)
+    add(c.json, type_of(c.kind), c.help,
+        [&c](const affinity::StickTable& t) { return t.counters().*c.value; });
+  add("limit", MetricType::gauge, "Entries that there is room for",
+      [](const affinity::StickTable& t) { return uint64_t{t.capacity()}; });
+}
+
 using Decisions = std::vector<std::pair<const char*, uint64_t>>;  // only what can be known
 
 // Did stickiness hold? Of requests, where a carrier is read. A source is not read, it is hashed: of
@@ -198,6 +222,26 @@ void add_persistence(std::vector<Family>& out) {
                    for (const auto& [result, n] : decisions(v, slot, e, p))
                      text.sample({{"service", service}, {"entry", entry}, {"result", result}}, n);
                  }));
+  // By a name of its own each, from `first` on; of cookies.
+  const auto named = [&out](const char* name, const char* help, const char* label, size_t first,
+                            auto counts, auto name_of) {
+    out.push_back(
+        of_entries(name, help,
+                   [=](const View& v, uint16_t slot, size_t e, const std::string& service,
+                       const std::string& entry, const config::Persistence& p, MetricsText& text) {
+                     if (!std::holds_alternative<affinity::CookieSettings>(p)) return;
+                     const PersistenceTotals t = v.notes.persistence_totals(slot, e);
+                     for (size_t i = first; i < (t.*counts).size(); ++i)
+                       text.sample({{"service", service}, {"entry", entry}, {label, name_of(i)}},
+                                   (t.*counts)[i]);
+                   }));
+  };
+  named("limpet_persistence_responses", "What was done to responses for the sake of a cookie",
+        "result", 0, &PersistenceTotals::response,
+        [](size_t i) { return affinity::name(static_cast<affinity::ResponseFlag>(i)); });
+  named("limpet_persistence_invalid", "What was wrong with cookies", "reason", 1,
+        &PersistenceTotals::detail,
+        [](size_t i) { return affinity::name(static_cast<affinity::InvalidDetail>(i)); });
   for (const auto& c : kPersistenceCounters) {
     if (*c.json == '\0') continue;  // a decision
     out.push_back(
@@ -210,42 +254,28 @@ void add_persistence(std::vector<Family>& out) {
   }
 }
 
-struct PoolOfMemory {
-  const char* kind;
-  dataplane::Counter dataplane::WorkerCounters::*used;
-  dataplane::Counter dataplane::WorkerCounters::*limit;  // null: as many as flows
-};
-constexpr PoolOfMemory kPools[] = {{"flows", &dataplane::WorkerCounters::flows_used, nullptr},
-                                   {"sessions", &dataplane::WorkerCounters::sessions_used, nullptr},
-                                   {"bindings", &dataplane::WorkerCounters::bindings_used,
-                                    &dataplane::WorkerCounters::bindings_total},
-                                   {"holds", &dataplane::WorkerCounters::hold_bytes_used,
-                                    &dataplane::WorkerCounters::hold_bytes_total},
-                                   {"edits", &dataplane::WorkerCounters::edit_bytes_used,
-                                    &dataplane::WorkerCounters::edit_bytes_total},
-                                   {"copies", &dataplane::WorkerCounters::copy_bytes_used,
-                                    &dataplane::WorkerCounters::copy_bytes_total},
-                                   {"half_open", &dataplane::WorkerCounters::half_open_used,
-                                    &dataplane::WorkerCounters::half_open_total},
-                                   {"neighbors", &dataplane::WorkerCounters::neighbors_used,
-                                    &dataplane::WorkerCounters::neighbors_total}};
-
-void add_process(std::vector<Family>& out) {
-  const auto pool = [&out](const char* name, const char* help, bool limit) {
-    out.push_back({name, MetricType::gauge, help, one,
-                   [limit](const View& v, const ProcessFacts&, size_t, MetricsText& text) {
-                     for (const PoolOfMemory& p : kPools) {
+// Of all workers.
+void add_pools(std::vector<Family>& out) {
+  const auto pool = [&out](const char* name, MetricType type, const char* help,
+                           MemoryPool::Of MemoryPool::*of, bool only_sums) {
+    out.push_back({name, type, help, one,
+                   [of, only_sums](const View& v, const ProcessFacts&, size_t, MetricsText& text) {
+                     for (const MemoryPool& p : kMemoryPools) {
+                       if (p.*of == nullptr || (only_sums && !p.adds_up)) continue;
                        uint64_t n = 0;
-                       for (const WorkerInfo& w : v.workers) {
-                         const auto& c = w.stats->worker;
-                         n += !limit               ? (c.*p.used).get()
-                              : p.limit == nullptr ? w.flow_capacity
-                                                   : (c.*p.limit).get();
-                       }
+                       for (const WorkerInfo& w : v.workers) n += (p.*of)(w);
                        text.sample({{"kind", p.kind}}, n);
                      }
                    }});
   };
+  pool("limpet_pool_used", MetricType::gauge, "Memory and places in use, of all workers, by kind",
+       &MemoryPool::used, true);
+  pool("limpet_pool_limit", MetricType::gauge, "How much of it there is", &MemoryPool::limit, true);
+  pool("limpet_pool_gave_way", MetricType::counter,
+       "Connections, or next hops, that ended because it was short", &MemoryPool::gave_way, false);
+}
+
+void add_process(std::vector<Family>& out) {
   out.push_back({"limpet_build_info", MetricType::gauge, "1, with the version as a label", one,
                  [](const View&, const ProcessFacts&, size_t, MetricsText& text) {
                    text.sample({{"version", LIMPET_VERSION}}, uint64_t{1});
@@ -263,8 +293,6 @@ void add_process(std::vector<Family>& out) {
   fact("limpet_config_last_reload_success_timestamp_seconds",
        "When the configuration that runs was taken over, in unix seconds",
        [](const ProcessFacts& f) { return f.last_reload_time; });
-  pool("limpet_pool_used", "Memory and places in use, of all workers, by kind", false);
-  pool("limpet_pool_limit", "How much of it there is", true);
   out.push_back({"limpet_mbufs_used", MetricType::gauge, "Packet buffers in use", one,
                  [](const View& v, const ProcessFacts&, size_t, MetricsText& text) {
                    text.sample({}, uint64_t{v.mbufs_in_use});
@@ -275,15 +303,21 @@ void add_process(std::vector<Family>& out) {
                  }});
 }
 
+// Also what `show` puts together with others: by its member. A gauge is no `_total`.
+std::string worker_metric(const CounterDef<dataplane::WorkerCounters, dataplane::Counter>& c) {
+  if (*c.json != '\0') return metric_name("worker", c.json);
+  std::string name = metric_name("worker", c.member);
+  if (name.size() < std::strlen("limpet_worker_") + std::strlen(c.member)) name += "_limit";
+  return name;
+}
+
 void add_workers(std::vector<Family>& out) {
-  for (const auto& c : kWorkerCounters) {
-    if (*c.json == '\0') continue;
-    out.push_back({metric_name("worker", c.json), type_of(c.kind), c.help, workers,
+  for (const auto& c : kWorkerCounters)
+    out.push_back({worker_metric(c), type_of(c.kind), c.help, workers,
                    [&c](const View& v, const ProcessFacts&, size_t i, MetricsText& text) {
                      text.sample({{"worker", std::to_string(v.workers[i].id)}},
                                  (v.workers[i].stats->worker.*c.value).get());
                    }});
-  }
 }
 
 void add_ports(std::vector<Family>& out) {
@@ -339,8 +373,10 @@ const std::vector<Family>& families() {
   static const std::vector<Family> all = [] {
     std::vector<Family> out;
     add_process(out);
+    add_pools(out);
     add_services(out);
     add_persistence(out);
+    add_tables(out);
     add_backends(out);
     add_ports(out);
     add_workers(out);

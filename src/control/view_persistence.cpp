@@ -29,16 +29,9 @@ json table_json(const dataplane::ServiceEntry& s) {
   if (s.splice == nullptr || s.splice->table == nullptr) return nullptr;
   const affinity::StickTable& table = *s.splice->table;
   const affinity::StickCounters c = table.counters();
-  return {{"capacity", table.capacity()},
-          {"used", c.used},
-          {"inserted", c.inserted},
-          {"found", c.found},
-          {"expired", c.expired},
-          {"evicted", c.evicted},
-          {"refused", c.refused},
-          {"bytes", table.bytes()},
-          {"held", c.held},
-          {"evicted_held", c.evicted_held}};
+  json row = {{"capacity", table.capacity()}, {"bytes", table.bytes()}};
+  for (const auto& counter : kTableCounters) row[counter.json] = c.*counter.value;
+  return row;
 }
 
 // In mode nat nobody but the source address can decide, and it is counted as a reason only.

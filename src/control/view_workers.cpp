@@ -8,6 +8,7 @@
 #include "limpet/base/drop.h"
 #include "limpet/control/view.h"
 #include "limpet/tcp/splice.h"
+#include "memory_pools.h"
 
 namespace limpet::control {
 
@@ -35,37 +36,14 @@ uint64_t spliced_flows(const View& v, const dataplane::WorkerStats& stats) {
   return n;
 }
 
-// What may run short, by name: how much of it there is, and how many connections ended because it
-// was short and their source had most of it.
 json pools_json(const WorkerInfo& w) {
-  const dataplane::WorkerCounters& c = w.stats->worker;
-  const auto gave_way = [&](flow::Pool p) { return c.gave_way[static_cast<size_t>(p)].get(); };
-  return {{"bindings",
-           {{"used", c.bindings_used.get()},
-            {"limit", c.bindings_total.get()},
-            {"gave_way", gave_way(flow::Pool::bindings)}}},
-          {"holds",
-           {{"used", c.hold_bytes_used.get()},
-            {"limit", c.hold_bytes_total.get()},
-            {"gave_way", gave_way(flow::Pool::holds)}}},
-          {"edits",
-           {{"used", c.edit_bytes_used.get()},
-            {"limit", c.edit_bytes_total.get()},
-            {"gave_way", gave_way(flow::Pool::edits)}}},
-          {"copies", {{"used", c.copy_bytes_used.get()}, {"limit", c.copy_bytes_total.get()}}},
-          {"sessions", {{"used", c.sessions_used.get()}, {"limit", w.flow_capacity}}},
-          {"flows",
-           {{"used", c.flows_used.get()},
-            {"limit", w.flow_capacity},
-            {"gave_way", c.flows_evicted.get() + c.flows_gave_way.get()}}},
-          {"ports",
-           {{"used", c.ports_used.get()},
-            {"limit", c.ports_total.get()},
-            {"gave_way", c.ports_gave_way.get()}}},
-          {"neighbors",
-           {{"used", c.neighbors_used.get()},
-            {"limit", c.neighbors_total.get()},
-            {"gave_way", c.neighbors_replaced.get()}}}};
+  json pools = json::object();
+  for (const MemoryPool& p : kMemoryPools) {
+    if (!p.in_show) continue;
+    json& row = pools[p.kind] = {{"used", p.used(w)}, {"limit", p.limit(w)}};
+    if (p.gave_way != nullptr) row["gave_way"] = p.gave_way(w);
+  }
+  return pools;
 }
 
 json worker_json(const View& v, const WorkerInfo& w) {

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "limpet/affinity/stick_table.h"
 #include "limpet/base/time.h"
 #include "limpet/config/persistence.h"
 #include "limpet/control/slots.h"
@@ -42,30 +43,51 @@ struct PersistenceTotals {
 template <class Of, class Value>
 struct CounterDef {
   dataplane::CounterKind kind;
+  const char* member;
   const char* json;  // "": not by itself
   const char* help;
   Value Of::*value;
 };
 #define LIMPET_TOTAL_ROW(kind, member, json, help) \
-  {dataplane::CounterKind::kind, json, help, &BackendTotals::member},
+  {dataplane::CounterKind::kind, #member, json, help, &BackendTotals::member},
 inline constexpr CounterDef<BackendTotals, uint64_t> kBackendCounters[] = {
     LIMPET_BACKEND_COUNTERS(LIMPET_TOTAL_ROW)};
 #undef LIMPET_TOTAL_ROW
 #define LIMPET_TOTAL_ROW(kind, member, json, help) \
-  {dataplane::CounterKind::kind, json, help, &ServiceTotals::member},
+  {dataplane::CounterKind::kind, #member, json, help, &ServiceTotals::member},
 inline constexpr CounterDef<ServiceTotals, uint64_t> kServiceCounters[] = {
     LIMPET_SERVICE_COUNTERS(LIMPET_TOTAL_ROW)};
 #undef LIMPET_TOTAL_ROW
 #define LIMPET_TOTAL_ROW(kind, member, json, help) \
-  {dataplane::CounterKind::kind, json, help, &PersistenceTotals::member},
+  {dataplane::CounterKind::kind, #member, json, help, &PersistenceTotals::member},
 inline constexpr CounterDef<PersistenceTotals, uint64_t> kPersistenceCounters[] = {
     LIMPET_PERSISTENCE_COUNTERS(LIMPET_TOTAL_ROW)};
 #undef LIMPET_TOTAL_ROW
 #define LIMPET_WORKER_ROW(kind, member, json, help) \
-  {dataplane::CounterKind::kind, json, help, &dataplane::WorkerCounters::member},
+  {dataplane::CounterKind::kind, #member, json, help, &dataplane::WorkerCounters::member},
 inline constexpr CounterDef<dataplane::WorkerCounters, dataplane::Counter> kWorkerCounters[] = {
     LIMPET_WORKER_COUNTERS(LIMPET_WORKER_ROW)};
 #undef LIMPET_WORKER_ROW
+
+// Of a stick table; its struct is affinity's, who knows nothing of those that show it.
+inline constexpr CounterDef<affinity::StickCounters, uint64_t> kTableCounters[] = {
+    {dataplane::CounterKind::gauge, "used", "used",
+     "Entries, expired ones that were not reclaimed yet included", &affinity::StickCounters::used},
+    {dataplane::CounterKind::total, "inserted", "inserted", "Entries that are new",
+     &affinity::StickCounters::inserted},
+    {dataplane::CounterKind::total, "found", "found", "Look-ups that found an entry",
+     &affinity::StickCounters::found},
+    {dataplane::CounterKind::total, "expired", "expired", "Entries that were too old",
+     &affinity::StickCounters::expired},
+    {dataplane::CounterKind::total, "evicted", "evicted", "Entries that made room in a full table",
+     &affinity::StickCounters::evicted},
+    {dataplane::CounterKind::total, "refused", "refused", "Clients whom a full table did not keep",
+     &affinity::StickCounters::refused},
+    {dataplane::CounterKind::gauge, "held", "held", "Entries that an open connection holds",
+     &affinity::StickCounters::held},
+    {dataplane::CounterKind::total, "evicted_held", "evicted_held",
+     "Entries that made room although an open connection held them",
+     &affinity::StickCounters::evicted_held}};
 
 using AllStats = std::vector<const dataplane::WorkerStats*>;  // by worker
 

@@ -50,7 +50,8 @@ enum class CounterKind : uint8_t { total, gauge };
 // A counter is spelled here and where it is counted. Its member, its place in `show`, its baseline
 // (control/notes.h) and its metric are made of these lists:
 //   X(kind, member, name in JSON, one line for people)
-// A name in JSON ends as users know it; "" stands where a view puts several counters together.
+// A name in JSON ends as users know it; "" stands where a view puts several counters together, and
+// a worker's metric is named by the member.
 // clang-format off
 #define LIMPET_BACKEND_COUNTERS(X) \
   X(gauge, connections_active, "connections_active", "Connections that are open") \
@@ -88,7 +89,7 @@ enum class CounterKind : uint8_t { total, gauge };
   X(total, handed_out, "handed_out", "Frames for other workers") \
   X(total, punted, "punted", "Frames left to the kernel, which shares the port") \
   X(gauge, held_packets, "", "Packets that wait for a MAC address") \
-  X(gauge, held_bytes, "", "Their bytes") \
+  X(gauge, held_bytes, "", "Bytes of packets that wait for a MAC address") \
   /* frames of our own making */ \
   X(total, tx, "tx", "Frames handed to a port") \
   X(total, originated, "originated", "Frames that limpet made") \
@@ -105,7 +106,7 @@ enum class CounterKind : uint8_t { total, gauge };
   X(total, flows_evicted, "flows_evicted", "Ended or half-open flows that made room in a full table") \
   X(total, flows_gave_way, "flows_gave_way", "Connections that ended as the table was short: their source had most") \
   X(gauge, ports_used, "", "Source ports in use of the backend that has fewest left") \
-  X(gauge, ports_total, "", "Of how many") \
+  X(gauge, ports_total, "", "Source ports of that backend") \
   X(total, ports_gave_way, "", "Connections that ended as the ports of their backend were short") \
   X(total, flows_reset, "flows_reset", "TCP flows of a dead backend whose client was told") \
   X(total, port_early_reuse, "port_early_reuse", "Source ports that were used again before they had rested") \
@@ -128,7 +129,7 @@ enum class CounterKind : uint8_t { total, gauge };
   X(total, rules_outlived, "rules_outlived", "Requests whose rules were given up before their answer, or before their head was complete") \
   /* next hops */ \
   X(gauge, neighbors_used, "", "Next hops in the cache") \
-  X(gauge, neighbors_total, "", "Places for them") \
+  X(gauge, neighbors_total, "", "Places for next hops") \
   X(total, neighbors_replaced, "", "Next hops forgotten, as others needed their places") \
   X(total, neighbors_refused, "", "Next hops for which there was no place") \
   /* of the splice (tcp/splice.h), copied there once a second */ \
@@ -145,20 +146,20 @@ enum class CounterKind : uint8_t { total, gauge };
   X(total, splice_unlike, "splice_unlike", "Segments that said other octets than were judged") \
   /* of clients that may be about to begin (tcp/handshake.h), the same */ \
   X(gauge, half_open_used, "", "Clients between their SYN and their first octets") \
-  X(gauge, half_open_total, "", "Places for them") \
+  X(gauge, half_open_total, "", "Places for clients between their SYN and their first octets") \
   X(total, cookies_sent, "cookies_sent", "SYN cookies, sent to clients for whom there was no place") \
   X(total, cookies_accepted, "cookies_accepted", "Connections of such clients") \
   X(gauge, sessions_used, "", "Connections with an HTTP message under way") \
-  X(gauge, session_bytes, "", "Of one, constant") \
+  X(gauge, session_bytes, "", "Bytes that one of these takes, constant") \
   X(gauge, edits_live, "", "Edits that are not acknowledged yet, of all connections") \
   X(gauge, edit_bytes_used, "", "Bytes of live edits") \
-  X(gauge, edit_bytes_total, "", "Of how many") \
+  X(gauge, edit_bytes_total, "", "Bytes that there are for edits") \
   X(gauge, copy_bytes_used, "", "Judged octets of requests that are not acknowledged yet") \
-  X(gauge, copy_bytes_total, "", "Of how many") \
+  X(gauge, copy_bytes_total, "", "Bytes that there are for such octets") \
   X(gauge, bindings_used, "", "Heads and backends that are waited for") \
-  X(gauge, bindings_total, "", "Of how many") \
+  X(gauge, bindings_total, "", "Places for heads and backends that are waited for") \
   X(gauge, hold_bytes_used, "", "Octets that are withheld") \
-  X(gauge, hold_bytes_total, "", "Of how many") \
+  X(gauge, hold_bytes_total, "", "Bytes that there are for octets that are withheld") \
   X(total, session_notes_lost, "session_notes_lost", "Lines of the session log that found their ring full") \
   X(total, icmp_sent, "icmp_sent", "ICMP errors of our own") \
   X(total, icmp_translated, "icmp_translated", "ICMP errors passed on to the other end") \

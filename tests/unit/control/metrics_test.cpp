@@ -6,6 +6,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <iterator>
 #include <map>
 
 #include "view_fixture.h"
@@ -140,6 +141,67 @@ TEST_F(MetricsTest, in_mode_nat_the_address_s_decisions_are_the_reasons) {
   EXPECT_EQ(value(text, of + "kept\"}"), "9");
   EXPECT_EQ(value(text, of + "moved_down\"}"), "2");
   EXPECT_EQ(value(text, R"(limpet_service_choices_total{service="web",reason="source"})"), "9");
+}
+
+TEST_F(MetricsTest, pools_are_those_of_all_workers) {
+  stats_[0].worker.hold_bytes_used.add(10);
+  stats_[1].worker.hold_bytes_used.add(5);
+  stats_[0].worker.hold_bytes_total.set(100);
+  stats_[1].worker.hold_bytes_total.set(100);
+  stats_[1].worker.gave_way[static_cast<size_t>(flow::Pool::holds)].add(3);
+  stats_[0].worker.flows_evicted.add(1);
+  stats_[1].worker.flows_gave_way.add(1);
+  stats_[0].worker.ports_gave_way.add(4);
+  stats_[0].worker.held_packets.add(6);
+  const std::string text = told();
+  EXPECT_EQ(value(text, R"(limpet_pool_used{kind="holds"})"), "15");
+  EXPECT_EQ(value(text, R"(limpet_pool_limit{kind="holds"})"), "200");
+  EXPECT_EQ(value(text, R"(limpet_pool_limit{kind="flows"})"), "2000");
+  EXPECT_EQ(value(text, R"(limpet_pool_used{kind="held_packets"})"), "6");
+  EXPECT_EQ(value(text, R"(limpet_pool_limit{kind="held_packets"})"), "1024");
+  EXPECT_EQ(value(text, R"(limpet_pool_gave_way_total{kind="holds"})"), "3");
+  EXPECT_EQ(value(text, R"(limpet_pool_gave_way_total{kind="flows"})"), "2");
+  EXPECT_EQ(value(text, R"(limpet_pool_gave_way_total{kind="ports"})"), "4");
+  EXPECT_EQ(value(text, R"(limpet_pool_used{kind="ports"})"), "") << "of different backends";
+  EXPECT_EQ(value(text, R"(limpet_pool_gave_way_total{kind="copies"})"), "") << "they never do";
+}
+
+// Whatever `show workers` puts together with others is there by itself, and no gauge is a total.
+TEST_F(MetricsTest, every_counter_of_a_worker_is_told) {
+  stats_[1].worker.ring_out_dropped.add(2);
+  stats_[1].worker.neighbors_total.set(512);
+  const std::string text = told();
+  EXPECT_EQ(value(text, R"(limpet_worker_ring_out_dropped_total{worker="1"})"), "2");
+  EXPECT_EQ(value(text, R"(limpet_worker_neighbors_limit{worker="1"})"), "512");
+  EXPECT_EQ(value(text, R"(limpet_worker_neighbors_used{worker="1"})"), "0");
+  size_t told_of = 0;
+  for (size_t at = 0; (at = text.find("# TYPE limpet_worker_", at)) != std::string::npos; ++at)
+    ++told_of;
+  EXPECT_EQ(told_of, std::size(kWorkerCounters));
+}
+
+TEST_F(MetricsTest, a_stick_table_says_how_full_it_is) {
+  EXPECT_EQ(told().find("limpet_table_used{"), std::string::npos) << "nobody has one";
+  build_from(with(kSample, R"(persistence = ( { type = "source"; prefix4 = 24; } );)",
+                  R"(mode = "splice"; table = { size = 2000; };
+                     persistence = ( { type = "cookie"; name = "SRV"; mode = "learn"; } );)"));
+  const std::string text = told();
+  EXPECT_EQ(value(text, R"(limpet_table_used{service="web"})"), "0");
+  EXPECT_EQ(value(text, R"(limpet_table_refused_total{service="web"})"), "0");
+  EXPECT_EQ(value(text, R"(limpet_table_limit{service="web"})"), "2000");
+}
+
+TEST_F(MetricsTest, cookies_say_what_was_done_and_what_was_wrong) {
+  splice();
+  auto& cookie = stats_[0].persistence[0][0];
+  cookie.response[static_cast<size_t>(affinity::ResponseFlag::inserted)].add(4);
+  cookie.detail[static_cast<size_t>(affinity::InvalidDetail::forged)].add(2);
+  const std::string text = told();
+  const std::string of = R"({service="web",entry="0",)";
+  EXPECT_EQ(value(text, "limpet_persistence_responses_total" + of + R"(result="inserted"})"), "4");
+  EXPECT_EQ(value(text, "limpet_persistence_invalid_total" + of + R"(reason="forged"})"), "2");
+  EXPECT_EQ(value(text, "limpet_persistence_invalid_total" + of + R"(reason="none"})"), "");
+  EXPECT_EQ(text.find(R"(_responses_total{service="web",entry="1")"), std::string::npos);
 }
 
 TEST_F(MetricsTest, a_new_meaning_of_a_slot_counts_from_zero) {
