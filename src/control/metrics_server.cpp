@@ -43,10 +43,15 @@ std::string_view field(std::string_view head, std::string_view name) {
   return {};
 }
 
+bool contains(const std::vector<config::Listen>& all, const config::Listen& one) {
+  return std::find(all.begin(), all.end(), one) != all.end();
+}
+
 }  // namespace
 
 MetricsServer::~MetricsServer() {
   while (!clients_.empty()) disconnect(clients_.begin()->first);
+  abandon();
   for (const Listener& l : listeners_) close_listener(l);
 }
 
@@ -56,7 +61,7 @@ void MetricsServer::close_listener(const Listener& listener) {
   if (!listener.on.path.empty()) unlink(listener.on.path.c_str());
 }
 
-Result<int> MetricsServer::open(const config::Listen& on) {
+Result<int> MetricsServer::open(const config::Listen& on) const {
   const auto failed = [&on](int fd) {
     const int error = errno;
     if (fd >= 0) close(fd);
@@ -103,6 +108,12 @@ Result<int> MetricsServer::open(const config::Listen& on) {
     std::memcpy(&a->sin6_addr, on.address.bytes.data(), 16);
     length = sizeof *a;
   }
+  // Ours that go away may have the port, on all addresses or on some of those that we want.
+  bool shares = false;
+  for (const Listener& l : listeners_)
+    if (l.on.path.empty() && l.on.port == on.port && !contains(wanted_, l.on))
+      shares = setsockopt(l.fd, SOL_SOCKET, SO_REUSEPORT, &yes, sizeof yes) == 0 || shares;
+  if (shares) setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &yes, sizeof yes);
   if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes) != 0 ||
       (family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &yes, sizeof yes) != 0) ||
       bind(fd, reinterpret_cast<const sockaddr*>(&storage), length) != 0 || ::listen(fd, 64) != 0)
@@ -110,42 +121,68 @@ Result<int> MetricsServer::open(const config::Listen& on) {
   return fd;
 }
 
-Status MetricsServer::listen(const std::vector<config::Listen>& on) {
-  std::vector<Listener> fresh;
-  const auto has = [](const std::vector<Listener>& all, const config::Listen& l) {
-    return std::any_of(all.begin(), all.end(), [&l](const Listener& x) { return x.on == l; });
+Status MetricsServer::prepare(const std::vector<config::Listen>& on) {
+  abandon();
+  wanted_ = on;
+  const auto is_there = [this](const config::Listen& l) {
+    const auto same = [&l](const Listener& x) { return x.on == l; };
+    return std::any_of(listeners_.begin(), listeners_.end(), same) ||
+           std::any_of(fresh_.begin(), fresh_.end(), same);
   };
   for (const config::Listen& l : on) {
-    if (has(listeners_, l) || has(fresh, l)) continue;
+    if (is_there(l)) continue;
     const Result<int> fd = open(l);
     if (!fd) {
-      for (const Listener& x : fresh) close_listener(x);
+      abandon();
       return Error{fd.error()};
     }
-    fresh.push_back({l, *fd});
+    fresh_.push_back({l, *fd});
     loop_.watch(*fd, EPOLLIN, [this, listener = *fd](uint32_t) { accept_clients(listener); });
   }
-  std::erase_if(listeners_, [&](const Listener& l) {
-    if (std::find(on.begin(), on.end(), l.on) != on.end()) return false;
+  return Ok{};
+}
+
+void MetricsServer::commit() {
+  std::erase_if(listeners_, [this](const Listener& l) {
+    if (contains(wanted_, l.on)) return false;
     close_listener(l);
     return true;
   });
-  listeners_.insert(listeners_.end(), fresh.begin(), fresh.end());
-  return Ok{};
+  listeners_.insert(listeners_.end(), fresh_.begin(), fresh_.end());
+  fresh_.clear();
+}
+
+void MetricsServer::abandon() {
+  for (const Listener& l : fresh_) close_listener(l);
+  fresh_.clear();
 }
 
 void MetricsServer::accept_clients(int listener) {
   for (unsigned i = 0; i < kAcceptAtOnce; ++i) {
     const int fd = accept4(listener, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd < 0) return;
-    if (clients_.size() == kMaxClients) {
+    if (!make_room()) {
       close(fd);
       continue;
     }
     const uint64_t id = next_++;
     clients_[id].fd = fd;
     loop_.watch(fd, EPOLLIN, [this, id](uint32_t events) { on_event(id, events); });
+    on_event(id, EPOLLIN);  // who asks at once is not silent when the next one needs a place
   }
+}
+
+bool MetricsServer::make_room() {
+  if (clients_.size() < kMaxClients) return true;
+  const auto oldest = [this](auto gives) {  // in the order in which they came
+    return std::find_if(clients_.begin(), clients_.end(),
+                        [&gives](const auto& c) { return gives(c.second); });
+  };
+  auto at = oldest([](const Client& c) { return c.answer == nullptr && !c.writing; });
+  if (at == clients_.end()) at = oldest([](const Client& c) { return c.writing; });
+  if (at == clients_.end()) return false;
+  disconnect(at->first);
+  return true;
 }
 
 void MetricsServer::on_event(uint64_t id, uint32_t events) {

@@ -1,6 +1,8 @@
 // HTTP for whoever scrapes: GET /metrics, one request a connection, on TCP addresses and UNIX
 // sockets of the setting `metrics`. Knows nothing of what the answer says. Everything is bounded:
 // clients, what one sends, how long it takes to send or to read; nothing blocks the event loop.
+// With all places taken the oldest client that has not asked yet makes room, then the oldest that
+// does not read its answer: who fills the places locks nobody out.
 // Owner: the control thread.
 #pragma once
 
@@ -42,9 +44,13 @@ class MetricsServer {
   MetricsServer(const MetricsServer&) = delete;
   MetricsServer& operator=(const MetricsServer&) = delete;
 
-  // Listens on these and on no others. An error, which names the one that cannot be, leaves those
-  // that are.
-  Status listen(const std::vector<config::Listen>& on);
+  // A change in two steps, as a reload may still fail for another reason. prepare() listens on
+  // those of `on` that are new, beside all that are; an error names the one that cannot be and
+  // leaves everything as it was. Then either commit(), which closes those that are not in `on`, or
+  // abandon(), which closes the new ones.
+  Status prepare(const std::vector<config::Listen>& on);
+  void commit();
+  void abandon();
 
   void turn(Instant now);
   std::optional<Duration> wait() const;
@@ -67,9 +73,10 @@ class MetricsServer {
     bool writing = false;
     std::optional<Instant> by;  // set by the next turn
   };
-  static Result<int> open(const config::Listen& on);
+  Result<int> open(const config::Listen& on) const;
   void close_listener(const Listener& listener);
   void accept_clients(int fd);
+  bool make_room();
   void on_event(uint64_t id, uint32_t events);
   void read_from(Client& client);
   void answer(Client& client, const http::RequestHead& head);
@@ -81,6 +88,8 @@ class MetricsServer {
   Loop& loop_;
   Begin begin_;
   std::vector<Listener> listeners_;
+  std::vector<Listener> fresh_;         // prepared
+  std::vector<config::Listen> wanted_;  // once it is committed
   std::map<uint64_t, Client> clients_;
   uint64_t next_ = 1;
 };

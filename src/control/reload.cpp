@@ -33,14 +33,15 @@ Status Controller::Impl::apply(const config::Document& document) {
   const affinity::CookieKeys keys_before = publisher_->keys();
   const Result<affinity::CookieKeys> keys = keys_for(document);
   if (!keys) return Error{keys.error()};
-  if (Status s = metrics_->listen(document.metrics); !s) return s;
+  if (Status s = metrics_->prepare(document.metrics); !s) return s;
   publisher_->set_keys(*keys);
   Result<Publisher::Applied> applied = publisher_->apply(document, now);
   if (!applied) {
     publisher_->set_keys(keys_before);
-    (void)metrics_->listen(setup_.document.metrics);  // those that are new go again
+    metrics_->abandon();
     return Error{applied.error()};
   }
+  metrics_->commit();
   facts_.last_reload_time = static_cast<double>(std::time(nullptr));
   facts_.last_reload_good = true;
   log_keys(keys_before, document.cookie_keys_file);

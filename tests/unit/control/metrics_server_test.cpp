@@ -43,12 +43,17 @@ class MetricsServerTest : public ::testing::Test {
       return std::make_unique<Text>(format == MetricFormat::open_metrics ? "open" + body_ : body_,
                                     slices_);
     });
-    const Status s = server_->listen({on_unix(path_)});
+    const Status s = listen({on_unix(path_)});
     ASSERT_TRUE(s.ok()) << s.error();
   }
   void TearDown() override {
     server_.reset();
     std::filesystem::remove_all(directory_);
+  }
+  Status listen(const std::vector<config::Listen>& on) {
+    Status s = server_->prepare(on);
+    if (s) server_->commit();
+    return s;
   }
   int connected(const std::string& path) {
     const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -192,15 +197,54 @@ TEST_F(MetricsServerTest, who_does_not_read_is_let_go_and_blocks_nobody) {
   close(deaf);
 }
 
-TEST_F(MetricsServerTest, more_clients_than_there_are_places_are_turned_away) {
+TEST_F(MetricsServerTest, who_is_silent_makes_room_and_locks_nobody_out) {
   std::vector<int> all;
-  for (size_t i = 0; i < MetricsServer::kMaxClients + 5; ++i) all.push_back(connected(path_));
+  for (size_t i = 0; i < 3 * MetricsServer::kMaxClients; ++i) all.push_back(connected(path_));
   turn();
   EXPECT_EQ(server_->clients(), MetricsServer::kMaxClients);
+  EXPECT_EQ(status(ask(kGet)), "HTTP/1.1 200");
   for (const int fd : all) close(fd);
   turn();
   EXPECT_EQ(server_->clients(), 0u);
-  EXPECT_EQ(status(ask(kGet)), "HTTP/1.1 200");
+}
+
+TEST_F(MetricsServerTest, who_asks_and_does_not_read_makes_room_last) {
+  body_ = std::string(4 << 20, 'x');
+  std::vector<int> deaf;
+  for (size_t i = 0; i < MetricsServer::kMaxClients - 1; ++i) {
+    deaf.push_back(connected(path_));
+    say(deaf.back(), kGet);
+  }
+  turn(40);
+  const int silent = connected(path_);
+  turn();
+  EXPECT_EQ(server_->clients(), MetricsServer::kMaxClients);
+  EXPECT_GT(ask(kGet).size(), body_.size()) << "instead of the silent one";
+  EXPECT_EQ(server_->clients(), MetricsServer::kMaxClients - 1);
+  deaf.push_back(connected(path_));
+  say(deaf.back(), kGet);
+  turn();
+  EXPECT_GT(ask(kGet).size(), body_.size()) << "instead of the oldest of the deaf";
+  close(silent);
+  for (const int fd : deaf) close(fd);
+}
+
+TEST_F(MetricsServerTest, nobody_makes_room_whose_answer_is_being_made) {
+  slices_ = 1000;
+  std::vector<int> all;
+  for (size_t i = 0; i < MetricsServer::kMaxClients; ++i) {
+    all.push_back(connected(path_));
+    say(all.back(), kGet);
+  }
+  turn();
+  EXPECT_EQ(begun_, static_cast<int>(MetricsServer::kMaxClients));
+  const int late = connected(path_);
+  turn();
+  char c = 0;
+  EXPECT_EQ(recv(late, &c, 1, 0), 0) << "closed at once";
+  EXPECT_EQ(server_->clients(), MetricsServer::kMaxClients);
+  all.push_back(late);
+  for (const int fd : all) close(fd);
 }
 
 TEST_F(MetricsServerTest, who_goes_in_the_middle_leaves_nothing) {
@@ -216,7 +260,7 @@ TEST_F(MetricsServerTest, who_goes_in_the_middle_leaves_nothing) {
 
 TEST_F(MetricsServerTest, listens_where_it_is_told_and_nowhere_else) {
   const std::string other = directory_ + "/other";
-  ASSERT_TRUE(server_->listen({on_unix(path_), on_unix(other)}).ok());
+  ASSERT_TRUE(listen({on_unix(path_), on_unix(other)}).ok());
   EXPECT_TRUE(std::filesystem::exists(other));
   struct stat info {};
   ASSERT_EQ(stat(other.c_str(), &info), 0);
@@ -224,15 +268,15 @@ TEST_F(MetricsServerTest, listens_where_it_is_told_and_nowhere_else) {
   EXPECT_EQ(status(ask(kGet)), "HTTP/1.1 200") << "the first one goes on";
   path_ = other;
   EXPECT_EQ(status(ask(kGet)), "HTTP/1.1 200");
-  ASSERT_TRUE(server_->listen({on_unix(other)}).ok());
+  ASSERT_TRUE(listen({on_unix(other)}).ok());
   EXPECT_FALSE(std::filesystem::exists(directory_ + "/metrics"));
-  ASSERT_TRUE(server_->listen({}).ok());
+  ASSERT_TRUE(listen({}).ok());
   EXPECT_FALSE(std::filesystem::exists(other));
 }
 
 TEST_F(MetricsServerTest, what_cannot_be_is_named_and_changes_nothing) {
   const Status s =
-      server_->listen({on_unix(directory_ + "/new"), on_unix("/nowhere/at/all"), on_unix(path_)});
+      listen({on_unix(directory_ + "/new"), on_unix("/nowhere/at/all"), on_unix(path_)});
   ASSERT_FALSE(s.ok());
   EXPECT_NE(s.error().find("metrics.listen unix:/nowhere/at/all: "), std::string::npos)
       << s.error();
@@ -240,44 +284,89 @@ TEST_F(MetricsServerTest, what_cannot_be_is_named_and_changes_nothing) {
   EXPECT_EQ(status(ask(kGet)), "HTTP/1.1 200");
   // Somebody else's socket is not taken away.
   auto again = std::make_unique<MetricsServer>(*loop_, [](MetricFormat) { return nullptr; });
-  EXPECT_FALSE(again->listen({on_unix(path_)}).ok());
+  EXPECT_FALSE(again->prepare({on_unix(path_)}).ok());
   again.reset();
   EXPECT_EQ(status(ask(kGet)), "HTTP/1.1 200");
+}
+
+// A reload that fails for another reason: whoever asks meanwhile has noticed nothing.
+TEST_F(MetricsServerTest, what_is_prepared_may_be_abandoned) {
+  const std::string other = directory_ + "/other";
+  ASSERT_TRUE(server_->prepare({on_unix(other)}).ok());
+  EXPECT_TRUE(std::filesystem::exists(other));
+  EXPECT_EQ(status(ask(kGet)), "HTTP/1.1 200") << "the old one goes on until then";
+  server_->abandon();
+  EXPECT_FALSE(std::filesystem::exists(other));
+  EXPECT_EQ(status(ask(kGet)), "HTTP/1.1 200");
+}
+
+// A port that is free: the kernel names one, and takes it back. 0: no such address here.
+uint16_t free_port(const config::Listen& on) {
+  const bool v4 = on.address.is_v4();
+  sockaddr_storage storage{};
+  storage.ss_family = v4 ? AF_INET : AF_INET6;
+  socklen_t length = v4 ? sizeof(sockaddr_in) : sizeof(sockaddr_in6);
+  const int probe = socket(storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  uint16_t port = 0;
+  if (bind(probe, reinterpret_cast<sockaddr*>(&storage), length) == 0 &&
+      getsockname(probe, reinterpret_cast<sockaddr*>(&storage), &length) == 0)
+    port = ntohs(v4 ? reinterpret_cast<sockaddr_in*>(&storage)->sin_port
+                    : reinterpret_cast<sockaddr_in6*>(&storage)->sin6_port);
+  close(probe);
+  return port;
+}
+
+int connected_to(const config::Listen& on) {
+  const bool v4 = on.address.is_v4();
+  sockaddr_storage storage{};
+  storage.ss_family = v4 ? AF_INET : AF_INET6;
+  if (v4) {
+    reinterpret_cast<sockaddr_in*>(&storage)->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    reinterpret_cast<sockaddr_in*>(&storage)->sin_port = htons(on.port);
+  } else {
+    reinterpret_cast<sockaddr_in6*>(&storage)->sin6_addr = in6addr_loopback;
+    reinterpret_cast<sockaddr_in6*>(&storage)->sin6_port = htons(on.port);
+  }
+  const int fd = socket(storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  const socklen_t length = v4 ? sizeof(sockaddr_in) : sizeof(sockaddr_in6);
+  EXPECT_TRUE(connect(fd, reinterpret_cast<sockaddr*>(&storage), length) == 0 ||
+              errno == EINPROGRESS);
+  return fd;
 }
 
 TEST_F(MetricsServerTest, both_families_are_asked_on_their_ports) {
   for (const char* address : {"127.0.0.1", "::1"}) {
     config::Listen l;
     l.address = *IpAddress::parse(address);
-    // A port that is free: the kernel names one, and takes it back.
-    const int family = l.address.is_v4() ? AF_INET : AF_INET6;
-    sockaddr_storage storage{};
-    storage.ss_family = static_cast<sa_family_t>(family);
-    socklen_t length = family == AF_INET ? sizeof(sockaddr_in) : sizeof(sockaddr_in6);
-    if (family == AF_INET)
-      reinterpret_cast<sockaddr_in*>(&storage)->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    else
-      reinterpret_cast<sockaddr_in6*>(&storage)->sin6_addr = in6addr_loopback;
-    const int probe = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (bind(probe, reinterpret_cast<sockaddr*>(&storage), length) != 0) {
-      close(probe);
-      continue;  // a machine without IPv6
-    }
-    ASSERT_EQ(getsockname(probe, reinterpret_cast<sockaddr*>(&storage), &length), 0);
-    close(probe);
-    l.port = ntohs(family == AF_INET ? reinterpret_cast<sockaddr_in*>(&storage)->sin_port
-                                     : reinterpret_cast<sockaddr_in6*>(&storage)->sin6_port);
-    ASSERT_TRUE(server_->listen({l}).ok());
-    const int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    ASSERT_EQ(connect(fd, reinterpret_cast<sockaddr*>(&storage), length), 0);
+    l.port = free_port(l);
+    if (l.port == 0) continue;  // a machine without IPv6
+    ASSERT_TRUE(listen({l}).ok());
+    const int fd = connected_to(l);
     say(fd, kGet);
-    turn();
-    char buffer[512];
-    const ssize_t n = recv(fd, buffer, sizeof buffer, 0);
-    ASSERT_GT(n, 12);
-    EXPECT_EQ(std::string(buffer, 12), "HTTP/1.1 200");
-    close(fd);
+    EXPECT_EQ(status(heard(fd)), "HTTP/1.1 200");
   }
+}
+
+// The kernel gives a port away once for all addresses, or once for each.
+TEST_F(MetricsServerTest, a_port_moves_from_all_addresses_to_one_and_back) {
+  config::Listen all, one, two;
+  all.address = *IpAddress::parse("0.0.0.0");
+  one.address = *IpAddress::parse("127.0.0.1");
+  two.address = *IpAddress::parse("127.0.0.2");
+  all.port = one.port = two.port = free_port(all);
+  using Listens = std::vector<config::Listen>;
+  for (const Listens& on : {Listens{all}, Listens{one, two}, Listens{all}}) {
+    const Status s = listen(on);
+    ASSERT_TRUE(s.ok()) << s.error();
+    const int fd = connected_to(one);
+    say(fd, kGet);
+    EXPECT_EQ(status(heard(fd)), "HTTP/1.1 200");
+  }
+  // Of somebody else it is not taken.
+  MetricsServer other(*loop_, [](MetricFormat) { return nullptr; });
+  EXPECT_FALSE(other.prepare({one}).ok());
+  // Nor are both listened on at once.
+  EXPECT_FALSE(server_->prepare({all, one}).ok());
 }
 
 }  // namespace
