@@ -2,12 +2,14 @@
 import contextlib
 import json
 import pathlib
+import subprocess
 import urllib.parse
 
 import labconfig
 from lab import VIPS, cases, eventually
 from test_cookie import APP_PORT, app
 from test_haproxy import play
+from test_program import start as run_to_its_end
 
 PORT, BACKENDS, SCRAPED, PROMETHEUS = 9000, 4, "127.0.0.1:9817", "127.0.0.1:9090"
 DASHBOARD = pathlib.Path(__file__).resolve().parents[2] / "config" / "grafana.json"
@@ -100,6 +102,33 @@ def test_prometheus_scrapes_what_the_dashboard_asks_for(lab):
         assert lab.run("lb", "sh", "-c", f"promtool check metrics < {checked} 2>&1").stdout == ""
 
 
+@contextlib.contextmanager
+def silent(lab, count):
+    """As many connections that ask for nothing."""
+    host, port = SCRAPED.split(":")
+    process = lab.popen("lb", "python3", "-c", f"""
+import socket, time
+all = [socket.create_connection(("{host}", {port})) for _ in range({count})]
+print("ready", flush=True)
+time.sleep(60)
+""", stdout=subprocess.PIPE)
+    try:
+        assert process.stdout.readline().strip() == b"ready"
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+@cases(start=False)
+def test_a_place_that_cannot_be_is_a_start_error(lab):
+    model = lab.model()
+    model["metrics"] = {"listen": [SCRAPED, "192.0.2.1:9817"]}
+    lab.write_config(model)
+    code, text = run_to_its_end(lab, lab.state / "limpet.cfg")
+    assert code == 1 and "metrics.listen 192.0.2.1:9817: " in text, (code, text)
+
+
 @cases(start=False)
 def test_a_reload_moves_where_metrics_are_told(lab):
     model = lab.model()
@@ -115,6 +144,15 @@ def test_a_reload_moves_where_metrics_are_told(lab):
     lab.ctl("reload")
     assert told(f"http://{SCRAPED}/metrics") and told("http://[::1]:9817/metrics")
     assert told("--unix-socket", str(socket), "http://limpet/metrics")
+    # The port is there once: it moves from one address to all, and back.
+    for listen in ("0.0.0.0:9817", SCRAPED):
+        model["metrics"] = {"listen": [listen, f"unix:{socket}"]}
+        lab.write_config(model)
+        lab.ctl("reload")
+        assert told(f"http://{SCRAPED}/metrics"), listen
+    # Sixteen and more that say nothing keep nobody out.
+    with silent(lab, 40):
+        assert told(f"http://{SCRAPED}/metrics")
     # One that cannot be: nothing changes, and the metrics say that the reload failed.
     model["metrics"] = {"listen": ["192.0.2.1:9817"]}
     lab.write_config(model)
