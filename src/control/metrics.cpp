@@ -394,12 +394,12 @@ bool MetricsWalk::turn(const View& v, const ProcessFacts& facts) {
     serial_ = v.snapshot.serial;
   }
   const std::vector<Family>& all = families();
+  const size_t enough = text_.text().size() + kSliceBytes;
   for (size_t left = kSlice; family_ < all.size(); ++family_, item_ = 0) {
-    if (left == 0) return false;
     const Family& f = all[family_];
-    if (item_ == 0) text_.family(f.name, f.type, f.help);
     for (const size_t n = f.count(v); item_ < n; ++item_, --left) {
-      if (left == 0) return false;
+      if (left == 0 || text_.text().size() >= enough) return false;
+      if (item_ == 0) text_.family(f.name, f.type, f.help);
       f.tell(v, facts, item_, text_);
     }
   }

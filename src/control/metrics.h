@@ -24,7 +24,10 @@ struct ProcessFacts {
 
 class MetricsWalk {
  public:
-  static constexpr size_t kSlice = 512;  // items of a turn, of a few samples each
+  // A turn ends after so many items, or so much text: a service is up to 4 kB in one family, most
+  // are one line.
+  static constexpr size_t kSlice = 512;
+  static constexpr size_t kSliceBytes = 32 * 1024;
 
   explicit MetricsWalk(MetricFormat format) : text_(format) {}
   // True when it is over. A configuration that changes meanwhile begins it anew.
