@@ -52,6 +52,26 @@ void read_one(const Node& node, Draft& draft) {
 
 }  // namespace
 
+// Addresses of limpet are not the kernel's: nobody could listen there.
+void check_metrics(Draft& draft) {
+  const Document& d = draft.document;
+  const Node& listen = member(member(draft.root, "metrics"), "listen");
+  for (size_t i = 0; i < d.metrics.size(); ++i) {
+    const IpAddress& address = d.metrics[i].address;
+    if (!d.metrics[i].path.empty()) continue;
+    const bool vip = std::any_of(d.services.begin(), d.services.end(),
+                                 [&](const Service& s) { return s.vip == address; });
+    const bool own = std::any_of(d.ports.begin(), d.ports.end(), [&](const Port& p) {
+      return std::any_of(p.addresses.begin(), p.addresses.end(),
+                         [&](const Prefix& on_link) { return on_link.address == address; });
+    });
+    if (vip || own)
+      draft.report.add(listen, fmt::format("{} is {} of limpet, which the kernel does not have; "
+                                           "expected an address of this host",
+                                           d.metrics[i].to_string(), vip ? "a VIP" : "an address"));
+  }
+}
+
 std::string Listen::to_string() const {
   if (!path.empty()) return std::string(kUnix) + path;
   return address.is_v4() ? fmt::format("{}:{}", address.to_string(), port)

@@ -81,6 +81,7 @@ void validate(Draft& draft) {
   read_services(draft);
   check_sealing(draft);
   check_addresses(draft);
+  check_metrics(draft);
 }
 
 }  // namespace limpet::config

@@ -24,11 +24,12 @@ constexpr uint32_t kNoPool = 0xffffffffu;  // mark: service without a usable poo
 
 void validate(Draft& draft);  // all passes below, in order
 
-void read_process(Draft& draft);  // eal, poll, capacity; the names of the top level
-void read_metrics(Draft& draft);  // metrics
-void read_ports(Draft& draft);    // ports
-void read_routes(Draft& draft);   // routes
-void read_pools(Draft& draft);    // pools with backends
+void read_process(Draft& draft);   // eal, poll, capacity; the names of the top level
+void read_metrics(Draft& draft);   // metrics
+void check_metrics(Draft& draft);  // that limpet's own addresses are not among them
+void read_ports(Draft& draft);     // ports
+void read_routes(Draft& draft);    // routes
+void read_pools(Draft& draft);     // pools with backends
 Health read_health(const Node& node, Report& report);
 std::optional<HealthProxy> read_health_proxy(const Node& pool, Report& report);
 void read_services(Draft& draft);    // services, and what they say of their pools

@@ -1,5 +1,6 @@
 // Where a client would go now, and why: what a worker would decide, asked of the same code.
 #include <fmt/core.h>
+#include <strings.h>
 
 #include <charconv>
 #include <nlohmann/json.hpp>
@@ -54,8 +55,7 @@ std::string head_of(const Asking& asking) {
                   asking.path.empty() ? "/" : asking.path);
   bool host = false;
   for (const std::string& line : asking.headers) {
-    host = host || (line.size() > 5 && line[4] == ':' && (line[0] | 0x20) == 'h' &&
-                    (line[1] | 0x20) == 'o' && (line[2] | 0x20) == 's' && (line[3] | 0x20) == 't');
+    host = host || strncasecmp(line.c_str(), "host:", 5) == 0;
     head += line + "\r\n";
   }
   if (!host) head += "Host: limpet\r\n";

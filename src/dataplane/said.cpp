@@ -11,7 +11,7 @@ Result<Said> read_request(const Snapshot& snapshot, const ServiceEntry& service,
                           std::string_view head, uint64_t unix_now) {
   constexpr uint64_t kEditBytes = 1 << 16;
   const PoolEntry& pool = snapshot.pools[service.pool];
-  if (head.size() > service.splice->rules->head_bytes)
+  if (head.size() > service.splice->rules->settings.head_bytes)
     return Error{refused_text(refused(Refused::head_too_long))};
   // Nobody's counters.
   const auto worker = std::make_unique<WorkerCounters>();

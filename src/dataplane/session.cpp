@@ -183,7 +183,7 @@ Shown follow_requests(Session& s, tcp::StreamMap& map, std::span<const uint8_t> 
           // end of the head. (The first one is refused by who collects it.)
           if (fin && (!s.begun || only_empty_lines(rest))) return all(bytes);
           // The first one's length is the business of who collects it.
-          const uint32_t most = std::min(by.rules->head_bytes, Session::kMaxHead);
+          const uint32_t most = std::min(by.rules->settings.head_bytes, Session::kMaxHead);
           if (!s.begun || (!fin && rest.size() < most)) return {done, false};
           refuse(s, c, fin ? Refused::head_unfinished : Refused::head_too_long, 0);
           break;

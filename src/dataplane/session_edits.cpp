@@ -252,9 +252,9 @@ bool edit_request(Session& s, tcp::StreamMap& map, std::span<const uint8_t> byte
 
   EditList edits;
   bool fits = true;
-  const bool proxy =
-      rules.forwarded == Forwarded::proxy_v1 || rules.forwarded == Forwarded::proxy_v2;
-  if (!s.begun && proxy) fits = edits.add(0, 0, ProxyHeader(c, rules.forwarded).bytes());
+  const bool proxy = rules.settings.forwarded == Forwarded::proxy_v1 ||
+                     rules.settings.forwarded == Forwarded::proxy_v2;
+  if (!s.begun && proxy) fits = edits.add(0, 0, ProxyHeader(c, rules.settings.forwarded).bytes());
   // A client that asks for HTTP/2 is served in HTTP/1.1: nobody reads what follows that upgrade.
   std::array<http::Range, kMaxCuts> cuts;
   const size_t asks_h2c = head.h2c ? http::cut_h2c(bytes, head, cuts) : 0;
@@ -275,7 +275,7 @@ bool edit_request(Session& s, tcp::StreamMap& map, std::span<const uint8_t> byte
     fits = fits && edits.add(h.value.begin, static_cast<uint32_t>(n), std::string_view());
   }
   cut_before(head.bounds.empty_line);
-  if (rules.forwarded == Forwarded::x_forwarded_for) {
+  if (rules.settings.forwarded == Forwarded::x_forwarded_for) {
     std::array<char, INET6_ADDRSTRLEN> address;
     std::array<char, 20 + INET6_ADDRSTRLEN> line;
     char* end = line.data();

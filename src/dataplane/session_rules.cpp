@@ -14,21 +14,23 @@ Result<SessionRules> compile_rules(RuleSettings settings, uint32_t number) {
   for (const affinity::EntrySettings& e : settings.entries) {
     const auto cookies = static_cast<uint8_t>(rules.cookies.size());
     const auto headers = static_cast<uint8_t>(rules.headers.size());
-    std::visit(affinity::Visit{
-                   [&](const affinity::SourceSettings&) { after_source = true; },
-                   [&](const affinity::CookieSettings& c) {
-                     auto policy = affinity::CookiePolicy::compile(c);
-                     request.names.push_back({http::Look::cookie, c.name, cookies,
-                                              policy.strips_requests(),
-                                              c.mode == affinity::CookieMode::learn});
-                     response.names.push_back({http::Look::set_cookie, c.name, cookies, false});
-                     rules.cookies.push_back({std::move(policy), entry, headers, after_source});
-                   },
-                   [&](const affinity::HeaderSettings& h) {
-                     request.names.push_back({http::Look::header, h.name, headers, false});
-                     rules.headers.push_back({entry, cookies, after_source});
-                   }},
-               e);
+    std::visit(
+        affinity::Visit{
+            [&](const affinity::SourceSettings&) { after_source = true; },
+            [&](const affinity::CookieSettings& c) {
+              auto policy = affinity::CookiePolicy::compile(c);
+              request.names.push_back({http::Look::cookie, c.name, cookies,
+                                       policy.strips_requests(),
+                                       c.mode == affinity::CookieMode::learn});
+              response.names.push_back({http::Look::set_cookie, c.name, cookies, false});
+              rules.cookies.push_back({std::move(policy), entry, headers, after_source});
+            },
+            [&](const affinity::HeaderSettings& h) {
+              request.names.push_back(
+                  {.look = http::Look::header, .name = h.name, .id = headers, .first = true});
+              rules.headers.push_back({entry, cookies, after_source});
+            }},
+        e);
     ++entry;
   }
   if (!request.names.empty()) {
@@ -45,8 +47,6 @@ Result<SessionRules> compile_rules(RuleSettings settings, uint32_t number) {
     if (!responses) return Error{responses.error()};
     rules.response = std::move(*responses);
   }
-  rules.forwarded = settings.forwarded;
-  rules.head_bytes = settings.head_bytes;
   rules.settings = std::move(settings);
   return rules;
 }

@@ -57,7 +57,7 @@ void Worker::Splicer::collect(Worker::Work& w, flow::FlowId id, const tcp::Segme
 // That of the rules by which it is being read.
 uint32_t Worker::Splicer::head_limit(flow::FlowId id) {
   const Session* s = session_of(id);
-  if (s != nullptr && s->reading != 0) return context(id).by(s->reading).rules->head_bytes;
+  if (s != nullptr && s->reading != 0) return context(id).by(s->reading).rules->settings.head_bytes;
   const SpliceEntry* entry = entry_of(w_.table_.at(id));
   return entry == nullptr ? UINT32_MAX : entry->head_bytes;
 }

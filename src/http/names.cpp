@@ -60,6 +60,7 @@ Result<Names> Names::of(const SnifferSpec& spec) {
       twice = s.header;
       s.header = true;
       s.header_id = n.id;
+      s.first = n.first;
     } else {
       const bool request = n.look == Look::cookie;
       Stop& s = r.stop(request ? "cookie" : "set-cookie");
@@ -88,7 +89,10 @@ const Names::Cookie* Names::find(const std::vector<Cookie>& among, std::string_v
 }
 
 void Names::read(Bytes head, const Line& l, const Stop& stop, Out& out) const {
-  if (stop.header) {
+  static_assert(SnifferSpec::kMaxNames <= 64);
+  const uint64_t bit = uint64_t{1} << (&stop - stops_.data());
+  const bool again = (std::exchange(out.seen, out.seen | bit) & bit) != 0;
+  if (stop.header && !(again && stop.first)) {
     if (Hit* h = out.add()) {
       h->id = stop.header_id;
       h->line = l.line;

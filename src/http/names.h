@@ -21,6 +21,7 @@ class Names {
     bool cookies = false;
     bool set_cookies = false;
     bool header = false;
+    bool first = false;  // of the header
     uint16_t header_id = 0;
   };
   const std::vector<Stop>& stops() const { return stops_; }
@@ -30,6 +31,7 @@ class Names {
     std::span<Hit> room;
     size_t hits = 0;
     bool overflow = false;
+    uint64_t seen = 0;  // by stop: a line of it has come
 
     Hit* add() {
       if (hits == room.size()) {

@@ -21,6 +21,7 @@ SHAPES = {
     "X-User-ID: @, other": "@",
     "X-User-ID: @ ,other": "@",
     "X-User-ID: @\r\nX-User-ID: other": "@",
+    "X-User-ID: @" + 80 * "\r\nX-User-ID: other": "@",
     "Cookie: a=b\r\nX-User-ID: @": "@",
     "X-User-ID: @ x": "@ x",
     "X-User-ID: @;x": "@;x",

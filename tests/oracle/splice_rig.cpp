@@ -362,8 +362,8 @@ Promises SpliceRig::promises() const {
   p.no_h2c = true;
   const bool ours = service_ != Service::forwarded && service_ != Service::learn_forwarded;
   if (ours) p.cookies = {"SRV"};
-  if (rules_.forwarded == Forwarded::x_forwarded_for) p.forwarded = "192.0.2.7";
-  if (rules_.forwarded == Forwarded::proxy_v1)
+  if (rules_.settings.forwarded == Forwarded::x_forwarded_for) p.forwarded = "192.0.2.7";
+  if (rules_.settings.forwarded == Forwarded::proxy_v1)
     p.preamble = "PROXY TCP4 192.0.2.7 198.51.100.1 40000 80\r\n";
   return p;
 }

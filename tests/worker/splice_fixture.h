@@ -64,6 +64,23 @@ class SpliceTest : public testing::Test {
     EXPECT_EQ(head.seq, 1001u);
     EXPECT_EQ(head.ack, 7001u);
   }
+  // Where the first SYN goes for a request with these lines; its client is gone again at once.
+  IpAddress asks(uint16_t port, const std::string& lines, const char* from = "10.1.0.9") {
+    const auto frame = [&](const Tcp& t) {
+      return tcp_frame(rig.to_us(ip(from)), {.from = ip(from), .to = kVip4}, port, 80, t);
+    };
+    const Seen hello = only(
+        rig.send(kFront, frame({.flags = kSyn, .seq = 1000, .options = {2, 4, 5, 0xb4}})), kFront);
+    const Bytes request = bytes_of("GET / HTTP/1.1\r\nHost: a\r\n" + lines + "\r\n");
+    const Seen syn =
+        only(rig.send(kFront,
+                      frame({.flags = kAck, .seq = 1001, .ack = hello.seq + 1, .data = request})),
+             kBack);
+    rig.send(kFront, frame({.flags = kRst,
+                            .seq = 1001 + static_cast<uint32_t>(request.size()),
+                            .ack = hello.seq + 1}));
+    return syn.to;
+  }
   Bytes from_backend(const Tcp& t) {
     return tcp_frame(rig.to_us(backend), {.from = backend, .to = kSource4}, 8080, source_port, t);
   }

@@ -22,23 +22,6 @@ class SpliceHeaderTest : public SpliceTest {
  protected:
   SpliceHeaderTest() : SpliceTest(keyed()) {}
 
-  // Where the first SYN goes for a request with these lines; the client is gone again at once.
-  IpAddress asks(const std::string& lines, uint16_t port, const char* from = "10.1.0.9") {
-    const auto frame = [&](const Tcp& t) {
-      return tcp_frame(rig.to_us(ip(from)), {.from = ip(from), .to = kVip4}, port, 80, t);
-    };
-    const Seen hello = only(
-        rig.send(kFront, frame({.flags = kSyn, .seq = 1000, .options = {2, 4, 5, 0xb4}})), kFront);
-    const Bytes request = bytes_of("GET / HTTP/1.1\r\nHost: a\r\n" + lines + "\r\n");
-    const Seen syn =
-        only(rig.send(kFront,
-                      frame({.flags = kAck, .seq = 1001, .ack = hello.seq + 1, .data = request})),
-             kBack);
-    rig.send(kFront, frame({.flags = kRst,
-                            .seq = 1001 + static_cast<uint32_t>(request.size()),
-                            .ack = hello.seq + 1}));
-    return syn.to;
-  }
   IpAddress home(const char* value) {
     const dataplane::Snapshot& s = *rig.shared().snapshot.load();
     const dataplane::PoolEntry& pool = s.pools[s.services[rig.service("web")].pool];
@@ -60,9 +43,9 @@ TEST_F(SpliceHeaderTest, users_go_by_their_value_from_whatever_address) {
   uint16_t port = 41000;
   for (const char* user : {"1", "2", "3", "4", "5", "6", "7", "8"}) {
     const std::string line = std::string("x-user-id: ") + user + "\r\n";
-    const IpAddress to = asks(line, port++);
+    const IpAddress to = asks(port++, line);
     EXPECT_EQ(to, home(user)) << user;
-    EXPECT_EQ(asks(line, port++, "10.1.0.10"), to) << user;
+    EXPECT_EQ(asks(port++, line, "10.1.0.10"), to) << user;
     used.insert(to.to_string());
   }
   EXPECT_GT(used.size(), 1u);
@@ -115,7 +98,7 @@ TEST_F(SpliceHeaderTest, who_is_refused_goes_on_by_his_value) {
 
 TEST_F(SpliceHeaderTest, who_has_no_value_is_balanced) {
   std::set<std::string> used;
-  for (uint16_t port = 42000; port < 42020; ++port) used.insert(asks("", port).to_string());
+  for (uint16_t port = 42000; port < 42020; ++port) used.insert(asks(port, "").to_string());
   EXPECT_GT(used.size(), 1u);
   establish();
   EXPECT_EQ(reason(Reason::header_none), 1u);

@@ -21,24 +21,8 @@ class SpliceStickTest : public SpliceTest {
     const dataplane::Snapshot& s = *rig.shared().snapshot.load();
     return s.services[rig.service("web")].splice->table->counters();
   }
-  // Where a client that brings the session goes now. It is gone again at once.
-  IpAddress asks_with_session(uint16_t port) {
-    const auto frame = [&](const Tcp& t) {
-      return tcp_frame(rig.to_us(ip("10.1.0.9")), {.from = ip("10.1.0.9"), .to = kVip4}, port, 80,
-                       t);
-    };
-    const Seen hello = only(
-        rig.send(kFront, frame({.flags = kSyn, .seq = 1000, .options = {2, 4, 5, 0xb4}})), kFront);
-    const Bytes request = bytes_of("GET / HTTP/1.1\r\nHost: a\r\nCookie: APP=v1\r\n\r\n");
-    const Seen syn =
-        only(rig.send(kFront,
-                      frame({.flags = kAck, .seq = 1001, .ack = hello.seq + 1, .data = request})),
-             kBack);
-    rig.send(kFront, frame({.flags = kRst,
-                            .seq = 1001 + static_cast<uint32_t>(request.size()),
-                            .ack = hello.seq + 1}));
-    return syn.to;
-  }
+  // Where a client that brings the session goes now.
+  IpAddress asks_with_session(uint16_t port) { return asks(port, "Cookie: APP=v1\r\n"); }
   void answer(uint32_t seq, std::string_view text) {
     rig.send(kBack,
              from_backend({.flags = kAck | kPsh, .seq = seq, .ack = 1028, .data = bytes_of(text)}));

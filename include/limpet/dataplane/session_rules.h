@@ -66,13 +66,11 @@ struct SessionRules {
   std::vector<HeaderRule> headers;        // likewise; at most kMaxHeaderRules
   std::optional<http::Sniffer> request;   // absent: neither cookies nor headers
   std::optional<http::Sniffer> response;  // absent: no cookies
-  Forwarded forwarded = Forwarded::none;
-  uint32_t head_bytes = 16384;  // of a request head, at most
 
   // Whether anything of a connection is looked at behind its first request head. A header alone has
   // chosen then, and is read on for what it counts.
   bool follows() const {
-    return !cookies.empty() || !headers.empty() || forwarded == Forwarded::x_forwarded_for;
+    return !cookies.empty() || !headers.empty() || settings.forwarded == Forwarded::x_forwarded_for;
   }
 };
 

@@ -39,6 +39,8 @@ struct SnifferName {
   // sends of what it was told: it ends at ';' and nowhere else, quotes and commas are part of it.
   // Never stripped.
   bool whole = false;
+  // Look::header only: its first line is a hit and further ones are none, however many there are.
+  bool first = false;
 };
 
 struct SnifferSpec {

@@ -164,8 +164,8 @@ class Connection {
         flags_(flags),
         edits_((flags & kLittleRoom) != 0 ? 1024 : 65536) {
     for (SessionRules& r : rules_) {
-      r.forwarded = static_cast<Forwarded>(flags & kForwarded);
-      r.head_bytes = (flags & kShortHeads) != 0 ? 1024 : 16384;
+      r.settings.forwarded = static_cast<Forwarded>(flags & kForwarded);
+      r.settings.head_bytes = (flags & kShortHeads) != 0 ? 1024 : 16384;
     }
     if ((flags & kNoTable) == 0) {
       table_ = std::make_shared<affinity::StickTable>(
@@ -373,9 +373,10 @@ void Connection::check() {
     require(session_.begun || edited == said, "what is no request is left alone");
     return;
   }
-  if (rules_[0].forwarded == Forwarded::proxy_v1 || rules_[0].forwarded == Forwarded::proxy_v2) {
+  if (rules_[0].settings.forwarded == Forwarded::proxy_v1 ||
+      rules_[0].settings.forwarded == Forwarded::proxy_v2) {
     const std::string header =
-        rules_[0].forwarded == Forwarded::proxy_v1
+        rules_[0].settings.forwarded == Forwarded::proxy_v1
             ? std::string("PROXY TCP4 192.0.2.7 198.51.100.1 40000 80\r\n")
             : std::string(
                   "\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\x02\x07\xc6\x33\x64\x01\x9c\x40\0\x50",
@@ -400,7 +401,7 @@ void Connection::check() {
     const std::string& head = after.all[i].head;
     require(before.all[i].body == after.all[i].body, "bodies stay");
     require(start_line(before.all[i].head) == start_line(head), "start lines stay");
-    if (rules_[0].forwarded == Forwarded::x_forwarded_for) {
+    if (rules_[0].settings.forwarded == Forwarded::x_forwarded_for) {
       const size_t empty = head.size() - (head.ends_with("\r\n") ? 2 : 1);
       require(std::string_view(head).substr(0, empty).ends_with(kXff),
               "every request says who the client is, last");

@@ -297,7 +297,7 @@ TEST(Builder, a_persistence_list_becomes_rules_in_its_order) {
   const dataplane::SpliceEntry* e = splice_of(b);
   ASSERT_NE(e, nullptr);
   const dataplane::SessionRules& rules = *e->rules;
-  EXPECT_EQ(rules.forwarded, Forwarded::proxy_v1);
+  EXPECT_EQ(rules.settings.forwarded, Forwarded::proxy_v1);
   ASSERT_EQ(rules.cookies.size(), 2u);
   EXPECT_EQ(rules.cookies[0].policy.mode(), affinity::CookieMode::learn);
   EXPECT_EQ(rules.cookies[0].entry, 0);

@@ -339,7 +339,8 @@ TEST_F(MetricsServerTest, both_families_are_asked_on_their_ports) {
     config::Listen l;
     l.address = *IpAddress::parse(address);
     l.port = free_port(l);
-    if (l.port == 0) continue;  // a machine without IPv6
+    if (l.port == 0 && !l.address.is_v4()) continue;  // a machine without IPv6
+    ASSERT_NE(l.port, 0);
     ASSERT_TRUE(listen({l}).ok());
     const int fd = connected_to(l);
     say(fd, kGet);

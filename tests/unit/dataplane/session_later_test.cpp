@@ -46,7 +46,7 @@ TEST_F(SessionTest, a_later_head_may_be_as_long_as_the_limit_says) {
     session = {};
     client = backend = {};
     use(rules_of({cookie(CookieMode::insert)}));
-    rules.head_bytes = limit;
+    rules.settings.head_bytes = limit;
     const std::string begin = "GET / HTTP/1.1\r\nHost: a\r\nX: ";
     const std::string longest = begin + std::string(limit - 4 - begin.size(), 'x');
     for (int i = 0; i < 2; ++i) {

@@ -17,7 +17,7 @@ std::vector<SessionRules> changes(CookieMode mode) {
   attribute.attributes = {"Priority=High"};
   CookieSettings name = cookie(mode, "OTHER");
   all.push_back(rules_of({cookie(mode)}));
-  all.back().head_bytes = 1024;
+  all.back().settings.head_bytes = 1024;
   all.push_back(rules_of({cookie(mode)}, Forwarded::x_forwarded_for));
   all.push_back(rules_of({attribute}));
   all.push_back(rules_of({cookie(CookieMode::insert, "FIRST"), cookie(mode)}));
@@ -197,12 +197,12 @@ TEST_F(Reloaded, a_head_may_be_as_long_as_it_might_when_it_began) {
     session = {};
     client = backend = {};
     use(rules_of({cookie(CookieMode::insert)}));
-    rules.head_bytes = limit;
+    rules.settings.head_bytes = limit;
     up(kGet);
     down(kOk);
     up(kBegin);
     reload(rules_of({cookie(CookieMode::insert)}));
-    rules.head_bytes = 1024 + 8192 - limit;
+    rules.settings.head_bytes = 1024 + 8192 - limit;
     const std::string rest(limit - 1 - kBegin.size(), 'x');
     up(rest);
     EXPECT_EQ(session.up, Session::Up::head) << limit;

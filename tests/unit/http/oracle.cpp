@@ -136,6 +136,7 @@ std::string canonical(const std::string& head, const HeaderLine& l) {
 std::vector<Hit> oracle_hits(const std::string& head, const HeadBounds& bounds,
                              const SnifferSpec& spec) {
   std::vector<Hit> hits;
+  std::vector<const SnifferName*> once;
   const auto add = [&](const SnifferName& n, const HeaderLine& l, Range name, Range value) {
     Hit h;
     h.id = n.id;
@@ -147,7 +148,11 @@ std::vector<Hit> oracle_hits(const std::string& head, const HeadBounds& bounds,
   };
   for (const HeaderLine& l : header_lines(head, bounds.headers)) {
     const std::string name = at(head, l.name);
-    if (const SnifferName* n = wanted(spec, Look::header, name)) add(*n, l, l.name, l.value);
+    if (const SnifferName* n = wanted(spec, Look::header, name))
+      if (!n->first || std::find(once.begin(), once.end(), n) == once.end()) {
+        add(*n, l, l.name, l.value);
+        once.push_back(n);
+      }
     if (lower(name) == "cookie")
       for (const Segment& g : segments(head, l.value, ";,"))
         if (g.has_equal && !g.attribute)

@@ -192,5 +192,17 @@ TEST(SnifferSpec, refuses_a_name_twice_and_too_many) {
   EXPECT_FALSE(Sniffer::compile(many).ok());
 }
 
+// A key needs one line, and a client must not fill the room for hits with others.
+TEST(Sniffer, of_a_header_that_is_wanted_once_further_lines_are_no_hits) {
+  Compiled c({{{.look = Look::header, .name = "X-User", .id = 1, .first = true},
+               {.look = Look::header, .name = "Other", .id = 2},
+               {.look = Look::cookie, .name = "S", .id = 3}}});
+  std::string head = "GET / HTTP/1.1\r\nOther: a\r\n";
+  for (size_t i = 0; i < 70; ++i) head += "x-USER: " + test::numbered("v", i) + "\r\n";
+  head += "Other: b\r\nCookie: S=c\r\n\r\n";
+  EXPECT_EQ(describe(head, sniff(c, head)),
+            "Other=a | x-USER=" + test::numbered("v", 0) + " | Other=b | S=c");
+}
+
 }  // namespace
 }  // namespace limpet::http

@@ -36,7 +36,8 @@ def check_files(root):
     expected = {f"{BINDIR}/limpet", f"{BINDIR}/limpetctl", f"{PREFIX}/lib/systemd/system/limpet.service",
                 "/etc/limpet/limpet.cfg.example", f"{share}/bash-completion/completions/limpet",
                 f"{share}/bash-completion/completions/limpetctl"}
-    expected |= {f"{share}/doc/limpet/examples/{name}.cfg" for name in ("one-arm", "two-arm", "nic", "cookie")}
+    expected |= {f"{share}/doc/limpet/examples/{name}"
+                 for name in ("one-arm.cfg", "two-arm.cfg", "nic.cfg", "cookie.cfg", "grafana.json")}
     found = installed(root)
     missing, further = expected - found, found - expected
     manuals = {path for path in further if re.search(r"/man[58]/(limpet|limpetctl)(\.cfg)?\.[58]$", path)}
