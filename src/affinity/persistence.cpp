@@ -4,52 +4,36 @@ namespace limpet::affinity {
 
 namespace {
 
-struct Words {
-  const char* name;
-  char letter;
-  const char* text;
-};
+#define LIMPET_FLAG_NAME(name, letter) #name,
+#define LIMPET_FLAG_LETTER(name, letter) letter,
+#define LIMPET_NAME(name) #name,
+constexpr const char* kRequest[] = {LIMPET_REQUEST_FLAGS(LIMPET_FLAG_NAME)};
+constexpr char kRequestLetters[] = {LIMPET_REQUEST_FLAGS(LIMPET_FLAG_LETTER)};
+constexpr const char* kResponse[] = {LIMPET_RESPONSE_FLAGS(LIMPET_NAME)};
+constexpr const char* kDetail[] = {LIMPET_INVALID_DETAILS(LIMPET_NAME)};
+#undef LIMPET_FLAG_NAME
+#undef LIMPET_FLAG_LETTER
+#undef LIMPET_NAME
 
-#define LIMPET_FLAG_WORDS(name, letter, text) {#name, letter, text},
-#define LIMPET_DETAIL_WORDS(name, text) {#name, ' ', text},
-constexpr Words kRequest[] = {LIMPET_REQUEST_FLAGS(LIMPET_FLAG_WORDS)};
-constexpr Words kResponse[] = {LIMPET_RESPONSE_FLAGS(LIMPET_FLAG_WORDS)};
-constexpr Words kDetail[] = {LIMPET_INVALID_DETAILS(LIMPET_DETAIL_WORDS)};
-#undef LIMPET_FLAG_WORDS
-#undef LIMPET_DETAIL_WORDS
-
-template <size_t N, class E>
-const Words& words(const Words (&table)[N], E value) {
-  static constexpr Words kUnknown = {"?", '?', "?"};
+template <class T, size_t N, class E>
+T word(const T (&table)[N], E value, T unknown) {
   const auto i = static_cast<size_t>(value);
-  return i < N ? table[i] : kUnknown;
+  return i < N ? table[i] : unknown;
 }
 
 }  // namespace
 
 const char* name(RequestFlag f) {
-  return words(kRequest, f).name;
+  return word(kRequest, f, "?");
 }
 const char* name(ResponseFlag f) {
-  return words(kResponse, f).name;
+  return word(kResponse, f, "?");
 }
 const char* name(InvalidDetail d) {
-  return words(kDetail, d).name;
+  return word(kDetail, d, "?");
 }
 char letter(RequestFlag f) {
-  return words(kRequest, f).letter;
-}
-char letter(ResponseFlag f) {
-  return words(kResponse, f).letter;
-}
-const char* text(RequestFlag f) {
-  return words(kRequest, f).text;
-}
-const char* text(ResponseFlag f) {
-  return words(kResponse, f).text;
-}
-const char* text(InvalidDetail d) {
-  return words(kDetail, d).text;
+  return word(kRequestLetters, f, '?');
 }
 
 }  // namespace limpet::affinity

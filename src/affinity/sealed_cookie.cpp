@@ -80,36 +80,6 @@ bool crypt(EVP_CIPHER_CTX* context, const Block& in, Block& out) {
 
 }  // namespace
 
-const char* name(Sealed s) {
-  switch (s) {
-    case Sealed::valid:
-      return "valid";
-    case Sealed::truncated:
-      return "truncated";
-    case Sealed::too_long:
-      return "too_long";
-    case Sealed::bad_character:
-      return "bad_character";
-    case Sealed::trailing_bits:
-      return "trailing_bits";
-    case Sealed::unknown_key:
-      return "unknown_key";
-    case Sealed::forged:
-      return "forged";
-    case Sealed::bad_version:
-      return "bad_version";
-    case Sealed::future_dated_issue:
-      return "future_dated_issue";
-    case Sealed::expired_absolute:
-      return "expired_absolute";
-    case Sealed::future_dated_use:
-      return "future_dated_use";
-    case Sealed::expired_idle:
-      return "expired_idle";
-  }
-  return "?";
-}
-
 uint64_t encode_payload(const SealedPayload& p) {
   uint32_t scale = 0, units = p.idle;
   while (units > kIdleMask && scale + 1 < kIdleScales) {

@@ -92,18 +92,6 @@ IpAddress Prefix::network() const {
   return mask(address, length);
 }
 
-std::optional<MacAddress> MacAddress::parse(std::string_view text) {
-  MacAddress m;
-  if (text.size() != 17) return std::nullopt;
-  for (size_t i = 0; i < 6; ++i) {
-    const char* p = text.data() + i * 3;
-    if (i < 5 && p[2] != ':') return std::nullopt;
-    const auto [end, error] = std::from_chars(p, p + 2, m.bytes[i], 16);
-    if (error != std::errc{} || end != p + 2) return std::nullopt;
-  }
-  return m;
-}
-
 std::string MacAddress::to_string() const {
   return fmt::format("{:02x}:{:02x}:{:02x}:{:02x}:{:02x}:{:02x}", bytes[0], bytes[1], bytes[2],
                      bytes[3], bytes[4], bytes[5]);

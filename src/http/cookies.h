@@ -133,30 +133,4 @@ class Stripper {
   bool kept_ = false;
 };
 
-struct SetCookie {
-  Pair pair;
-  Range path, domain, expires, max_age;
-};
-
-inline SetCookie read_set_cookie(Bytes head, Range value) {
-  SetCookie s;
-  s.pair = pair_at(head, value.begin, value.end, ';');
-  // RFC 6265, 5.2: attributes are separated by ';' alone, dates have commas.
-  for (uint32_t at = s.pair.end; at < value.end;) {
-    while (at < value.end && head[at] != ';') ++at;
-    if (at == value.end) break;
-    const uint32_t begin = ++at;
-    while (at < value.end && head[at] != ';') ++at;
-    uint32_t equal = begin;
-    while (equal < at && head[equal] != '=') ++equal;
-    const Range word = equal < at ? trimmed(head, {equal + 1, at}) : Range{at, at};
-    const std::string_view name = text_of(head, trimmed(head, {begin, equal}));
-    if (is_word(name, "path")) s.path = word;
-    if (is_word(name, "domain")) s.domain = word;
-    if (is_word(name, "expires")) s.expires = word;
-    if (is_word(name, "max-age")) s.max_age = word;
-  }
-  return s;
-}
-
 }  // namespace limpet::http

@@ -165,21 +165,17 @@ void Names::read_whole_cookies(Bytes head, const Line& l, Out& out) const {
 }
 
 void Names::read_set_cookie(Bytes head, const Line& l, Out& out) const {
-  const SetCookie s = http::read_set_cookie(head, l.value);
-  if (s.pair.kind != PairKind::cookie) return;
-  const Cookie* c = find(set_cookies_, text_of(head, s.pair.name));
+  const Pair p = pair_at(head, l.value.begin, l.value.end, ';');
+  if (p.kind != PairKind::cookie) return;
+  const Cookie* c = find(set_cookies_, text_of(head, p.name));
   if (c == nullptr) return;
   Hit* h = out.add();
   if (h == nullptr) return;
   h->id = c->id;
   h->look = Look::set_cookie;
   h->line = l.line;
-  h->name = s.pair.name;
-  h->value = s.pair.value;
-  h->path = s.path;
-  h->domain = s.domain;
-  h->expires = s.expires;
-  h->max_age = s.max_age;
+  h->name = p.name;
+  h->value = p.value;
   if (!c->strip) return;
   h->remove = l.line;
   h->removes_line = true;

@@ -107,10 +107,4 @@ std::optional<Reset> reset_for(std::span<const uint8_t> bytes, const Frame& segm
   return r;
 }
 
-size_t build_reset_for(std::span<uint8_t> out, const Link& link, std::span<const uint8_t> bytes,
-                       const Frame& segment) {
-  const auto reset = reset_for(bytes, segment);
-  return reset ? build_reset(out, link, *reset) : 0;
-}
-
 }  // namespace limpet::wire

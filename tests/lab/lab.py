@@ -314,7 +314,7 @@ class Lab:
     # --- what must hold afterwards --------------------------------------------------------------
 
     def check_identity(self):
-        """Every packet ended exactly once (design.md, section 7). Read while a worker works, one answer
+        """Every packet ended exactly once (dataplane/counters.h). Read while a worker works, one answer
         may be torn, so a few tries."""
         def check():
             workers = self.show("workers")

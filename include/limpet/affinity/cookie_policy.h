@@ -62,9 +62,8 @@ struct RequestDecision {
 static_assert(sizeof(RequestDecision) == 16 && std::is_trivially_copyable_v<RequestDecision>);
 
 enum class CookieUse : uint8_t {
-  decide,   // the ordinary case
-  decided,  // something else has chosen already: flag U; a cookie is still issued for that choice
-  ignore    // no persistence for this request: flag U, nothing issued
+  decide,  // the ordinary case
+  decided  // something else has chosen already: flag U; a cookie is still issued for that choice
 };
 
 enum class ServerCookie : uint8_t { keep, remove, replace_value, prepend_value };
@@ -154,18 +153,11 @@ class CookiePolicy {
   bool indirect_ = false, no_cache_ = false, preserve_ = false, post_only_ = false;
 };
 
-// The request's flag once the connection stands: V becomes D when somebody else answers.
-constexpr RequestFlag final_flag(const RequestDecision& request, uint16_t member) {
-  return request.flag == RequestFlag::valid && request.member != member ? RequestFlag::down
-                                                                        : request.flag;
-}
-
 template <class Status>
 RequestDecision CookiePolicy::request(const BackendIds& backends, CookieCrypter* crypter,
                                       std::span<const std::string_view> values, uint64_t now,
                                       Status&& status, CookieUse use) const {
   RequestDecision d;
-  d.ignored = use == CookieUse::ignore;
   for (const std::string_view value : values) {
     const Read r = read(crypter, value, now);
     d.has_first = r.has_first, d.has_last = r.has_last;

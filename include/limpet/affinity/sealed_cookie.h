@@ -82,7 +82,6 @@ enum class Sealed : uint8_t {
   future_dated_use,
   expired_idle
 };
-const char* name(Sealed s);
 
 // 64 bits <-> payload. decode: false for an unknown version or a unit that is not the smallest.
 uint64_t encode_payload(const SealedPayload& p);

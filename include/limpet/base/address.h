@@ -70,7 +70,6 @@ IpAddress mask(const IpAddress& a, uint8_t length);
 struct MacAddress {
   std::array<uint8_t, 6> bytes{};
 
-  static std::optional<MacAddress> parse(std::string_view text);
   std::string to_string() const;
   bool is_group() const { return (bytes[0] & 1) != 0; }
   bool is_zero() const { return *this == MacAddress{}; }

@@ -61,7 +61,9 @@ struct SnifferSpec {
 // - the same name may come several times, in one line and in several: all are hits, in order. (In
 //   HAProxy the first that names a usable server wins.)
 // - but for `whole` ones, whose hits stand behind all others of their line;
-// - a Set-Cookie has one pair; its value ends at ',' or ';', its attributes begin behind the ';'.
+// - a Set-Cookie has one pair; its value ends at ',' or ';'. What stands behind the ';', its
+// attributes,
+//   is for whoever learns from it (affinity/learn.h).
 struct Hit {
   uint16_t id = 0;
   Look look = Look::header;
@@ -74,12 +76,6 @@ struct Hit {
   // them. Ranges of one head are ordered and do not overlap; cutting all of them leaves what
   // HAProxy leaves, but for the number of blanks around separators. Set-Cookie: the line.
   Range remove;
-  // Attributes of a Set-Cookie, values trimmed; absent when not there, the last one when repeated
-  // (RFC 6265, 5.3).
-  Range path;
-  Range domain;
-  Range expires;
-  Range max_age;
   friend bool operator==(const Hit&, const Hit&) = default;
 };
 

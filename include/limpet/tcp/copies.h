@@ -1,6 +1,6 @@
 // Copies of octets that were judged and have passed, kept until their receiver has acknowledged
-// them: whoever sends such an octet again, it leaves as it was judged (design.md, 9.1). A copy is
-// not owned: its sender repairs losses, we only make sure of what is said.
+// them: whoever sends such an octet again, it leaves as it was judged (decisions/withholding.md). A
+// copy is not owned: its sender repairs losses, we only make sure of what is said.
 //
 // One list a connection, of ranges in the order of the stream, in blocks of 64 to 2048 bytes that
 // grow as the list does: a head takes what it needs, and the chunk lines of an upload share large

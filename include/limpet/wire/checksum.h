@@ -93,11 +93,6 @@ inline Sum pseudo_sum(const IpAddress& source, const IpAddress& destination, uin
 constexpr be16 checksum(Sum s) {
   return {static_cast<uint16_t>(~fold(s))};
 }
-// UDP writes 0xffff for a computed zero, as zero means "none" (RFC 768).
-constexpr be16 udp_checksum(Sum s) {
-  const be16 c = checksum(s);
-  return c.raw == 0 ? be16{0xffff} : c;
-}
 // True when the sum over everything, the checksum field included, is right.
 constexpr bool verifies(Sum s) {
   return fold(s) == 0xffff;

@@ -23,10 +23,4 @@ inline Link reply_link(const Frame& frame) {
   return {frame.destination_mac, frame.source_mac};
 }
 
-// `bytes` holds at least the Ethernet header; the EtherType stays.
-inline void set_link(std::span<uint8_t> bytes, const Link& link) {
-  store(bytes.data() + eth::kDestination, link.destination);
-  store(bytes.data() + eth::kSource, link.source);
-}
-
 }  // namespace limpet::wire

@@ -21,7 +21,6 @@ constexpr uint8_t kEchoRequest = 8, kTimeExceeded = 11, kParameterProblem = 12;
 namespace icmp6_type {
 constexpr uint8_t kUnreachable = 1, kPacketTooBig = 2, kTimeExceeded = 3, kParameterProblem = 4;
 constexpr uint8_t kEchoRequest = 128, kEchoReply = 129;
-constexpr uint8_t kRouterSolicitation = 133, kRouterAdvertisement = 134;
 constexpr uint8_t kNeighborSolicitation = 135, kNeighborAdvertisement = 136, kRedirect = 137;
 }  // namespace icmp6_type
 

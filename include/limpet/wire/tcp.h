@@ -110,8 +110,4 @@ size_t build_reset(std::span<uint8_t> out, const Link& link, const Reset& reset)
 // one with a multicast or broadcast address.
 std::optional<Reset> reset_for(std::span<const uint8_t> bytes, const Frame& segment);
 
-// Both of the above: 0 also when the segment must not be answered.
-size_t build_reset_for(std::span<uint8_t> out, const Link& link, std::span<const uint8_t> bytes,
-                       const Frame& segment);
-
 }  // namespace limpet::wire

@@ -63,12 +63,8 @@ TEST(Persistence, flags_have_the_names_of_the_interface_and_the_letters_of_hapro
   }
   EXPECT_EQ(letters, "NIDVEOU");
   const char* const response[] = {"none", "inserted", "updated", "passive", "rewritten", "deleted"};
-  letters.clear();
-  for (size_t i = 0; i < kResponseFlagCount; ++i) {
+  for (size_t i = 0; i < kResponseFlagCount; ++i)
     EXPECT_STREQ(name(static_cast<ResponseFlag>(i)), response[i]);
-    letters += letter(static_cast<ResponseFlag>(i));
-  }
-  EXPECT_EQ(letters, "NIUPRD");
 }
 
 TEST(Persistence, details_have_stable_names) {
@@ -76,12 +72,8 @@ TEST(Persistence, details_have_stable_names) {
       "none",        "empty",  "truncated",   "too_long",     "bad_character",   "trailing_bits",
       "unknown_key", "forged", "bad_version", "future_dated", "unknown_backend", "not_learned"};
   ASSERT_EQ(kInvalidDetailCount, std::size(details));
-  std::set<std::string> texts;
-  for (size_t i = 0; i < kInvalidDetailCount; ++i) {
+  for (size_t i = 0; i < kInvalidDetailCount; ++i)
     EXPECT_STREQ(name(static_cast<InvalidDetail>(i)), details[i]);
-    texts.insert(text(static_cast<InvalidDetail>(i)));
-  }
-  EXPECT_EQ(texts.size(), kInvalidDetailCount);
   EXPECT_STREQ(name(InvalidDetail::count_), "?");
 }
 

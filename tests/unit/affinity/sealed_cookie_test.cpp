@@ -110,7 +110,7 @@ TEST(SealedCookie, every_other_character_in_every_place_is_refused) {
       ASSERT_NE(s, Sealed::valid) << at << " " << other;
       ASSERT_TRUE(s == Sealed::bad_character || s == Sealed::trailing_bits ||
                   s == Sealed::unknown_key || s == Sealed::forged)
-          << name(s);
+          << static_cast<int>(s);
       seen.insert(s);
     }
   }
@@ -223,7 +223,8 @@ TEST(SealedCookie, dates_are_judged_absolute_first) {
       const uint32_t issued = (now - static_cast<uint32_t>(c.issued_ago)) & kMinuteMask;
       const auto idle = static_cast<uint32_t>(c.issued_ago - c.used_ago);
       EXPECT_EQ(check_dates({1, issued, idle & kMinuteMask}, now, c.limits), c.expected)
-          << now << ": " << c.issued_ago << " " << c.used_ago << " " << name(c.expected);
+          << now << ": " << c.issued_ago << " " << c.used_ago << " "
+          << static_cast<int>(c.expected);
     }
   }
 }

@@ -56,11 +56,9 @@ TEST(Prefix, refuses_lengths_out_of_range) {
     EXPECT_FALSE(Prefix::parse(text)) << text;
 }
 
-TEST(MacAddress, parses_and_prints) {
-  EXPECT_EQ(MacAddress::parse("02:00:5e:10:00:ff")->to_string(), "02:00:5e:10:00:ff");
-  for (const char* text :
-       {"", "02:00:5e:10:00", "02-00-5e-10-00-ff", "02:00:5e:10:00:fg", "+2:00:5e:10:00:ff"})
-    EXPECT_FALSE(MacAddress::parse(text)) << text;
+TEST(MacAddress, prints) {
+  constexpr MacAddress kMac{{0x02, 0x00, 0x5e, 0x10, 0x00, 0xff}};
+  EXPECT_EQ(kMac.to_string(), "02:00:5e:10:00:ff");
   EXPECT_TRUE(kBroadcastMac.is_group());
 }
 

@@ -101,22 +101,6 @@ bool looks_for(const SnifferSpec& spec, Look look) {
                      [&](const SnifferName& n) { return n.look == look; });
 }
 
-void attributes(const std::string& head, Range value, size_t from, Hit& h) {
-  for (size_t at_ = head.find(';', from); at_ < value.end;) {
-    const size_t next = std::min<size_t>(head.find(';', at_ + 1), value.end);
-    const size_t equal = std::min(head.find('=', at_), next);
-    const std::string name = lower(at(head, trim(head, at_ + 1, equal)));
-    const Range word = equal < next
-                           ? trim(head, equal + 1, next)
-                           : Range{static_cast<uint32_t>(next), static_cast<uint32_t>(next)};
-    if (name == "path") h.path = word;
-    if (name == "domain") h.domain = word;
-    if (name == "expires") h.expires = word;
-    if (name == "max-age") h.max_age = word;
-    at_ = next;
-  }
-}
-
 std::string joined(const std::vector<std::string>& parts) {
   std::string s;
   for (size_t i = 0; i < parts.size(); ++i) s += (i > 0 ? ";" : "") + parts[i];
@@ -175,7 +159,6 @@ std::vector<Hit> oracle_hits(const std::string& head, const HeadBounds& bounds,
       const SnifferName* n = wanted(spec, Look::set_cookie, at(head, all[0].name));
       if (n == nullptr) continue;
       add(*n, l, all[0].name, all[0].value);
-      attributes(head, l.value, all[0].text.end, hits.back());
     }
   }
   return hits;

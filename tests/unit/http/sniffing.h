@@ -66,13 +66,8 @@ inline std::vector<Hit> sniff(Compiled& c, const std::string& head) {
 inline std::string describe(const std::string& head, const std::vector<Hit>& hits) {
   std::string s;
   const auto b = bytes(head);
-  for (const Hit& h : hits) {
+  for (const Hit& h : hits)
     s += (s.empty() ? "" : " | ") + text(b, h.name) + "=" + text(b, h.value);
-    if (h.path.present()) s += " path=" + text(b, h.path);
-    if (h.domain.present()) s += " domain=" + text(b, h.domain);
-    if (h.expires.present()) s += " expires=" + text(b, h.expires);
-    if (h.max_age.present()) s += " max-age=" + text(b, h.max_age);
-  }
   return s;
 }
 

@@ -16,7 +16,7 @@ using test::slice;
 IpAddress ip(const char* text) {
   return *IpAddress::parse(text);
 }
-const Link kBack{*MacAddress::parse("02:00:00:00:00:64"), *MacAddress::parse("02:00:00:00:00:01")};
+constexpr Link kBack{{{0x02, 0, 0, 0, 0, 0x64}}, {{0x02, 0, 0, 0, 0, 0x01}}};
 
 Bytes echo_answer(Bytes b) {
   const Frame f = parse(b);

@@ -13,8 +13,8 @@ using test::edited;
 using test::hex;
 using test::parse;
 using test::repaired;
-const MacAddress kOurs = *MacAddress::parse("02:00:00:00:00:64");
-const MacAddress kTheirs = *MacAddress::parse("02:00:00:00:00:01");
+constexpr MacAddress kOurs{{0x02, 0, 0, 0, 0, 0x64}};
+constexpr MacAddress kTheirs{{0x02, 0, 0, 0, 0, 0x01}};
 IpAddress ip(const char* text) {
   return *IpAddress::parse(text);
 }

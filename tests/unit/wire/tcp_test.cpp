@@ -118,13 +118,14 @@ TEST(TcpOptionReader, never_leaves_the_bytes_and_always_ends) {
   }
 }
 
-const Link kBack{*MacAddress::parse("02:00:00:00:00:64"), *MacAddress::parse("02:00:00:00:00:01")};
+constexpr Link kBack{{{0x02, 0, 0, 0, 0, 0x64}}, {{0x02, 0, 0, 0, 0, 0x01}}};
 
 Bytes reset_answer(const Bytes& segment) {
   Bytes out(kMaxResetFrame);
   const Frame f = test::parse(segment);
   EXPECT_EQ(f.kind, FrameKind::tcp) << drop_name(f.drop);
-  out.resize(build_reset_for(out, reply_link(f), segment, f));
+  const auto reset = reset_for(segment, f);
+  out.resize(reset ? build_reset(out, reply_link(f), *reset) : 0);
   return out;
 }
 
@@ -207,9 +208,11 @@ TEST(Reset, of_explicit_numbers_parses_as_it_was_asked_for) {
 TEST(Reset, refuses_a_buffer_that_is_too_short) {
   Bytes out(53);
   const Frame f = test::parse(test::kTcp4Syn);
-  EXPECT_EQ(build_reset_for(out, kBack, test::kTcp4Syn, f), 0u);
+  const auto reset = reset_for(test::kTcp4Syn, f);
+  ASSERT_TRUE(reset);
+  EXPECT_EQ(build_reset(out, kBack, *reset), 0u);
   Bytes enough(54);
-  EXPECT_EQ(build_reset_for(enough, kBack, test::kTcp4Syn, f), 54u);
+  EXPECT_EQ(build_reset(enough, kBack, *reset), 54u);
 }
 
 }  // namespace
