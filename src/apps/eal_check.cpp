@@ -3,7 +3,6 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <charconv>
 #include <utility>
 
 #include "limpet/port/eal_args.h"
@@ -68,9 +67,9 @@ class Check {
     const EalOption* given = last("m");
     uint64_t megabytes = 64;  // the EAL's default
     if (given != nullptr) {
-      const std::string& v = given->value;
-      const auto [end, error] = std::from_chars(v.data(), v.data() + v.size(), megabytes);
-      if (error != std::errc() || end != v.data() + v.size()) return;  // said already
+      const auto read = port::read_megabytes(given->value);
+      if (!read) return;  // said already
+      megabytes = *read;
     }
     uint16_t mtu = 0;
     for (const config::Port& p : document_.ports) mtu = std::max(mtu, p.mtu);
@@ -78,7 +77,7 @@ class Check {
         port::least_memory(std::max(1u, port::worker_count(options_).value_or(1)),
                            document_.ports.size(), document_.capacity.held_packets, mtu);
     const uint64_t least = (bytes + (1 << 20) - 1) >> 20;
-    if (megabytes == 0 || megabytes >= least) return;
+    if (megabytes >= least) return;
     add(given == nullptr ? *no_huge : *given,
         fmt::format("{} MB of memory without hugepages; the packet buffers of these ports, workers "
                     "and capacity.held_packets alone take {} MB; expected \"-m\" above that",
@@ -89,22 +88,18 @@ class Check {
     const config::Port& p = document_.ports[index];
     if (is_pci(p.device)) {
       pci(index);
-    } else if (const EalOption* vdev = creator(p.device); vdev != nullptr) {
-      if (const auto fault = port::vdev_fault(vdev->value); fault && vdev->name == "vdev")
-        add(*vdev, *fault);
-    } else if (p.device.starts_with("net_") && !document_.eal.empty()) {
+    } else if (p.device.starts_with("net_") && !document_.eal.empty() && !is_created(p.device)) {
       about_device(index, fmt::format("no EAL argument creates \"{}\"; expected \"--vdev={},...\" "
                                       "in `eal`",
                                       p.device, p.device));
     }
   }
 
-  // --vdev=NAME,... or, for the EAL the same, -a NAME,...; the last one counts.
-  const EalOption* creator(const std::string& device) const {
-    const auto found = std::find_if(options_.rbegin(), options_.rend(), [&](const EalOption& o) {
+  // --vdev=NAME,... or, for the EAL the same, -a NAME,...
+  bool is_created(const std::string& device) const {
+    return std::any_of(options_.begin(), options_.end(), [&](const EalOption& o) {
       return (o.name == "vdev" || o.name == "a") && device_of(o.value) == device;
     });
-    return found == options_.rend() ? nullptr : &*found;
   }
 
   void pci(size_t index) {
@@ -168,13 +163,7 @@ class Check {
 
 std::vector<Problem> check_eal(const config::Document& document,
                                const std::vector<std::string>& given) {
-  if (const auto bad = port::check_eal_arguments(document.eal)) {
-    const config::Place& at = document.eal_places[bad->index];
-    return {{at.file, at.line, fmt::format("eal[{}]", bad->index),
-             fmt::format("{}; expected options of DPDK's EAL as `limpet --help --` lists them",
-                         bad->why)}};
-  }
-  return Check(document, port::merged_eal_options(document.eal, given)).all();
+  return Check(document, port::merge_eal_options(document.eal, given)).all();
 }
 
 }  // namespace limpet::apps

@@ -1,5 +1,7 @@
-// What would stop the EAL or the ports in a configuration that is right otherwise. Neither
-// `config`, which knows no DPDK, nor `port`, which knows no file, can say it. Pure.
+// What would stop limpet in the EAL's options of a configuration that is right otherwise: no
+// worker, too little memory, no device for a port. Neither `config`, which knows no DPDK, nor
+// `port`, which knows no file, can say it. Which options there are is the EAL's to say, when it
+// starts. Pure.
 #pragma once
 
 #include <string>
@@ -9,7 +11,7 @@
 
 namespace limpet::apps {
 
-// `given`: EAL arguments of the command line, which parse. Problems are sorted; those of a value on
+// `given`: EAL arguments of the command line. Problems are sorted; those of a value on
 // the command line come from the file "command line". A device that no --vdev creates is a problem
 // only when the file has EAL arguments; without, they are all to come on a command line. The number
 // of workers counts only where the arguments tell it.

@@ -110,11 +110,6 @@ void say_how_to_begin(const std::string& path) {
              example, path, path);
 }
 
-bool is_eal_option(const std::string& word) {
-  return port::merge_eal_arguments({}, {word}).ok() ||
-         port::merge_eal_arguments({}, {word, "value"}).ok();
-}
-
 // Status kOk: `options` is filled.
 int parse_own(const port::CommandLine& line, Options& options) {
   CLI::App app;
@@ -132,12 +127,11 @@ int parse_own(const port::CommandLine& line, Options& options) {
     // CLI11 takes the words from the back.
     app.parse(std::vector<std::string>(line.own.rbegin(), line.own.rend()));
   } catch (const CLI::ExtrasError& e) {
-    for (const std::string& word : line.own)
-      if (!line.separated && is_eal_option(word))
-        return complain(kUsage, fmt::format("{} is an option of DPDK's EAL; those stand before --: "
-                                            "limpet {} ... -- --config FILE",
-                                            word, word));
-    return complain(kUsage, fmt::format("{} (limpet --help)", e.what()));
+    return complain(kUsage,
+                    fmt::format("{} (limpet --help){}", e.what(),
+                                line.separated ? ""
+                                               : "; options of DPDK's EAL stand before --: limpet "
+                                                 "--lcores ... -- --config FILE"));
   } catch (const CLI::ParseError& e) {
     return complain(kUsage, fmt::format("{} (limpet --help)", e.what()));
   }
@@ -179,7 +173,13 @@ control::Setup control_setup(const config::Document& document, const port::Eal& 
 int run(const config::Document& document, const std::vector<std::string>& eal_arguments) {
   const auto started = std::chrono::steady_clock::now();
   auto eal = port::Eal::start(eal_arguments);
-  if (!eal.ok()) return complain(kFailed, eal.error());
+  if (!eal.ok()) {
+    complain(kFailed, eal.error());
+    if (!document.eal_places.empty())
+      fmt::print(stderr, "limpet: `eal` is at {}:{}\n", document.eal_places.front().file,
+                 document.eal_places.front().line);
+    return kFailed;
+  }
   auto runtime = port::Runtime::start(**eal, runtime_setup(document));
   if (!runtime.ok()) return complain(kFailed, runtime.error());
   // Destroyed in the reverse order: workers before the snapshots that they read.
@@ -223,8 +223,6 @@ int start(const std::vector<std::string>& words) {
   Options options;
   if (const int status = parse_own(line, options); status != kOk) return status;
 
-  const auto given = port::merge_eal_arguments({}, line.eal);
-  if (!given.ok()) return complain(kUsage, given.error());
   if (port::has_option(line.eal, "h")) {
     (void)port::Eal::start(line.eal);  // prints DPDK's options and ends the process
     return kOk;
@@ -264,11 +262,9 @@ int start(const std::vector<std::string>& words) {
     if (is_missing(options.config)) say_how_to_begin(options.config);
     return kUsage;
   }
-  const auto merged = port::merge_eal_arguments(loaded.document.eal, line.eal);
-  if (!merged.ok()) return complain(kUsage, merged.error());
 
   control::block_signals();  // before the EAL makes threads
-  return run(loaded.document, *merged);
+  return run(loaded.document, port::merge_eal_arguments(loaded.document.eal, line.eal));
 }
 
 }  // namespace

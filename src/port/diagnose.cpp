@@ -68,8 +68,13 @@ std::string explain_vdev(const std::string& device, const std::vector<std::strin
         *interface);
   if (packet && !may_open_packet_sockets())
     return "no permission to open packet sockets: run limpet as root or with CAP_NET_RAW";
-  return "its driver refused it; the lines above say why. An unknown driver needs its package "
-         "(librte-net-*) or -d";
+  std::string given;
+  for (const std::string& value : option_values(arguments, "vdev"))
+    if (value.substr(0, value.find(',')) == device) given = value;
+  return fmt::format(
+      "its driver refused \"{}\"; the lines above may say why. An unknown driver needs its package "
+      "(librte-net-*) or -d",
+      given);
 }
 
 std::string explain_pci(const Host& host, const std::string& device,
@@ -200,6 +205,8 @@ std::string explain_eal_failure(const Host& host, const std::vector<std::string>
   const bool hugepages_wanted = !has_option(eal_arguments, "no-huge");
   if (hugepages_wanted && (error == EACCES || error == ENOMEM))
     if (std::string why = explain_hugepages(host); !why.empty()) return why;
+  std::string why = said.empty() ? "it does not say why" : joined(said, "; ");
+  if (why.ends_with('.')) why.pop_back();
   std::string cure;
   const bool about_cores = std::any_of(said.begin(), said.end(), [](const std::string& line) {
     return line.find("core") != std::string::npos;
@@ -207,10 +214,12 @@ std::string explain_eal_failure(const Host& host, const std::vector<std::string>
   if (error == EINVAL && about_cores)
     cure = fmt::format(". CPUs that limpet may use here: {}; correct --lcores (or -l, -c) in `eal`",
                        usable_cpus());
+  else if (error == EINVAL)
+    cure = fmt::format(". It was given: {}; `limpet --help --` prints its options",
+                       joined(eal_arguments, " "));
   else if (error == ENOMEM && has_option(eal_arguments, "m"))
     cure = ". Lower \"-m\" (MB) in `eal`";
-  return fmt::format("DPDK's EAL does not start ({}): {}{}", strerror(error),
-                     said.empty() ? "it does not say why" : joined(said, "; "), cure);
+  return fmt::format("DPDK's EAL does not start ({}): {}{}", strerror(error), why, cure);
 }
 
 std::string explain_memory(const std::vector<std::string>& eal_arguments, const std::string& what,

@@ -17,6 +17,9 @@
 namespace limpet::port {
 namespace {
 
+constexpr const char* kPrimary =
+    "limpet is a primary process of DPDK: remove --proc-type from the EAL arguments";
+
 // While it lives, what is printed on stdout goes nowhere.
 class QuietStdout {
  public:
@@ -44,6 +47,8 @@ class QuietStdout {
 
 Result<std::unique_ptr<Eal>> Eal::start(const std::vector<std::string>& arguments) {
   capture_eal_log();
+  for (const std::string& type : option_values(arguments, "proc-type"))
+    if (type != "primary" && type != "auto") return Error{kPrimary};
   // The EAL keeps pointers into its arguments and reorders the array.
   static std::vector<std::string> words;
   static std::vector<char*> argv;
@@ -57,7 +62,8 @@ Result<std::unique_ptr<Eal>> Eal::start(const std::vector<std::string>& argument
   if (has_option(arguments, "h")) {
     result = rte_eal_init(static_cast<int>(words.size()), argv.data());
   } else {
-    // The EAL answers a wrong argument with a hundred lines of help that bury the reason.
+    // The EAL answers a wrong argument with a hundred lines of help that bury the reason, which is
+    // on stderr.
     const QuietStdout quiet;
     result = rte_eal_init(static_cast<int>(words.size()), argv.data());
   }
@@ -66,8 +72,7 @@ Result<std::unique_ptr<Eal>> Eal::start(const std::vector<std::string>& argument
     return Error{explain_eal_failure({}, arguments, rte_eal_get_runtime_dir(), rte_errno,
                                      recent_eal_errors())};
   std::unique_ptr<Eal> eal(new Eal(arguments));
-  if (rte_eal_process_type() != RTE_PROC_PRIMARY)
-    return Error{"limpet is a primary process of DPDK: remove --proc-type from the EAL arguments"};
+  if (rte_eal_process_type() != RTE_PROC_PRIMARY) return Error{kPrimary};
   return eal;
 }
 

@@ -55,17 +55,35 @@ def test_a_bad_configuration_ends_with_2_and_file_and_line(lab):
 @cases(start=False)
 def test_eal_arguments_that_cannot_start_end_with_2_and_file_and_line(lab):
     path = lab.state / "limpet.cfg"
-    option = lab.model()
-    option["eal"].append("--bogus")
+    lcores = lab.model()
+    at = lcores["eal"].index("--lcores") + 1
+    lcores["eal"][at] = "1-"
     device = lab.model()
     device["ports"][1]["device"] = "net_af_packet7"
-    bogus = f"eal[{len(option['eal']) - 1}]"
-    for model, setting, word in ((option, bogus, "--bogus"), (device, "ports[1].device", "net_af_packet7")):
+    for model, setting, word in ((lcores, f"eal[{at}]", "'1-'"), (device, "ports[1].device", "net_af_packet7")):
         lab.write_config(model)
         for args in (["--check", path], ["--config", path]):
             code, text = start(lab, None, *args)
             assert code == 2 and "expected" in text and word in text, (code, text)
             assert re.match(rf"{re.escape(str(path))}:\d+: {re.escape(setting)}: ", text), text
+
+
+@cases(start=False)
+def test_what_the_eal_refuses_ends_with_1_and_what_the_eal_says(lab):
+    path = lab.state / "limpet.cfg"
+    for words, said in ((["--bogus"], "'--bogus'"), (["--iova-mode=dc"], "--iova-mode"),
+                        (["--socket-mem", "64"], "-m and --socket-mem"), (["--proc-type=secondary"], "--proc-type")):
+        model = lab.model()
+        model["eal"] += words
+        lab.write_config(model)
+        assert start(lab, None, "--check", path)[0] == 0
+        code, text = start(lab, path)
+        assert code == 1 and said in text and f"`eal` is at {path}:" in text, (words, code, text)
+        if words[0] == "--socket-mem":
+            continue  # on the command line it replaces -m
+        lab.write_config(lab.model())
+        code, text = start(lab, path, *words, "--")
+        assert code == 1 and said in text, (words, code, text)
 
 
 @cases(start=False)

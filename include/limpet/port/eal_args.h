@@ -9,8 +9,6 @@
 #include <string_view>
 #include <vector>
 
-#include "limpet/base/result.h"
-
 namespace limpet::port {
 
 // DPDK's convention: `limpet [EAL options] -- [limpet's options]`. Without "--" everything is
@@ -22,36 +20,30 @@ struct CommandLine {
 };
 CommandLine split_command_line(std::span<const std::string> arguments);
 
-// The arguments for the EAL: `configured`, without what `given` on the command line replaces,
-// followed by `given`. An option replaces every configured one of its group:
+// What the EAL is told, option by option. Which options there are and what they take is the EAL's
+// to know: an option here is a word that begins with '-' and the word behind it, if that does not.
+struct EalOption {
+  std::string name;   // without dashes, in one spelling: "a" for --allow; empty: no option at all
+  std::string shown;  // as written, for messages: "--allow"
+  std::string value;
+  std::vector<std::string> words;    // as the EAL gets them
+  std::optional<size_t> configured;  // word of `configured` with its value; none: command line
+};
+
+// `configured`, without what `given` on the command line replaces, followed by `given`. An option
+// replaces every configured one of its group:
 //   -l -c --lcores -s -S                 which cores (and --main-lcore with them)
 //   -m --socket-mem                      how much memory
 //   --no-huge | --huge-dir --huge-unlink --in-memory ...   whether there are hugepages
 //   -a -b --no-pci                       which devices
 //   --vdev of the same device            its arguments
-// and otherwise every configured occurrence of itself; -d, --log-level and --trace add up.
-// An error for an option that the EAL does not know, that lacks its value or has one too many, and
-// for a word that belongs to no option.
-Result<std::vector<std::string>> merge_eal_arguments(const std::vector<std::string>& configured,
-                                                     const std::vector<std::string>& given);
-
-// The first of the same errors in one list alone, and which word it is about.
-struct BadWord {
-  size_t index = 0;
-  std::string why;
-};
-std::optional<BadWord> check_eal_arguments(const std::vector<std::string>& words);
-
-// What the EAL is told, option by option.
-struct EalOption {
-  std::string name;   // without dashes, always in the same spelling: "a" for --allow
-  std::string shown;  // as written, for messages: "--allow"
-  std::string value;
-  std::optional<size_t> configured;  // word of `configured` with its value; none: command line
-};
-// The options of merge_eal_arguments(configured, given), in order; empty when that is an error.
-std::vector<EalOption> merged_eal_options(const std::vector<std::string>& configured,
-                                          const std::vector<std::string>& given);
+// and otherwise every configured occurrence of itself; -d, --log-level and --trace add up. Names
+// must be written out: the EAL takes the beginning of a long one, here it is another option.
+std::vector<EalOption> merge_eal_options(const std::vector<std::string>& configured,
+                                         const std::vector<std::string>& given);
+// The same as the arguments for the EAL.
+std::vector<std::string> merge_eal_arguments(const std::vector<std::string>& configured,
+                                             const std::vector<std::string>& given);
 
 // Looking into merged arguments; the last occurrence counts, as in the EAL.
 std::string file_prefix(const std::vector<std::string>& eal);  // "rte" when not given

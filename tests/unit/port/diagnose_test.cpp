@@ -128,6 +128,18 @@ TEST_F(Diagnose, BlamesHugepagesOnlyForWhatTheyCause) {
   EXPECT_TRUE(has(text, "correct --lcores")) << text;
 }
 
+TEST_F(Diagnose, NamesTheArgumentsThatTheEalRefuses) {
+  EXPECT_EQ(
+      failed({"--no-huge", "--bogus", "1"}, EINVAL, {"EAL: a."}),
+      "DPDK's EAL does not start (Invalid argument): EAL: a. It was given: --no-huge --bogus 1; "
+      "`limpet --help --` prints its options");
+}
+
+TEST_F(Diagnose, NamesTheArgumentsThatADriverRefuses) {
+  EXPECT_TRUE(has(missing("net_tap0", {"--vdev=net_tap1", "--vdev=net_tap0,ifac=x"}),
+                  "its driver refused \"net_tap0,ifac=x\""));
+}
+
 TEST_F(Diagnose, SaysThatTheMemoryAskedForIsTooMuch) {
   EXPECT_TRUE(has(failed({"--no-huge", "-m", "9999999"}, ENOMEM, {"EAL: a"}), "Lower \"-m\""));
 }
