@@ -24,66 +24,31 @@ constexpr unsigned kLinkWaitMs = 3000;
 
 }  // namespace
 
-class Runtime::Impl {
- public:
-  explicit Impl(const Eal& eal) : eal_(eal) {}
-  ~Impl();
+Runtime::Runtime(const Eal& eal) : eal_(eal) {}
 
-  Status find_workers();
-  Status find_devices(const RuntimeSetup& setup);
-  Status make_pools(const RuntimeSetup& setup);
-  Status make_shared(size_t ports);
-  Status start_devices(const RuntimeSetup& setup);
-  void wait_for_links(const RuntimeSetup& setup);
-  void share_out_queues();
-  uint32_t stop_ports();
-  uint32_t mbufs_in_use() const;
-  dataplane::NicCounters nic_counters(size_t port) const;
-  bool link_up(size_t port) const;
-
-  std::vector<unsigned> lcores;
-  std::vector<dataplane::PortEntry> ports;
-  std::unique_ptr<dataplane::Shared> shared;
-  std::unique_ptr<flow::Toeplitz> toeplitz;
-  std::vector<std::unique_ptr<dataplane::WorkerStats>> stats;
-  std::vector<std::unique_ptr<TxPorts>> outputs;  // by worker
-  std::vector<std::vector<RxQueue>> queues;       // by worker
-  std::vector<rte_mempool*> pool_of_worker;
-  uint32_t pool_size = 0;
-
- private:
-  unsigned receiver(size_t port, unsigned queue) const;
-  Result<rte_mempool*> make_pool(int socket, uint32_t count, uint16_t data_room);
-
-  const Eal& eal_;
-  flow::RssKey key_{};
-  std::vector<Device> devices_;        // by limpet's port number
-  std::map<int, rte_mempool*> pools_;  // by socket
-  std::vector<std::unique_ptr<SpinLock>> locks_;
-};
-
-Runtime::Impl::~Impl() {
+Runtime::~Runtime() {
   stop_ports();
-  shared.reset();  // frees what is left in its rings
+  shared_.reset();  // frees what is left in its rings
   for (const auto& [socket, pool] : pools_) rte_mempool_free(pool);
 }
 
-Status Runtime::Impl::find_workers() {
-  lcores = eal_.worker_lcores();
-  if (lcores.empty())
+Status Runtime::find_workers() {
+  lcores_ = eal_.worker_lcores();
+  if (lcores_.empty())
     return Error{fmt::format(
         "no worker: the EAL has lcore {} only, which runs the control loop. Give it at least two, "
-        "such as \"--lcores\", \"0@0,1@1\" in `eal` (lcore 0 on CPU 0 for control, a worker on CPU "
+        "such as \"--lcores\", \"0@0,1@1\" in `eal` (lcore 0 on CPU 0 for control, a worker on "
+        "CPU "
         "1; \"0@0,1@0\" shares a single CPU)",
         rte_get_main_lcore())};
-  if (lcores.size() > kMaxWorkers)
+  if (lcores_.size() > kMaxWorkers)
     return Error{
         fmt::format("{} worker lcores; limpet runs {} at most: give fewer with --lcores in `eal`",
-                    lcores.size(), kMaxWorkers)};
+                    lcores_.size(), kMaxWorkers)};
   return Ok{};
 }
 
-Status Runtime::Impl::find_devices(const RuntimeSetup& setup) {
+Status Runtime::find_devices(const RuntimeSetup& setup) {
   for (const PortSetup& p : setup.ports) {
     uint16_t id = 0;
     if (rte_eth_dev_get_port_by_name(p.device.c_str(), &id) != 0)
@@ -95,7 +60,7 @@ Status Runtime::Impl::find_devices(const RuntimeSetup& setup) {
   return Ok{};
 }
 
-Result<rte_mempool*> Runtime::Impl::make_pool(int socket, uint32_t count, uint16_t data_room) {
+Result<rte_mempool*> Runtime::make_pool(int socket, uint32_t count, uint16_t data_room) {
   const std::string name = fmt::format("limpet_{}", socket);
   rte_mempool* pool =
       rte_pktmbuf_pool_create(name.c_str(), count, kMbufCache, 0, data_room, socket);
@@ -112,17 +77,18 @@ Result<rte_mempool*> Runtime::Impl::make_pool(int socket, uint32_t count, uint16
 }
 
 // One pool for each socket that a worker runs on.
-Status Runtime::Impl::make_pools(const RuntimeSetup& setup) {
+Status Runtime::make_pools(const RuntimeSetup& setup) {
   std::map<int, unsigned> workers_on;
-  for (const unsigned lcore : lcores) ++workers_on[static_cast<int>(rte_lcore_to_socket_id(lcore))];
+  for (const unsigned lcore : lcores_)
+    ++workers_on[static_cast<int>(rte_lcore_to_socket_id(lcore))];
 
   auto key = random_rss_key();
   if (!key.ok()) return Error{key.error()};
   key_ = *key;
-  toeplitz = std::make_unique<flow::Toeplitz>(key_);
+  toeplitz_ = std::make_unique<flow::Toeplitz>(key_);
 
   MbufDemand demand;
-  demand.workers = static_cast<unsigned>(lcores.size());
+  demand.workers = static_cast<unsigned>(lcores_.size());
   demand.held_packets = setup.held_packets;
   uint16_t mtu = 0;
   uint32_t framesz = 0;
@@ -144,30 +110,30 @@ Status Runtime::Impl::make_pools(const RuntimeSetup& setup) {
     auto pool = make_pool(socket, count, data_room);
     if (!pool.ok()) return Error{pool.error()};
     pools_[socket] = *pool;
-    pool_size += count;
+    pool_size_ += count;
   }
-  for (const unsigned lcore : lcores)
-    pool_of_worker.push_back(pools_[static_cast<int>(rte_lcore_to_socket_id(lcore))]);
+  for (const unsigned lcore : lcores_)
+    pool_of_worker_.push_back(pools_[static_cast<int>(rte_lcore_to_socket_id(lcore))]);
   return Ok{};
 }
 
-Status Runtime::Impl::make_shared(size_t port_count) {
-  auto made = dataplane::Shared::create(static_cast<unsigned>(lcores.size()), "limpet");
+Status Runtime::make_shared(size_t port_count) {
+  auto made = dataplane::Shared::create(static_cast<unsigned>(lcores_.size()), "limpet");
   if (!made.ok()) return Error{made.error()};
-  shared = std::move(*made);
-  for (size_t i = 0; i < lcores.size(); ++i)
-    stats.push_back(std::make_unique<dataplane::WorkerStats>(port_count, dataplane::kMaxBackends,
-                                                             dataplane::kMaxServices));
+  shared_ = std::move(*made);
+  for (size_t i = 0; i < lcores_.size(); ++i)
+    stats_.push_back(std::make_unique<dataplane::WorkerStats>(port_count, dataplane::kMaxBackends,
+                                                              dataplane::kMaxServices));
   return Ok{};
 }
 
-Status Runtime::Impl::start_devices(const RuntimeSetup& setup) {
-  const auto workers = static_cast<unsigned>(lcores.size());
+Status Runtime::start_devices(const RuntimeSetup& setup) {
+  const auto workers = static_cast<unsigned>(lcores_.size());
   for (size_t i = 0; i < devices_.size(); ++i) {
     Device& d = devices_[i];
     std::vector<rte_mempool*> pool_of_queue;
     for (unsigned q = 0; q < d.planned().rx_queues; ++q)
-      pool_of_queue.push_back(pool_of_worker[receiver(i, q)]);
+      pool_of_queue.push_back(pool_of_worker_[receiver(i, q)]);
     if (auto started = d.start(pool_of_queue); !started.ok()) return started;
 
     dataplane::PortEntry entry;
@@ -180,29 +146,29 @@ Status Runtime::Impl::start_devices(const RuntimeSetup& setup) {
     entry.reta.size = entry.rss ? d.planned().reta_size
                                 : std::max<uint32_t>(kSoftwareReta, std::bit_ceil(workers));
     entry.addresses = setup.ports[i].addresses;
-    ports.push_back(std::move(entry));
+    ports_.push_back(std::move(entry));
   }
   return Ok{};
 }
 
 // The worker that reads a queue: the one of its number, unless there are too few to go round; then
 // each port begins with another worker, so that one of them does not get all.
-unsigned Runtime::Impl::receiver(size_t port, unsigned queue) const {
-  const bool few = devices_[port].planned().rx_queues < lcores.size();
-  return static_cast<unsigned>((queue + (few ? port : 0)) % lcores.size());
+unsigned Runtime::receiver(size_t port, unsigned queue) const {
+  const bool few = devices_[port].planned().rx_queues < lcores_.size();
+  return static_cast<unsigned>((queue + (few ? port : 0)) % lcores_.size());
 }
 
 // Receive queues are dealt out; a worker's transmit queue is the one of its number where there are
 // enough, else shared under a lock.
-void Runtime::Impl::share_out_queues() {
-  const auto workers = static_cast<unsigned>(lcores.size());
-  queues.resize(workers);
+void Runtime::share_out_queues() {
+  const auto workers = static_cast<unsigned>(lcores_.size());
+  queues_.resize(workers);
   std::vector<std::vector<TxQueue>> tx(workers);
   for (size_t i = 0; i < devices_.size(); ++i) {
     const Device& d = devices_[i];
     const PortPlan& p = d.planned();
     for (uint16_t q = 0; q < p.rx_queues; ++q)
-      queues[receiver(i, q)].push_back({static_cast<uint16_t>(i), d.id(), q});
+      queues_[receiver(i, q)].push_back({static_cast<uint16_t>(i), d.id(), q});
     std::vector<SpinLock*> locks(p.tx_queues, nullptr);
     if (p.tx_queues < workers)
       for (SpinLock*& lock : locks) {
@@ -214,10 +180,10 @@ void Runtime::Impl::share_out_queues() {
       tx[w].push_back({d.id(), q, locks[q]});
     }
   }
-  for (auto& t : tx) outputs.push_back(std::make_unique<TxPorts>(std::move(t)));
+  for (auto& t : tx) outputs_.push_back(std::make_unique<TxPorts>(std::move(t)));
 }
 
-void Runtime::Impl::wait_for_links(const RuntimeSetup& setup) {
+void Runtime::wait_for_links(const RuntimeSetup& setup) {
   constexpr unsigned kStepMs = 50;
   unsigned waited = 0;
   for (size_t i = 0; i < devices_.size(); ++i) {
@@ -228,82 +194,43 @@ void Runtime::Impl::wait_for_links(const RuntimeSetup& setup) {
   }
 }
 
-uint32_t Runtime::Impl::stop_ports() {
+uint32_t Runtime::stop_ports() {
   for (Device& d : devices_) d.stop();
   uint32_t in_rings = 0;
-  if (shared != nullptr)
-    for (const dataplane::WorkerRings& r : shared->rings) in_rings += rte_ring_count(r.frames);
+  if (shared_ != nullptr)
+    for (const dataplane::WorkerRings& r : shared_->rings) in_rings += rte_ring_count(r.frames);
   const uint32_t used = mbufs_in_use();
   return used - std::min(used, in_rings);
 }
 
-dataplane::NicCounters Runtime::Impl::nic_counters(size_t port) const {
+dataplane::NicCounters Runtime::nic_counters(size_t port) const {
   return port < devices_.size() ? devices_[port].counters() : dataplane::NicCounters{};
 }
 
-bool Runtime::Impl::link_up(size_t port) const {
+bool Runtime::link_up(size_t port) const {
   return port < devices_.size() && devices_[port].up();
 }
 
-uint32_t Runtime::Impl::mbufs_in_use() const {
+uint32_t Runtime::mbufs_in_use() const {
   uint32_t n = 0;
   for (const auto& [socket, pool] : pools_) n += rte_mempool_in_use_count(pool);
   return n;
 }
 
 Result<std::unique_ptr<Runtime>> Runtime::start(const Eal& eal, const RuntimeSetup& setup) {
-  auto impl = std::make_unique<Impl>(eal);
-  if (auto s = impl->find_workers(); !s.ok()) return Error{s.error()};
-  if (auto s = impl->find_devices(setup); !s.ok()) return Error{s.error()};
-  if (auto s = impl->make_pools(setup); !s.ok()) return Error{s.error()};
-  if (auto s = impl->make_shared(setup.ports.size()); !s.ok()) return Error{s.error()};
-  if (auto s = impl->start_devices(setup); !s.ok()) return Error{s.error()};
-  impl->share_out_queues();
-  impl->wait_for_links(setup);
-  return std::unique_ptr<Runtime>(new Runtime(std::move(impl)));
+  std::unique_ptr<Runtime> runtime(new Runtime(eal));
+  if (auto s = runtime->find_workers(); !s.ok()) return Error{s.error()};
+  if (auto s = runtime->find_devices(setup); !s.ok()) return Error{s.error()};
+  if (auto s = runtime->make_pools(setup); !s.ok()) return Error{s.error()};
+  if (auto s = runtime->make_shared(setup.ports.size()); !s.ok()) return Error{s.error()};
+  if (auto s = runtime->start_devices(setup); !s.ok()) return Error{s.error()};
+  runtime->share_out_queues();
+  runtime->wait_for_links(setup);
+  return runtime;
 }
 
-Runtime::Runtime(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
-Runtime::~Runtime() = default;
-
-const std::vector<unsigned>& Runtime::lcores() const {
-  return impl_->lcores;
-}
-const std::vector<dataplane::PortEntry>& Runtime::ports() const {
-  return impl_->ports;
-}
-dataplane::Shared& Runtime::shared() {
-  return *impl_->shared;
-}
-const flow::Toeplitz& Runtime::toeplitz() const {
-  return *impl_->toeplitz;
-}
-dataplane::WorkerStats& Runtime::stats(unsigned worker) {
-  return *impl_->stats[worker];
-}
 dataplane::Output& Runtime::output(unsigned worker) {
-  return *impl_->outputs[worker];
-}
-rte_mempool* Runtime::pool(unsigned worker) {
-  return impl_->pool_of_worker[worker];
-}
-const std::vector<RxQueue>& Runtime::queues(unsigned worker) const {
-  return impl_->queues[worker];
-}
-uint32_t Runtime::mbuf_pool_size() const {
-  return impl_->pool_size;
-}
-uint32_t Runtime::mbufs_in_use() const {
-  return impl_->mbufs_in_use();
-}
-dataplane::NicCounters Runtime::nic_counters(size_t port) const {
-  return impl_->nic_counters(port);
-}
-bool Runtime::link_up(size_t port) const {
-  return impl_->link_up(port);
-}
-uint32_t Runtime::stop_ports() {
-  return impl_->stop_ports();
+  return *outputs_[worker];
 }
 
 }  // namespace limpet::port

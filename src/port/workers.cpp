@@ -11,7 +11,6 @@
 #include <string>
 
 #include "limpet/base/memory.h"
-#include "limpet/port/clock.h"
 #include "loop.h"
 #include "random.h"
 
@@ -28,32 +27,26 @@ uint32_t share(uint32_t whole, unsigned workers, uint32_t least) {
 
 }  // namespace
 
-class Workers::Impl {
- public:
-  Impl(Runtime& runtime, const WorkersSetup& setup)
-      : runtime_(runtime), setup_(setup), clock_(Clock::system()), lanes_(runtime.workers()) {}
-
-  struct Lane {
-    dataplane::WorkerSetup setup;
-    std::optional<dataplane::Worker> worker;
-    std::optional<Loop> loop;
-    Instant now;
-    bool out_of_memory = false;
-  };
-
-  Status create();
-  Status launch();
-  void stop();
-
-  Runtime& runtime_;
-  WorkersSetup setup_;
-  Clock clock_;
-  LoopGroup group_;
-  std::vector<Lane> lanes_;
-  bool running_ = false;
+struct Workers::Lane {
+  dataplane::WorkerSetup setup;
+  std::optional<dataplane::Worker> worker;
+  std::optional<Loop> loop;
+  Instant now;
+  bool out_of_memory = false;
 };
 
-Status Workers::Impl::create() {
+Workers::Workers(Runtime& runtime, const WorkersSetup& setup)
+    : runtime_(runtime),
+      setup_(setup),
+      clock_(Clock::system()),
+      group_(std::make_unique<LoopGroup>()),
+      lanes_(runtime.workers()) {}
+
+Workers::~Workers() {
+  stop();
+}
+
+Status Workers::create() {
   const unsigned workers = runtime_.workers();
   const uint64_t bytes = setup_.flows * kBytesPerFlow;
   if (const uint64_t available = memory_now().available; available != 0 && bytes > available)
@@ -103,9 +96,9 @@ Status Workers::Impl::create() {
   return Ok{};
 }
 
-Status Workers::Impl::launch() {
-  group_.stop.store(false, std::memory_order_relaxed);
-  group_.receiving.store(runtime_.workers(), std::memory_order_relaxed);
+Status Workers::launch() {
+  group_->stop.store(false, std::memory_order_relaxed);
+  group_->receiving.store(runtime_.workers(), std::memory_order_relaxed);
   for (unsigned i = 0; i < runtime_.workers(); ++i) {
     Lane& lane = lanes_[i];
     lane.loop.emplace(LoopSetup{.worker = &*lane.worker,
@@ -113,7 +106,7 @@ Status Workers::Impl::launch() {
                                 .queues = runtime_.queues(i),
                                 .clock = &clock_,
                                 .adaptive = setup_.adaptive,
-                                .group = &group_});
+                                .group = group_.get()});
   }
   running_ = true;
   for (unsigned i = 0; i < runtime_.workers(); ++i) {
@@ -123,7 +116,7 @@ Status Workers::Impl::launch() {
     };
     const unsigned lcore = runtime_.lcores()[i];
     if (rte_eal_remote_launch(run, &*lanes_[i].loop, lcore) != 0) {
-      group_.receiving.fetch_sub(runtime_.workers() - i, std::memory_order_acq_rel);
+      group_->receiving.fetch_sub(runtime_.workers() - i, std::memory_order_acq_rel);
       stop();
       return Error{fmt::format("lcore {} does not answer", lcore)};
     }
@@ -131,45 +124,33 @@ Status Workers::Impl::launch() {
   return Ok{};
 }
 
-void Workers::Impl::stop() {
+void Workers::stop() {
   if (!running_) return;
   running_ = false;
-  group_.stop.store(true, std::memory_order_release);
+  group_->stop.store(true, std::memory_order_release);
   for (const unsigned lcore : runtime_.lcores()) rte_eal_wait_lcore(lcore);
 }
 
-Workers::Workers(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
-Workers::~Workers() {
-  impl_->stop();
-}
-
 Result<std::unique_ptr<Workers>> Workers::create(Runtime& runtime, const WorkersSetup& setup) {
-  auto impl = std::make_unique<Impl>(runtime, setup);
-  const auto created = impl->create();
+  std::unique_ptr<Workers> workers(new Workers(runtime, setup));
+  const auto created = workers->create();
   for (const unsigned lcore : runtime.lcores()) rte_eal_wait_lcore(lcore);  // also after an error
   if (!created.ok()) return Error{created.error()};
-  return std::unique_ptr<Workers>(new Workers(std::move(impl)));
+  return workers;
 }
 
 uint32_t Workers::flow_capacity(unsigned worker) const {
-  return impl_->lanes_[worker].worker->flows().capacity();
+  return lanes_[worker].worker->flows().capacity();
 }
 uint32_t Workers::flow_bytes_each(unsigned worker) const {
-  return impl_->lanes_[worker].worker->flows().bytes_each();
+  return lanes_[worker].worker->flows().bytes_each();
 }
 uint32_t Workers::held_limit() const {
-  return impl_->lanes_.front().setup.held_packets;
+  return lanes_.front().setup.held_packets;
 }
 uint64_t Workers::naps(unsigned worker) const {
-  const auto& loop = impl_->lanes_[worker].loop;
+  const auto& loop = lanes_[worker].loop;
   return loop ? loop->naps() : 0;
-}
-
-Status Workers::launch() {
-  return impl_->launch();
-}
-void Workers::stop() {
-  impl_->stop();
 }
 
 }  // namespace limpet::port

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -19,6 +20,10 @@
 #include "limpet/port/eal.h"
 
 namespace limpet::port {
+
+class Device;
+class SpinLock;
+class TxPorts;
 
 constexpr unsigned kMaxWorkers = 64;
 
@@ -50,17 +55,17 @@ class Runtime {
   Runtime(const Runtime&) = delete;
   Runtime& operator=(const Runtime&) = delete;
 
-  const std::vector<unsigned>& lcores() const;  // by worker
-  unsigned workers() const { return static_cast<unsigned>(lcores().size()); }
-  const std::vector<dataplane::PortEntry>& ports() const;
-  dataplane::Shared& shared();
-  const flow::Toeplitz& toeplitz() const;
-  dataplane::WorkerStats& stats(unsigned worker);
+  const std::vector<unsigned>& lcores() const { return lcores_; }  // by worker
+  unsigned workers() const { return static_cast<unsigned>(lcores_.size()); }
+  const std::vector<dataplane::PortEntry>& ports() const { return ports_; }
+  dataplane::Shared& shared() { return *shared_; }
+  const flow::Toeplitz& toeplitz() const { return *toeplitz_; }
+  dataplane::WorkerStats& stats(unsigned worker) { return *stats_[worker]; }
   dataplane::Output& output(unsigned worker);
-  rte_mempool* pool(unsigned worker);
-  const std::vector<RxQueue>& queues(unsigned worker) const;
+  rte_mempool* pool(unsigned worker) { return pool_of_worker_[worker]; }
+  const std::vector<RxQueue>& queues(unsigned worker) const { return queues_[worker]; }
 
-  uint32_t mbuf_pool_size() const;  // all pools together
+  uint32_t mbuf_pool_size() const { return pool_size_; }  // all pools together
   // Ports hold some for reception. From any thread; counts what per-lcore caches hold as free.
   uint32_t mbufs_in_use() const;
 
@@ -73,9 +78,32 @@ class Runtime {
   uint32_t stop_ports();
 
  private:
-  class Impl;
-  explicit Runtime(std::unique_ptr<Impl> impl);
-  std::unique_ptr<Impl> impl_;
+  explicit Runtime(const Eal& eal);
+
+  Status find_workers();
+  Status find_devices(const RuntimeSetup& setup);
+  Status make_pools(const RuntimeSetup& setup);
+  Result<rte_mempool*> make_pool(int socket, uint32_t count, uint16_t data_room);
+  Status make_shared(size_t ports);
+  Status start_devices(const RuntimeSetup& setup);
+  unsigned receiver(size_t port, unsigned queue) const;
+  void share_out_queues();
+  void wait_for_links(const RuntimeSetup& setup);
+
+  const Eal& eal_;
+  flow::RssKey key_{};
+  std::vector<unsigned> lcores_;
+  std::vector<dataplane::PortEntry> ports_;
+  std::unique_ptr<dataplane::Shared> shared_;
+  std::unique_ptr<flow::Toeplitz> toeplitz_;
+  std::vector<std::unique_ptr<dataplane::WorkerStats>> stats_;
+  std::vector<std::unique_ptr<TxPorts>> outputs_;  // by worker
+  std::vector<std::vector<RxQueue>> queues_;       // by worker
+  std::vector<rte_mempool*> pool_of_worker_;
+  uint32_t pool_size_ = 0;
+  std::vector<Device> devices_;        // by limpet's port number
+  std::map<int, rte_mempool*> pools_;  // by socket
+  std::vector<std::unique_ptr<SpinLock>> locks_;
 };
 
 }  // namespace limpet::port

@@ -8,9 +8,12 @@
 
 #include "limpet/base/result.h"
 #include "limpet/base/time.h"
+#include "limpet/port/clock.h"
 #include "limpet/port/runtime.h"
 
 namespace limpet::port {
+
+struct LoopGroup;
 
 struct WorkersSetup {
   uint32_t flows = 1000000;       // of the process, shared out
@@ -39,9 +42,16 @@ class Workers {
   void stop();
 
  private:
-  class Impl;
-  explicit Workers(std::unique_ptr<Impl> impl);
-  std::unique_ptr<Impl> impl_;
+  struct Lane;
+  Workers(Runtime& runtime, const WorkersSetup& setup);
+  Status create();
+
+  Runtime& runtime_;
+  WorkersSetup setup_;
+  Clock clock_;
+  std::unique_ptr<LoopGroup> group_;
+  std::vector<Lane> lanes_;
+  bool running_ = false;
 };
 
 }  // namespace limpet::port
