@@ -10,10 +10,12 @@ shopt -s nullglob
 
 usage() {
   cat <<'USAGE'
-usage: scripts/mutate.sh [--all | --rotate N [--day D] | --only NAME ... | --list | --check] [--keep-log DIR]
+usage: scripts/mutate.sh [--all | [--changed N] [--rotate N] [--day D] | --only NAME ... | --list | --check]
+                         [--keep-log DIR]
 
   --all          every mutation (the default)
   --rotate N     N of them, others every day, spread over the modules
+  --changed N    N of those of the files that the last ten commits, or nobody yet, committed; likewise
   --day D        the day to rotate by, in days since 1970 (default: today)
   --only NAME    this one; may be given several times
   --list         names, files and tests of all mutations
@@ -32,7 +34,8 @@ die() {
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 mode=all
-count=5
+count=0
+changed=0
 day=$(($(date +%s) / 86400))
 only=()
 logs=
@@ -43,6 +46,7 @@ while (($# > 0)); do
     --all) mode=all ;;
     --only) mode=only; only+=("${2:?--only needs a name}"); shift ;;
     --rotate) mode=rotate; count=${2:?--rotate needs a number}; shift ;;
+    --changed) mode=rotate; changed=${2:?--changed needs a number}; shift ;;
     --day) day=${2:?--day needs a number}; shift ;;
     --keep-log) logs=${2:?--keep-log needs a directory}; shift ;;
     -h | --help) usage; exit 0 ;;
@@ -50,7 +54,7 @@ while (($# > 0)); do
   esac
   shift
 done
-[[ $count =~ ^[1-9][0-9]*$ && $day =~ ^[0-9]+$ ]] || { usage >&2; exit 2; }
+[[ $count =~ ^[0-9]+$ && $changed =~ ^[0-9]+$ && $day =~ ^[0-9]+$ ]] || { usage >&2; exit 2; }
 
 # The list ----------------------------------------------------------------------------------------
 
@@ -87,28 +91,7 @@ read_list() {
 }
 
 # Prints the file with the fault, or says on stderr why there is no such line any more.
-mutated() {
-  local name=$1 path=$2/${file_of[$1]} old=${old_of[$1]} anchor=${after_of[$1]} text head='' rest
-  [[ -n ${file_of[$name]} && -n ${tests_of[$name]} && -n $old ]] ||
-    { echo "needs file, tests and -" >&2; return 1; }
-  [[ $old != "${new_of[$name]}" ]] || { echo "changes nothing" >&2; return 1; }
-  [[ -f $path ]] || { echo "${file_of[$name]} does not exist" >&2; return 1; }
-  text=$(< "$path")
-  if [[ -n $anchor ]]; then
-    rest=${text#*"$anchor"}
-    [[ $rest != "$text" ]] || { echo "'$anchor' is not in ${file_of[$name]}" >&2; return 1; }
-    [[ $rest != *"$anchor"* ]] ||
-      { echo "'$anchor' is in ${file_of[$name]} more than once" >&2; return 1; }
-    head=${text%"$rest"}
-    text=$rest
-  fi
-  rest=${text#*"$old"}
-  [[ $rest != "$text" ]] || { echo "'$old' is not in ${file_of[$name]}" >&2; return 1; }
-  # Behind an anchor the first one is meant.
-  [[ -n $anchor || $rest != *"$old"* ]] ||
-    { echo "'$old' is in ${file_of[$name]} more than once" >&2; return 1; }
-  printf '%s%s%s%s\n' "$head" "${text%"$old$rest"}" "${new_of[$name]}" "$rest"
-}
+mutated() { python3 "$top/scripts/mutations/apply.py" "$top/scripts/mutations" "$2" "$1"; }
 
 read_list
 
@@ -122,19 +105,36 @@ fi
 # A list of which one line has rotted proves less than it says, so all of it is looked at each time.
 passed=0
 failed=0
-for name in "${names[@]}"; do
-  if ! why=$(mutated "$name" "$top" 2>&1 > /dev/null); then
-    echo "FAIL mutate $name: ROTTEN: $why"
-    failed=$((failed + 1))
-    file_of[$name]=
-  fi
-done
+rotten=$(python3 "$top/scripts/mutations/apply.py" "$top/scripts/mutations" "$top")
+while IFS= read -r line; do
+  [[ -n $line ]] || continue
+  name=${line%%: *}
+  echo "FAIL mutate $name: ROTTEN: ${line#*: }"
+  failed=$((failed + 1))
+  file_of[$name]=
+done <<< "$rotten"
 if [[ $mode == check ]]; then
   echo "$((${#names[@]} - failed)) passed, $failed failed, 0 skipped"
   exit $((failed > 0))
 fi
 
 chosen=()
+# take N NAME...: N of them. Neighbors in the list are of one module: steps over the whole list touch many
+# modules a day, and as the start moves by one a day, every mutation gets its turn.
+take() {
+  local n=$1 total i step name
+  shift
+  total=$#
+  ((n <= total)) || n=$total
+  ((n > 0)) || return 0
+  step=$((total / n))
+  for ((i = 0; i < n; i++)); do
+    name=${@:(day + i * step) % total + 1:1}
+    [[ -z ${taken[$name]:-} ]] || continue
+    taken[$name]=1
+    chosen+=("$name")
+  done
+}
 case $mode in
   all) chosen=("${names[@]}") ;;
   only)
@@ -144,15 +144,21 @@ case $mode in
     done
     ;;
   rotate)
-    # Neighbors in the list are of one module: steps over the whole list touch many modules a day, and
-    # as the start moves by one a day, every mutation gets its turn.
-    total=${#names[@]}
-    ((count <= total)) || count=$total
-    step=$((total / count))
-    for ((i = 0; i < count; i++)); do
-      chosen+=("${names[(day + i * step) % total]}")
+    declare -A touched=() taken=()
+    # No history (an archive, a shallow clone): what there is of it.
+    if base=$(git -C "$top" rev-parse -q --verify HEAD~10 2> /dev/null ||
+      git -C "$top" rev-list --max-parents=0 HEAD 2> /dev/null | head -n 1) && [[ -n $base ]]; then
+      while IFS= read -r file; do touched[$file]=1; done < <(git -C "$top" diff --name-only "$base")
+    fi
+    of_changed=()
+    for name in "${names[@]}"; do
+      [[ -z ${touched[${file_of[$name]:-none}]:-} ]] || of_changed+=("$name")
     done
-    echo "mutate: $count of $total mutations, those of day $day; the same again: scripts/mutate.sh --rotate $count --day $day"
+    take "$changed" "${of_changed[@]}"
+    recent=${#chosen[@]}
+    take "$count" "${names[@]}"
+    echo "mutate: $recent of ${#of_changed[@]} mutations of files that changed and $((${#chosen[@]} - recent)) of" \
+      "${#names[@]}, those of day $day; the same again: scripts/mutate.sh --changed $changed --rotate $count --day $day"
     ;;
 esac
 for i in "${!chosen[@]}"; do
@@ -193,7 +199,7 @@ run() {
 }
 
 tree=$work/tree
-build=$work/build
+build=$tree/build
 log=$work/log
 mkdir "$tree"
 copy() {
@@ -208,14 +214,18 @@ copy() {
 }
 (copy)
 
-# Asserts count as tests; optimization finds the tests' answer sooner; warnings about a variable that
-# the fault left unused are not what is asked here.
+# Without a fault everything is compiled as the release build compiles it, so that ccache has it already:
+# the same options, at the same place below the sources. What has a fault is compiled with asserts, which
+# count as tests, sooner than with all optimization, and warnings about a variable that the fault left unused
+# are not what is asked here.
 setup() {
-  if [[ -z ${CXX:-} ]] && command -v ccache > /dev/null; then export CXX='ccache g++'; fi
+  local compiler=${CXX:-g++}
+  if [[ $compiler != ccache* ]] && command -v ccache > /dev/null; then compiler="ccache $compiler"; fi
+  printf '#!/bin/sh\nexec %s "$@" $LIMPET_FAULT\n' "$compiler" > "$work/c++"
+  chmod +x "$work/c++"
   # The directory is another each time; what is compiled there is not.
-  export CCACHE_BASEDIR=$work CCACHE_NOHASHDIR=1
-  run meson setup "$build" "$tree" -Dbuildtype=plain -Doptimization=1 -Db_ndebug=false \
-    -Dwerror=false -Dbenchmarks=false > "$log" 2>&1
+  export CCACHE_BASEDIR=$work CCACHE_NOHASHDIR=1 LIMPET_FAULT=
+  CXX=$work/c++ run meson setup "$build" "$tree" -Dbenchmarks=false > "$log" 2>&1
 }
 started=$SECONDS
 if ! setup; then
@@ -274,6 +284,7 @@ run_tests() {
   echo "mutate: they do ($((SECONDS - started)) s)"
 }
 
+LIMPET_FAULT='-O1 -UNDEBUG -Wno-error'
 for name in "${chosen[@]}"; do
   began=$SECONDS
   file=${file_of[$name]}

@@ -6,7 +6,8 @@
 #   sim     seeds: model TCP ends in a bad network
 #   bench   benchmarks, run tiny                 fuzz    everything with clang, and 60 s of each fuzzer
 #   lab     real clients and backends in network namespaces (root)
-#   mutate  one-line mutations of the product, five by rotation; each must be noticed by a test
+#   mutate  one-line mutations of the product, six of files that changed lately and five by rotation; each
+#           must be noticed by a test
 #
 # Without a group: all of them, within 50 minutes on two cores, downloads included. --full: all
 # mutations, ten minutes of each fuzzer and the long tests of the lab. Group nic has no tests in this version.
@@ -131,7 +132,7 @@ lab() {
 
 mutate() {
   [[ -x scripts/mutate.sh ]] || return 77
-  local which=(--rotate 5)
+  local which=(--changed 6 --rotate 5)
   ((full == 0)) || which=(--all)
   scripts/mutate.sh "${which[@]}" | sed -u '/ passed, .* failed, .* skipped$/d'  # the sum is ours to say
 }
