@@ -3,7 +3,6 @@
 #include <fmt/core.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <cerrno>
 #include <chrono>
 #include <cstdio>
@@ -11,7 +10,9 @@
 #include <map>
 #include <memory>
 #include <new>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "eal_check.h"
@@ -110,31 +111,59 @@ void say_how_to_begin(const std::string& path) {
              example, path, path);
 }
 
+// The value of an option that is `name` or `letter`: behind '=', behind the letter, or the next
+// word, which is taken out. An error when there is none.
+std::optional<Result<std::string>> value_of(std::vector<std::string>& words, std::string_view name,
+                                            std::string_view letter = {}) {
+  const std::string word = words.front();
+  if (word.starts_with(name) && word.size() > name.size() && word[name.size()] == '=')
+    return word.substr(name.size() + 1);
+  if (word != name && (letter.empty() || !word.starts_with(letter))) return std::nullopt;
+  if (word != name && word != letter) return word.substr(letter.size());
+  if (words.size() == 1) return Error{fmt::format("{} needs a value", word)};
+  words.erase(words.begin());
+  return words.front();
+}
+
 // Status kOk: `options` is filled.
 int parse_own(const port::CommandLine& line, Options& options) {
-  CLI::App app;
-  app.set_help_flag();
-  app.add_flag("-h,--help", options.help);
-  app.add_flag("--version", options.version);
-  app.add_option("-c,--config", options.config)->type_name("FILE");
-  app.add_option("--check", options.check)->type_name("FILE");
-  app.add_option("--log-level", options.log_level)->check([](const std::string& level) {
-    return kLevels.contains(level)
-               ? std::string()
-               : fmt::format("'{}' is no log level: debug, info, notice, warning or error", level);
-  });
-  try {
-    // CLI11 takes the words from the back.
-    app.parse(std::vector<std::string>(line.own.rbegin(), line.own.rend()));
-  } catch (const CLI::ExtrasError& e) {
-    return complain(kUsage,
-                    fmt::format("{} (limpet --help){}", e.what(),
-                                line.separated ? ""
-                                               : "; options of DPDK's EAL stand before --: limpet "
-                                                 "--lcores ... -- --config FILE"));
-  } catch (const CLI::ParseError& e) {
-    return complain(kUsage, fmt::format("{} (limpet --help)", e.what()));
+  struct {
+    std::string_view name, letter;
+    std::string* value;
+  } const valued[] = {{"--config", "-c", &options.config},
+                      {"--check", {}, &options.check},
+                      {"--log-level", {}, &options.log_level}};
+  for (std::vector<std::string> words = line.own; !words.empty(); words.erase(words.begin())) {
+    const std::string word = words.front();
+    if (word == "-h" || word == "--help") {
+      options.help = true;
+      continue;
+    }
+    if (word == "--version") {
+      options.version = true;
+      continue;
+    }
+    bool known = false;
+    for (const auto& [name, letter, value] : valued) {
+      const auto found = value_of(words, name, letter);
+      if (!found) continue;
+      if (!found->ok()) return complain(kUsage, found->error() + " (limpet --help)");
+      *value = **found;
+      known = true;
+      break;
+    }
+    if (!known)
+      return complain(
+          kUsage, fmt::format("{} is no option of limpet (limpet --help){}", word,
+                              line.separated ? ""
+                                             : "; options of DPDK's EAL stand before --: limpet "
+                                               "--lcores ... -- --config FILE"));
   }
+  if (!kLevels.contains(options.log_level))
+    return complain(
+        kUsage,
+        fmt::format("'{}' is no log level: debug, info, notice, warning or error (limpet --help)",
+                    options.log_level));
   return kOk;
 }
 
