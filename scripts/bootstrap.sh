@@ -4,7 +4,7 @@
 # what only the long tests need, a browser (120 MB).
 set -euo pipefail
 
-build=(meson ninja-build pkg-config g++ clang lld libclang-rt-14-dev python3
+build=(meson ninja-build ccache pkg-config g++ clang lld libclang-rt-14-dev python3
        libdpdk-dev libhyperscan-dev libconfig-dev libsodium-dev libssl-dev libcurl4-openssl-dev libfmt-dev
        libcli11-dev
        nlohmann-json3-dev libgtest-dev libgmock-dev libbenchmark-dev)
