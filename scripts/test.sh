@@ -127,7 +127,7 @@ lab() {
   local status=0 long=()
   ((full == 0)) || long=(--full)
   meson_tests build lab lab || status=$?
-  tests/lab/run.py "${long[@]}" --jobs 2 && return $status  # mostly they wait
+  tests/lab/run.py "${long[@]}" --jobs 4 && return $status  # mostly they wait
 }
 
 mutate() {

@@ -2,7 +2,7 @@
 """Runs the lab's tests: run.py [-k PATTERN] [--full] [--jobs N] [--list] [--json FILE] [--keep]
 
 One line a test. Each case has a lab of its own, named after this process, so several can run side by
-side. Without --full the long ones are left out. --keep leaves the lab of the first failure up and stops there. Exit status 0 if nothing failed.
+side: up to N of them, where one of a file with BUSY counts as half of N and one that is `alone` as N. Without --full the long ones are left out. --keep leaves the lab of the first failure up and stops there. Exit status 0 if nothing failed.
 """
 import argparse
 import concurrent.futures
@@ -35,7 +35,7 @@ def collect(full):
                 name = f"{path.stem[5:]}.{function.__name__[5:]}"
                 if len(function.cases) > 1 or case["workers"] != 1:
                     name += f"[{case['workers']} workers]"
-                yield name, function, case
+                yield name, function, case, getattr(module, "BUSY", False)
 
 
 live = {}  # lab name -> Lab: what an interruption has to take down
@@ -80,9 +80,9 @@ def main():
     parser.add_argument("--json", help="write results here, one object a line")
     parser.add_argument("--keep", action="store_true", help="stop at the first failure, leave its lab up")
     args = parser.parse_args()
-    chosen = [(n, f, c) for n, f, c in collect(args.full) if re.search(args.k, n)]
+    chosen = [c for c in collect(args.full) if re.search(args.k, c[0])]
     if args.list:
-        print("\n".join(n for n, _, _ in chosen))
+        print("\n".join(c[0] for c in chosen))
         return 0
     if os.geteuid() != 0:
         print("tests/lab/run.py: needs root (network namespaces)", file=sys.stderr)
@@ -95,17 +95,26 @@ def main():
         start = time.monotonic()
         return *run_case(number, function, case, args.keep), time.monotonic() - start
 
-    # Those that take all processors come last, one at a time.
-    chosen.sort(key=lambda c: c[1].alone)
-    pool = concurrent.futures.ThreadPoolExecutor(1 if args.keep else args.jobs)
-    pending = {pool.submit(timed, i, f, c): n for i, (n, f, c) in enumerate(chosen) if not f.alone}
+    jobs = 1 if args.keep else args.jobs
+    pool = concurrent.futures.ThreadPoolExecutor(jobs)
 
     def ended():
-        for future in concurrent.futures.as_completed(pending):
-            yield pending[future], future
-        for i, (name, function, case) in enumerate(chosen):
-            if function.alone:
-                yield name, pool.submit(timed, i, function, case)
+        """(name, future) of each as it ends. Those that need more places begin first, those that need all come last."""
+        def places(function, busy):
+            return jobs if function.alone else max(1, jobs // 2) if busy else 1
+
+        waiting = [(places(f, busy), n, f, i, c) for i, (n, f, c, busy) in enumerate(chosen)]
+        waiting.sort(key=lambda w: (w[2].alone, -w[0]))
+        running, free = {}, jobs
+        while waiting or running:
+            while waiting and waiting[0][0] <= free:
+                need, name, function, number, case = waiting.pop(0)
+                free -= need
+                running[pool.submit(timed, number, function, case)] = (need, name)
+            for future in concurrent.futures.wait(running, return_when=concurrent.futures.FIRST_COMPLETED)[0]:
+                need, name = running.pop(future)
+                free += need
+                yield name, future
 
     try:
         for name, future in ended():

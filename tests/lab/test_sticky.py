@@ -6,6 +6,8 @@ import time
 from lab import VIPS, cases, eventually, some
 from labconfig import client_addresses
 
+BUSY = True  # wrk and all clients at once (run.py)
+
 
 @cases(workers=(1, 2, 4))
 def test_every_tcp_client_stays_with_one_backend(lab):
