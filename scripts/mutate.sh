@@ -59,7 +59,7 @@ done
 # The list ----------------------------------------------------------------------------------------
 
 names=()
-declare -A file_of tests_of after_of old_of new_of
+declare -A file_of tests_of  # all else is read by mutations/apply.py
 
 read_list() {
   local list line number name='' key value
@@ -76,13 +76,11 @@ read_list() {
           name=$value
           [[ -z ${file_of[$name]+x} ]] || die "$list:$number: a second mutation $name"
           names+=("$name")
-          file_of[$name]='' tests_of[$name]='' after_of[$name]='' old_of[$name]='' new_of[$name]=''
+          file_of[$name]='' tests_of[$name]=''
           ;;
         file) file_of[$name]=$value ;;
         tests) tests_of[$name]=$value ;;
-        after) after_of[$name]=$value ;;
-        -) old_of[$name]=$value ;;
-        +) new_of[$name]=$value ;;
+        after | - | +) ;;
         *) die "$list:$number: '$key' is none of name, file, tests, after, -, +, #" ;;
       esac
     done < "$list"
@@ -124,12 +122,13 @@ chosen=()
 take() {
   local n=$1 total i step name
   shift
+  local of=("$@")
   total=$#
   ((n <= total)) || n=$total
   ((n > 0)) || return 0
   step=$((total / n))
   for ((i = 0; i < n; i++)); do
-    name=${@:(day + i * step) % total + 1:1}
+    name=${of[(day + i * step) % total]}
     [[ -z ${taken[$name]:-} ]] || continue
     taken[$name]=1
     chosen+=("$name")
