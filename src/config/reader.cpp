@@ -276,7 +276,7 @@ std::optional<IpAddress> read_address(const Node& node, Report& report) {
   return address;
 }
 
-std::optional<size_t> read_word(const Node& node, std::initializer_list<std::string_view> words,
+std::optional<size_t> read_word(const Node& node, std::span<const std::string_view> words,
                                 std::initializer_list<std::string_view> later, Report& report) {
   std::string expected;
   for (size_t i = 0; i < words.size(); ++i)
@@ -284,10 +284,10 @@ std::optional<size_t> read_word(const Node& node, std::initializer_list<std::str
                             i == 0                  ? ""
                             : i + 1 == words.size() ? " or "
                                                     : ", ",
-                            words.begin()[i]);
+                            words[i]);
   const auto text = read_string(node, expected, report);
   if (!text) return std::nullopt;
-  if (const auto* found = std::find(words.begin(), words.end(), *text); found != words.end())
+  if (const auto found = std::find(words.begin(), words.end(), *text); found != words.end())
     return static_cast<size_t>(found - words.begin());
   const bool comes = std::find(later.begin(), later.end(), *text) != later.end();
   report.add(node, fmt::format("{} is {}; expected {}", quote(*text),

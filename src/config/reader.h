@@ -63,8 +63,14 @@ std::optional<std::string> read_name(const Node& node, Report& report);
 std::optional<IpAddress> read_address(const Node& node, Report& report);
 
 // Index of the word in `words`; a word of `later` is "not supported by this version".
-std::optional<size_t> read_word(const Node& node, std::initializer_list<std::string_view> words,
+std::optional<size_t> read_word(const Node& node, std::span<const std::string_view> words,
                                 std::initializer_list<std::string_view> later, Report& report);
+inline std::optional<size_t> read_word(const Node& node,
+                                       std::initializer_list<std::string_view> words,
+                                       std::initializer_list<std::string_view> later,
+                                       Report& report) {
+  return read_word(node, std::span(words.begin(), words.size()), later, report);
+}
 
 // Printable ASCII, blanks included, and none of `without`.
 bool is_printable(std::string_view text, std::string_view without = {});

@@ -14,7 +14,7 @@ struct ServiceReading {
   bool mode_known = true;
   bool protocol_known = true;
 
-  bool is_nat() const { return mode_known && service.mode == ServiceMode::nat; }
+  bool is_nat() const { return mode_known && service.mode == Forwarding::nat; }
 };
 
 void read_persistence(ServiceReading& reading);                               // persistence.cpp

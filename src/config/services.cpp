@@ -18,7 +18,7 @@ void read_timeouts(ServiceReading& reading) {
   Service& service = reading.service;
   Report& report = reading.report;
   if (service.protocol == Protocol::udp) service.timeouts.idle = 30s;
-  if (service.mode == ServiceMode::splice) service.timeouts.connect = 1s;
+  if (service.mode == Forwarding::splice) service.timeouts.connect = 1s;
   const Node* found = reading.node.find("timeouts");
   if (found == nullptr) return;
   const Node& node = *found;
@@ -93,10 +93,10 @@ void read_protocol(ServiceReading& reading) {
 void read_mode(ServiceReading& reading) {
   const Node* mode = reading.node.find("mode");
   if (mode == nullptr) return;
-  const auto word = read_word(*mode, {"nat", "splice"}, {"dsr", "ipip", "gue"}, reading.report);
+  const auto word = read_word(*mode, kForwardingNames, {"dsr", "ipip", "gue"}, reading.report);
   reading.mode_known = word.has_value();
-  if (word.value_or(0) == 1) reading.service.mode = ServiceMode::splice;
-  if (reading.service.mode == ServiceMode::splice && reading.service.protocol == Protocol::udp)
+  if (word) reading.service.mode = static_cast<Forwarding>(*word);
+  if (reading.service.mode == Forwarding::splice && reading.service.protocol == Protocol::udp)
     reading.report.add(*mode,
                        "\"splice\" with protocol \"udp\", which has no connections to splice; "
                        "expected \"nat\", or protocol \"tcp\"");

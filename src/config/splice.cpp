@@ -82,7 +82,7 @@ void read_group(const ServiceReading& reading, std::string_view name, Settings& 
 void read_no_backend(ServiceReading& reading) {
   Service& service = reading.service;
   service.on_no_backend =
-      service.mode == ServiceMode::splice ? OnNoBackend::unavailable : OnNoBackend::reset;
+      service.mode == Forwarding::splice ? OnNoBackend::unavailable : OnNoBackend::reset;
   if (const Node* policy = reading.node.find("on_no_backend"))
     if (const auto word = read_word(*policy, {"503", "reset"}, {}, reading.report)) {
       if (*word == 0) refuse_in_nat(reading, *policy, "\"reset\"");
@@ -90,7 +90,7 @@ void read_no_backend(ServiceReading& reading) {
     }
   read_group(reading, "unavailable", service.unavailable, read_unavailable);
   const Node* unavailable = reading.node.find("unavailable");
-  if (unavailable != nullptr && service.mode == ServiceMode::splice && reading.mode_known &&
+  if (unavailable != nullptr && service.mode == Forwarding::splice && reading.mode_known &&
       service.on_no_backend == OnNoBackend::reset)
     reading.report.add(*unavailable,
                        "has no meaning with on_no_backend \"reset\"; expected on_no_backend "
@@ -171,7 +171,7 @@ void read_splice(ServiceReading& reading) {
 
 void check_server_first(ServiceReading& reading, const Draft& draft) {
   const Service& service = reading.service;
-  if (!reading.mode_known || service.mode != ServiceMode::splice ||
+  if (!reading.mode_known || service.mode != Forwarding::splice ||
       service.protocol == Protocol::udp || reading.node.find("application") != nullptr)
     return;
   if (const std::string_view protocol = server_first(service.port); !protocol.empty()) {

@@ -340,7 +340,8 @@ class Builder {
                           to_ticks(std::min(service.timeouts.keep_alive, service.timeouts.idle)),
                           to_ticks(service.timeouts.tunnel),
                           service.timeouts.tells};
-      if (service.mode != config::ServiceMode::splice) {
+      s.entry.forwarding = service.mode;
+      if (service.mode != Forwarding::splice) {
         warn_of_table(service.name, s.entry.splice.get(), built_.warnings);
         s.entry.splice = nullptr;
         keep_rules(s, before, list_before);
@@ -573,7 +574,7 @@ std::vector<uint16_t> crowded(const Slots& current, const config::Document& docu
                  static_cast<uint8_t>(w.protocol) == s.entry.protocol;
         });
     if (wanted == document.services.end()) continue;  // removed: its rules stay its last ones
-    const bool splices = wanted->mode == config::ServiceMode::splice;
+    const bool splices = wanted->mode == Forwarding::splice;
     std::optional<dataplane::RuleSettings> settings;
     if (splices) settings = rule_settings(*wanted);
     if (s.entry.splice->rules->settings == settings) continue;

@@ -140,11 +140,11 @@ Result<json> explain(const View& v, std::string_view client_text, std::string_vi
   const bool asks = !asking.headers.empty() || !asking.method.empty() || !asking.path.empty();
   std::optional<dataplane::Said> said;
   if (asks) {
-    if (s.splice == nullptr)
+    if (s.forwarding != Forwarding::splice)
       return Error{
-          fmt::format("service \"{}\" has mode \"nat\", which does not read requests: "
+          fmt::format("service \"{}\" has mode \"{}\", which does not read requests: "
                       "only the address counts",
-                      service_name)};
+                      service_name, name_of(s.forwarding))};
     Result<dataplane::Said> answer = read(v, s, asking);
     if (!answer) return Error{answer.error()};
     said = std::move(*answer);

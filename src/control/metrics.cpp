@@ -139,7 +139,8 @@ void add_services(std::vector<Family>& out) {
                  "Requests, and responses, that were refused, by reason", services,
                  [](const View& v, const ProcessFacts&, size_t i, MetricsText& text) {
                    const uint16_t slot = service_slot(v, i);
-                   if (slot == dataplane::kNoSlot || v.snapshot.services[slot].splice == nullptr)
+                   if (slot == dataplane::kNoSlot ||
+                       v.snapshot.services[slot].forwarding != Forwarding::splice)
                      return;
                    const ServiceTotals t = v.notes.service_totals(slot);
                    for (size_t r = 0; r < t.refused.size(); ++r)

@@ -118,7 +118,7 @@ json service_json(const View& v, uint16_t slot) {
               {"vip", s.vip.to_string()},
               {"port", s.port.host()},
               {"protocol", protocol_name(s.protocol)},
-              {"mode", s.splice != nullptr ? "splice" : "nat"},
+              {"mode", name_of(s.forwarding)},
               {"tcp", s.splice != nullptr ? tcp_json(s.splice->promise) : json(nullptr)},
               {"pool", pool},
               {"scheduler", scheduler},

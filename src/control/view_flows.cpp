@@ -31,7 +31,7 @@ json flow_json(const View& v, unsigned worker, const flow::Listed& r, dataplane:
   const dataplane::ServiceEntry& s = v.slots.services[r.service].entry;
   // Before a backend is chosen there is nobody behind these names.
   static const BackendSlot kNobody;
-  const bool bound = (r.flags & flow::unbound) == 0;
+  const bool bound = r.bound;
   const BackendSlot& b = bound ? v.slots.backends[r.backend] : kNobody;
   return {{"worker", worker},
           {"service", s.name},
@@ -47,7 +47,7 @@ json flow_json(const View& v, unsigned worker, const flow::Listed& r, dataplane:
           {"backend", bound ? b.endpoint.address.to_string() : ""},
           {"backend_port", b.endpoint.port.host()},
           {"state", tcp::track_name(r.state)},
-          {"spliced", (r.flags & flow::spliced) != 0},
+          {"spliced", flow::forwarding_of(r) == Forwarding::splice},
           {"reason", bound ? affinity::reason_name(static_cast<affinity::Reason>(r.reason)) : ""},
           {"age_s", tick_seconds(r.created, now)},
           {"idle_s", tick_seconds(r.last_seen, now)},
@@ -59,7 +59,7 @@ json flow_json(const View& v, unsigned worker, const flow::Listed& r, dataplane:
 // Slots as they are now, which may be later than the answer.
 bool still_known(const View& v, const flow::Listed& r) {
   if (r.service >= v.slots.services.size() || !v.slots.services[r.service].entry.used) return false;
-  if ((r.flags & flow::unbound) != 0) return true;  // it names no other slot yet
+  if (!r.bound) return true;  // it names no other slot yet
   return r.backend < v.slots.backends.size() && v.slots.backends[r.backend].used &&
          v.slots.backends[r.backend].generation == r.backend_generation &&
          r.source < v.slots.sources.size() && v.slots.sources[r.source].used &&

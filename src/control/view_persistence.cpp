@@ -60,7 +60,8 @@ json entry_json(const View& v, uint16_t slot, const config::Service& service, si
       {"table", table_json(s)}};
   for (const auto& c : kPersistenceCounters)
     if (*c.json != '\0') row[c.json] = t.*c.value;
-  if (s.splice == nullptr) row["decided"] = decided_in_nat(v.notes.service_totals(slot));
+  if (s.forwarding == Forwarding::nat)
+    row["decided"] = decided_in_nat(v.notes.service_totals(slot));
   return row;
 }
 
@@ -101,7 +102,7 @@ Result<Rows> refusal_rows(const View& v, std::string_view name) {
     const uint16_t slot = v.slots.find_service(service.name);
     if (slot == dataplane::kNoSlot) continue;
     found = true;
-    if (v.snapshot.services[slot].splice == nullptr) continue;
+    if (v.snapshot.services[slot].forwarding != Forwarding::splice) continue;
     const ServiceTotals t = v.notes.service_totals(slot);
     for (size_t i = 0; i < t.refused.size(); ++i) {
       // The first of each list of octets' reasons is that nothing is wrong.

@@ -31,7 +31,7 @@ Result<std::span<const WorkerInfo>> selected(const View& v, std::string_view nam
 uint64_t spliced_flows(const View& v, const dataplane::WorkerStats& stats) {
   uint64_t n = 0;
   for (size_t slot = 0; slot < v.snapshot.services.size(); ++slot)
-    if (v.snapshot.services[slot].splice != nullptr)
+    if (v.snapshot.services[slot].forwarding == Forwarding::splice)
       n += stats.services[slot].connections_active.get();
   return n;
 }

@@ -10,11 +10,12 @@
 // data counts against nobody.
 #include <netinet/in.h>
 
+#include <algorithm>
+
+#include "flow_book.h"
 #include "limpet/base/hash.h"
 #include "limpet/flow/crowd.h"
 #include "pressure.h"
-#include "splicer.h"
-#include "work.h"
 
 namespace limpet::dataplane {
 namespace {
@@ -37,7 +38,7 @@ constexpr Crowd::Stage stage_of(const flow::Record& r) {
     case tcp::Track::fin_backend:
       return Crowd::Stage::standing;
     case tcp::Track::datagram:
-      return (r.flags & flow::assured) != 0 ? Crowd::Stage::standing : Crowd::Stage::begun;
+      return flow::talk_of(r) == flow::Talk::assured ? Crowd::Stage::standing : Crowd::Stage::begun;
     default:
       return Crowd::Stage::begun;
   }
@@ -45,10 +46,10 @@ constexpr Crowd::Stage stage_of(const flow::Record& r) {
 
 }  // namespace
 
-Worker::Taken Worker::ports_of(uint16_t backend) const {
+FlowBook::Taken FlowBook::ports_of(uint16_t backend) const {
   Taken t;
-  for (const PoolSource& source : snapshot_->backends[backend].sources) {
-    const flow::SourcePorts* ports = source.ports[id_];
+  for (const PoolSource& source : core_.snapshot->backends[backend].sources) {
+    const flow::SourcePorts* ports = source.ports[core_.id];
     if (ports == nullptr) continue;
     t.used += ports->in_use();
     t.total += source.retired ? 0 : ports->capacity();
@@ -57,12 +58,12 @@ Worker::Taken Worker::ports_of(uint16_t backend) const {
 }
 
 // A flow of this backend, by chance.
-flow::FlowId Worker::some_flow(uint16_t backend, uint64_t random) const {
+flow::FlowId FlowBook::some_flow(uint16_t backend, uint64_t random) const {
   if (backend == kNoSlot) return table_.some(random);
-  const BackendEntry& entry = snapshot_->backends[backend];
+  const BackendEntry& entry = core_.snapshot->backends[backend];
   if (entry.sources.empty()) return flow::kNoFlow;
   const PoolSource& source = entry.sources[(random >> 32) % entry.sources.size()];
-  const flow::SourcePorts* ports = source.ports[id_];
+  const flow::SourcePorts* ports = source.ports[core_.id];
   const auto port = ports == nullptr ? std::nullopt : ports->some(random);
   if (!port) return flow::kNoFlow;
   for (const uint8_t protocol : {uint8_t{IPPROTO_TCP}, uint8_t{IPPROTO_UDP}}) {
@@ -74,19 +75,19 @@ flow::FlowId Worker::some_flow(uint16_t backend, uint64_t random) const {
 
 // Of the source that has most of what is looked for, the one that has stood longest. False: nobody
 // gave.
-bool Worker::give_way(const Search& search, Counter& gave) {
+bool FlowBook::give_way(const Search& search, Counter& gave) {
   Crowd crowd;
-  const uint64_t seed = random();
+  const uint64_t seed = core_.random();
   for (unsigned i = 0; i < Crowd::kMost; ++i) {
     const flow::FlowId id = some_flow(search.backend, mix64(seed + i));
     if (id == flow::kNoFlow) continue;
     const flow::Record& r = table_.at(id);
-    const Tick still = tick_ - r.last_seen;
+    const Tick still = core_.tick - r.last_seen;
     const Crowd::Stage stage = stage_of(r);
     if (stage == Crowd::Stage::standing) {
       const flow::Aside& aside = table_.aside(id);
-      const bool silent = r.state == tcp::Track::established && (r.flags & flow::spliced) == 0 &&
-                          flow::said_nothing(r, aside);
+      const bool silent = r.state == tcp::Track::established &&
+                          flow::forwarding_of(r) == Forwarding::nat && flow::said_nothing(r, aside);
       const bool beginning = silent || r.last_seen - aside.created <= kBeginning;
       const bool stands = search.seek == Seek::stuck
                               ? still >= kStuck && beginning
@@ -100,26 +101,26 @@ bool Worker::give_way(const Search& search, Counter& gave) {
   }
   const Crowd::One* one = crowd.who(search.full);
   if (one == nullptr || !end(*one, search.backend != kNoSlot)) return false;
-  (one->stage == Crowd::Stage::standing ? gave : n_.flows_evicted).add();
+  (one->stage == Crowd::Stage::standing ? gave : core_.n.flows_evicted).add();
   return true;
 }
 
 // Both ends of a connection are told. Of its tombstone stays what its client needs to hear again;
 // where flows are short, nothing. False: no buffer, or enough for this iteration.
-bool Worker::end(const Crowd::One& one, bool port) {
+bool FlowBook::end(const Crowd::One& one, bool port) {
   const tcp::Track state = table_.at(one.id).state;
   if (one.stage == Crowd::Stage::standing && state != tcp::Track::datagram) {
     if (gone_left_ == 0 || !backend_gone(one.id)) return false;
     --gone_left_;
   }
   if (port && table_.at(one.id).state == tcp::Track::dead)
-    bury(one.id);
+    unbind(one.id);
   else
-    end_flow(one.id);
+    end(one.id);
   return true;
 }
 
-void Worker::room_for_port(uint16_t backend, Give which) {
+void FlowBook::room_for_port(uint16_t backend, Give which) {
   const Taken ports = ports_of(backend);
   const bool full = ports.used >= ports.total;
   const bool crowded = ports.total >= kLeastPorts && ports.used >= mark_of(ports.total);
@@ -133,38 +134,38 @@ void Worker::room_for_port(uint16_t backend, Give which) {
             .full = full,
             .half_open = which == Give::half_open_too,
             .standing = crowded},
-           n_.ports_gave_way);
+           core_.n.ports_gave_way);
 }
 
-void Worker::room_for_flow() {
+void FlowBook::room_for_flow() {
   if (table_.used() < mark_of(table_.capacity())) return;
   flows_short_ = true;
   give_way({.seek = nearly_full(table_.used(), table_.capacity()) ? Seek::silent_too : Seek::still},
-           n_.flows_gave_way);
+           core_.n.flows_gave_way);
 }
 
 // Once a tick, as it may go on for as long as a quarter is used: what was crowded empties, one
 // backend at a time.
-void Worker::empty_crowds() {
-  if (emptied_at_ == tick_) return;
-  emptied_at_ = tick_;
-  if (!tick_before(tick_, ports_read_)) {
-    ports_read_ = tick_ + kGauge;
+void FlowBook::empty_crowds() {
+  if (emptied_at_ == core_.tick) return;
+  emptied_at_ = core_.tick;
+  if (!tick_before(core_.tick, ports_read_)) {
+    ports_read_ = core_.tick + kGauge;
     Taken fullest;
-    for (size_t i = 0; i < snapshot_->backends.size(); ++i) {
-      if (!snapshot_->backends[i].used) continue;
+    for (size_t i = 0; i < core_.snapshot->backends.size(); ++i) {
+      if (!core_.snapshot->backends[i].used) continue;
       const Taken t = ports_of(static_cast<uint16_t>(i));
       if (t.total != 0 &&
           uint64_t{t.used} * std::max(fullest.total, 1u) >= uint64_t{fullest.used} * t.total)
         fullest = t;
     }
-    n_.ports_used.set(fullest.used);
-    n_.ports_total.set(fullest.total);
+    core_.n.ports_used.set(fullest.used);
+    core_.n.ports_total.set(fullest.total);
   }
   if (flows_short_) {
     flows_short_ = table_.used() >= emptied(table_.capacity());
     for (unsigned i = 0; flows_short_ && i < kFew; ++i)
-      if (!give_way({.seek = Seek::stuck}, n_.flows_gave_way)) break;
+      if (!give_way({.seek = Seek::stuck}, core_.n.flows_gave_way)) break;
   }
   if (crowded_list_.empty()) return;
   const uint16_t backend = crowded_list_.front();
@@ -176,7 +177,7 @@ void Worker::empty_crowds() {
   }
   crowded_list_.push_back(backend);  // it is its turn again behind the others
   for (unsigned i = 0; i < kFew; ++i)
-    if (!give_way({.backend = backend, .seek = Seek::stuck}, n_.ports_gave_way)) break;
+    if (!give_way({.backend = backend, .seek = Seek::stuck}, core_.n.ports_gave_way)) break;
 }
 
 }  // namespace limpet::dataplane

@@ -15,7 +15,7 @@ uint64_t spread(const IpAddress& a) {
 
 // Nat knows of no messages, only of silence.
 Tick of_a_standing_one(const flow::Record& r, const Timeouts& t) {
-  if ((r.flags & flow::spliced) == 0) return t.idle;
+  if (flow::forwarding_of(r) != Forwarding::splice) return t.idle;
   switch (flow::wait_of(r)) {
     case flow::Wait::other:
       break;
@@ -53,7 +53,8 @@ Tick timeout_of(const flow::Record& r, const Timeouts& t) {
       return t.idle;
     case tcp::Track::fin_client:
     case tcp::Track::fin_backend: {
-      const bool asked = (r.flags & flow::spliced) != 0 && flow::wait_of(r) == flow::Wait::response;
+      const bool asked =
+          flow::forwarding_of(r) == Forwarding::splice && flow::wait_of(r) == flow::Wait::response;
       return asked ? std::min(t.response, t.half_closed) : t.half_closed;
     }
     case tcp::Track::answering:

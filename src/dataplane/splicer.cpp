@@ -19,6 +19,11 @@ using tcp::Side;
 
 constexpr uint32_t kMaxBindings = 65536;  // of a worker: heads or backends waited for at once
 
+// Cookies are dated from 1970 then: for tests that have none.
+uint64_t no_time() {
+  return 0;
+}
+
 HashKey key_from(const std::array<uint64_t, 8>& secret) {
   HashKey key;
   const uint64_t a = secret[0] ^ 0x73796e636f6f6b69u, b = secret[1];
@@ -34,32 +39,35 @@ uint32_t half_open_places(uint32_t flows) {
 
 }  // namespace
 
-Worker::Splicer::Splicer(Worker& worker, const WorkerSetup& setup, Instant now)
-    : w_(worker),
+Splicer::Splicer(Core& core, Outlet& outlet, FlowBook& book, const WorkerSetup& setup)
+    : core_(core),
+      outlet_(outlet),
+      book_(book),
+      unix_time_(setup.unix_time == nullptr ? &no_time : setup.unix_time),
       edits_(setup.edit_bytes),
       copies_(setup.copy_bytes),
       flows_(setup.flows),
       goes_by_(setup.flows),
       pool_(std::clamp<uint32_t>(setup.held_packets, 64, kMaxBindings),
-            size_t{setup.held_packets} * 4096, flows_.data(), now),
+            size_t{setup.held_packets} * 4096, flows_.data(), core.now),
       splice_(edits_, copies_, pool_, *this, *this),
-      listener_(key_from(setup.secret), half_open_places(setup.flows), now),
+      listener_(key_from(setup.secret), half_open_places(setup.flows), core.now),
       sessions_(setup.flows),
       waiting_(setup.flows),
       shares_(setup.secret[2]) {
-  w_.n_.half_open_total.set(listener_.half_open().capacity());
+  core_.n.half_open_total.set(listener_.half_open().capacity());
 }
 
-Worker::Splicer::~Splicer() = default;
+Splicer::~Splicer() = default;
 
-tcp::SegmentIn Worker::Splicer::segment_in(const Worker::Work& w) {
-  const std::span<const uint8_t> bytes = w.bytes();
+tcp::SegmentIn Splicer::segment_in(const Packet& p) {
+  const std::span<const uint8_t> bytes = p.bytes();
   tcp::SegmentIn in;
-  in.seq = Seq{wire::tcp_sequence(bytes, w.f)};
-  in.ack = Seq{wire::tcp_acknowledgment(bytes, w.f)};
-  in.flags = w.f.tcp_flags;
-  in.window = wire::tcp_window(bytes, w.f);
-  const wire::TcpOptions o = wire::tcp_options(bytes, w.f);
+  in.seq = Seq{wire::tcp_sequence(bytes, p.f)};
+  in.ack = Seq{wire::tcp_acknowledgment(bytes, p.f)};
+  in.flags = p.f.tcp_flags;
+  in.window = wire::tcp_window(bytes, p.f);
+  const wire::TcpOptions o = wire::tcp_options(bytes, p.f);
   in.timestamps = o.timestamps;
   in.discarded = o.discarded;
   if ((in.flags & wire::tcp_flag::syn) != 0) {
@@ -67,65 +75,78 @@ tcp::SegmentIn Worker::Splicer::segment_in(const Worker::Work& w) {
     in.window_scale = o.window_scale;
     in.sack_permitted = o.sack_permitted;
   } else {
-    in.sack = wire::sack_blocks(bytes, w.f);
+    in.sack = wire::sack_blocks(bytes, p.f);
   }
-  in.payload = wire::tcp_data(bytes, w.f);
-  in.ttl = w.f.ttl;
-  in.traffic_class = wire::traffic_class(bytes, w.f);
-  in.options = static_cast<uint8_t>(w.f.payload - w.f.l4 - wire::tcp_header::kSize);
+  in.payload = wire::tcp_data(bytes, p.f);
+  in.ttl = p.f.ttl;
+  in.traffic_class = wire::traffic_class(bytes, p.f);
+  in.options = static_cast<uint8_t>(p.f.payload - p.f.l4 - wire::tcp_header::kSize);
   return in;
 }
 
-void Worker::Splicer::from_client(Worker::Work& w, flow::FlowId id) {
-  flow::Record& r = w_.table_.at(id);
-  const tcp::SegmentIn in = segment_in(w);
-  if (in.discarded) return w_.drop(w.m, Drop::tcp_options_bad);
+Ended Splicer::from_client(Packet& p, flow::FlowId id) {
+  const Ended ended = client_says(p, id);
+  settle(id);
+  return ended;
+}
+
+Ended Splicer::from_backend(Packet& p, flow::FlowId id) {
+  const Ended ended = backend_says(p, id);
+  settle(id);
+  return ended;
+}
+
+Ended Splicer::client_says(Packet& p, flow::FlowId id) {
+  flow::Record& r = book_.at(id);
+  const tcp::SegmentIn in = segment_in(p);
+  if (in.discarded) return outlet_.drop(p, Drop::tcp_options_bad);
   current_ = id;
   const bool syn = (in.flags & (wire::tcp_flag::syn | wire::tcp_flag::ack | wire::tcp_flag::rst)) ==
                    wire::tcp_flag::syn;
   if (syn) {
     // Perhaps spoofed, perhaps an old one, perhaps of a client that began anew: in every state the
     // flow is needed as long as nothing is proved, in TIME_WAIT for the last ACK (RFC 5961, 4).
-    r.flags |= flow::contested;
-    return no_flow(w);
+    r.contested = true;
+    return no_flow(p);
   }
-  if ((r.flags & flow::contested) != 0 && other_incarnation(w, id, in)) return;
-  if (r.state == tcp::Track::dead) return w_.refuse(w, w_.epitaph(r));
+  if (r.contested)
+    if (const auto ended = other_incarnation(p, id, in)) return *ended;
+  if (r.state == tcp::Track::dead) return outlet_.refuse(p, book_.epitaph(r));
   // A client has no SYN-ACK to send, and what it brings is no part of a request.
-  if ((in.flags & wire::tcp_flag::syn) != 0) return w_.drop(w.m, Drop::outside_window);
+  if ((in.flags & wire::tcp_flag::syn) != 0) return outlet_.drop(p, Drop::outside_window);
   switch (r.state) {
     case tcp::Track::head:
     case tcp::Track::connecting:
-      return collect(w, id, in);
+      return collect(p, id, in);
     default:
-      if ((r.flags & flow::unbound) != 0) return answered(w, id, in);
+      if (!r.bound) return answered(p, id, in);
       break;
   }
-  if (!w_.status_[r.backend].accepts_existing()) {
+  if (!core_.status[r.backend].accepts_existing()) {
     backend_gone(id);
-    return w_.refuse(w, Drop::backend_down);
+    return outlet_.refuse(p, Drop::backend_down);
   }
-  relay(w, id, Side::client, in);
+  return relay(p, id, Side::client, in);
 }
 
-void Worker::Splicer::from_backend(Worker::Work& w, flow::FlowId id) {
-  flow::Record& r = w_.table_.at(id);
+Ended Splicer::backend_says(Packet& p, flow::FlowId id) {
+  flow::Record& r = book_.at(id);
   current_ = id;
-  if (r.state == tcp::Track::dead || !w_.status_[r.backend].accepts_existing())
-    return w_.refuse(w, w_.epitaph(r));
-  const tcp::SegmentIn in = segment_in(w);
-  if (in.discarded) return w_.drop(w.m, Drop::tcp_options_bad);
-  if (r.state == tcp::Track::connecting) return connecting(w, id, in);
-  relay(w, id, Side::backend, in);
+  if (r.state == tcp::Track::dead || !core_.status[r.backend].accepts_existing())
+    return outlet_.refuse(p, book_.epitaph(r));
+  const tcp::SegmentIn in = segment_in(p);
+  if (in.discarded) return outlet_.drop(p, Drop::tcp_options_bad);
+  if (r.state == tcp::Track::connecting) return connecting(p, id, in);
+  return relay(p, id, Side::backend, in);
 }
 
-void Worker::Splicer::relay(Worker::Work& w, flow::FlowId id, Side from, const tcp::SegmentIn& in) {
-  flow::Record& r = w_.table_.at(id);
+Ended Splicer::relay(Packet& p, flow::FlowId id, Side from, const tcp::SegmentIn& in) {
+  flow::Record& r = book_.at(id);
   tcp::SpliceFlow& f = flows_[id];
-  if (w_.expired(w)) return;
+  if (p.f.ttl <= 1) return outlet_.expired(p);
   const uint32_t before = progress(id);
   const tcp::Seq answered = f.map[tcp::index_of(Side::backend)].emitted();
-  const tcp::Handled h = splice_.relay(f, from, in, w_.now_);
+  const tcp::Handled h = splice_.relay(f, from, in, core_.now);
   const bool moved = progress(id) != before;
   if (h.fate != tcp::Fate::dropped) {
     // A reset is judged by the number that its receiver will see. Octets that it has but has not
@@ -137,9 +158,9 @@ void Worker::Splicer::relay(Worker::Work& w, flow::FlowId id, Side from, const t
     // Whoever waits for octets does not wait longer for a probe or an ACK that says nothing new.
     const flow::Wait wait = flow::wait_of(r);
     if (moved || (wait != flow::Wait::response && wait != flow::Wait::keep_alive))
-      r.last_seen = w_.tick_;
+      r.last_seen = core_.tick;
     if (next != r.state && next != tcp::Track::syn_sent) {
-      w_.enter(id, next);
+      book_.enter(id, next);
       // It is over, though its record stays for a while.
       if (next == tcp::Track::time_wait || next == tcp::Track::closed) go_by(id, {});
       if (next == tcp::Track::closed) let_go_of_rules(id);
@@ -147,48 +168,33 @@ void Worker::Splicer::relay(Worker::Work& w, flow::FlowId id, Side from, const t
   }
   const bool spoke = f.map[tcp::index_of(Side::backend)].emitted() != answered;
   const bool look = moved || f.editor != kNoSession;
-  pass(w, id, from, h);
+  const Ended ended = pass(p, id, from, h);
   follow_up(id, moved);
   if (look) watch(id, spoke);
+  return ended;
 }
 
 // What becomes of the frame.
-void Worker::Splicer::pass(Worker::Work& w, flow::FlowId id, Side from, const tcp::Handled& h) {
-  if (h.fate == tcp::Fate::dropped) return w_.drop(w.m, h.reason);
-  if (h.fate == tcp::Fate::consumed) return w_.consume(w.m);
-  flow::Record& r = w_.table_.at(id);
-  const bool to_backend = from == Side::client;
+Ended Splicer::pass(Packet& p, flow::FlowId id, Side from, const tcp::Handled& h) {
+  if (h.fate == tcp::Fate::dropped) return outlet_.drop(p, h.reason);
+  if (h.fate == tcp::Fate::consumed) return outlet_.consume(p);
+  flow::Record& r = book_.at(id);
+  const Side to = tcp::other(from);
   Drop why = Drop::no_route;
-  const uint16_t hop = to_backend ? w_.backend_hop(r.backend, why) : w_.client_hop(r, why);
-  if (hop == Neighbors::kNone) return w_.drop(w.m, why);
-  if (w.f.end - w.f.l3 > w_.mtu_of(hop) && w.f.ttl > 1) [[unlikely]]
-    return w_.too_big(w, splice_.mtu_for(flows_[id], from, w_.mtu_of(hop), w.f.v6));
-  if (!w_.fits(w, hop)) return;
-  const ServiceEntry& service = w_.snapshot_->services[r.service];
-  const BackendEntry& backend = w_.snapshot_->backends[r.backend];
-  BackendCounters& b = w_.stats_.backends[r.backend];
-  ServiceCounters& s = w_.stats_.services[r.service];
-  if (to_backend) {
-    wire::rewrite_spliced(w.bytes(), w.f, w_.snapshot_->sources[r.source].address, r.source_port,
-                          backend.address, backend.port, h.numbers);
-    b.packets_in.add();
-    b.bytes_in.add(w.f.end);
-    s.packets_in.add();
-    s.bytes_in.add(w.f.end);
-  } else {
-    wire::rewrite_spliced(w.bytes(), w.f, service.vip, service.port, r.client, r.client_port,
-                          h.numbers);
-    b.packets_out.add();
-    b.bytes_out.add(w.f.end);
-    s.packets_out.add();
-    s.bytes_out.add(w.f.end);
-  }
-  set_length(w.m, w.f.end);
-  w_.send_by(hop, w.m, false);
+  const uint16_t hop = book_.hop_to(to, r, why);
+  if (hop == Neighbors::kNone) return outlet_.drop(p, why);
+  if (const uint16_t mtu = outlet_.mtu_of(hop); p.length() > mtu) [[unlikely]]
+    return outlet_.too_big(p, splice_.mtu_for(flows_[id], from, mtu, p.f.v6));
+  const FlowBook::Way way = book_.towards(to, r);
+  wire::rewrite_spliced(p.bytes(), p.f, way.source, way.source_port, way.destination,
+                        way.destination_port, h.numbers);
+  set_length(p.m, p.f.end);
+  book_.count_packet(to, r, p.f.end);
+  return outlet_.forward(hop, p.m);
 }
 
 // What a segment of the splice says, without its addresses.
-void Worker::Splicer::say(const tcp::SegmentOut& o, wire::Segment& s) {
+void Splicer::say(const tcp::SegmentOut& o, wire::Segment& s) {
   s.seq = o.seq.value;
   s.ack = o.ack.value;
   s.flags = o.flags;
@@ -204,115 +210,93 @@ void Worker::Splicer::say(const tcp::SegmentOut& o, wire::Segment& s) {
 }
 
 // By the port towards one end of current_.
-uint32_t Worker::Splicer::most(Side to) {
-  flow::Record& r = w_.table_.at(current_);
+uint32_t Splicer::most(Side to) {
+  flow::Record& r = book_.at(current_);
   Drop why = Drop::no_route;
-  const uint16_t hop = to == Side::client ? w_.client_hop(r, why) : w_.backend_hop(r.backend, why);
-  return (hop == Neighbors::kNone ? 65535u : w_.mtu_of(hop)) - (r.client.is_v4() ? 40 : 60);
+  const uint16_t hop = book_.hop_to(to, r, why);
+  return (hop == Neighbors::kNone ? 65535u : outlet_.mtu_of(hop)) - (r.client.is_v4() ? 40 : 60);
 }
 
 // A segment of the splice's own making, to one end of current_.
-void Worker::Splicer::emit(Side to, const tcp::SegmentOut& o) {
-  flow::Record& r = w_.table_.at(current_);
-  const ServiceEntry& service = w_.snapshot_->services[r.service];
+void Splicer::emit(Side to, const tcp::SegmentOut& o) {
+  flow::Record& r = book_.at(current_);
+  if (to == Side::backend && !r.bound) return;  // nobody is there yet
+  const FlowBook::Way way = book_.towards(to, r);
   wire::Segment s;
+  s.source = way.source;
+  s.source_port = way.source_port;
+  s.destination = way.destination;
+  s.destination_port = way.destination_port;
   Drop why = Drop::no_route;
-  uint16_t hop = Neighbors::kNone;
-  if (to == Side::client) {
-    s.source = service.vip;
-    s.source_port = service.port;
-    s.destination = r.client;
-    s.destination_port = r.client_port;
-    hop = w_.client_hop(r, why);
-  } else {
-    if ((r.flags & flow::unbound) != 0) return;  // nobody is there yet
-    const BackendEntry& backend = w_.snapshot_->backends[r.backend];
-    s.source = w_.snapshot_->sources[r.source].address;
-    s.source_port = r.source_port;
-    s.destination = backend.address;
-    s.destination_port = backend.port;
-    hop = w_.backend_hop(r.backend, why);
-  }
+  const uint16_t hop = book_.hop_to(to, r, why);
   say(o, s);
-  rte_mbuf* m = w_.fresh();
+  rte_mbuf* m = outlet_.fresh();
   if (m == nullptr) return;
   const std::span<uint8_t> out = room(m);
   const wire::SegmentRoom space = wire::begin_segment(out, {}, s, o.length);
-  if (space.end == 0 || hop == Neighbors::kNone) {
-    w_.n_.originated_lost.add();
-    return rte_pktmbuf_free(m);
-  }
+  if (space.end == 0 || hop == Neighbors::kNone) return outlet_.lose(m);
   uint8_t* p = out.data() + space.payload;
   for (unsigned i = 0; i < o.piece_count; ++i)
     p = std::copy(o.pieces[i].begin(), o.pieces[i].end(), p);
   wire::finish_segment(out, s, space);
   set_length(m, space.end);
-  if (space.end > wire::eth::kSize + w_.mtu_of(hop)) {  // nobody would hear of it
-    w_.n_.originated_too_big.add();
-    w_.n_.originated_lost.add();
-    return rte_pktmbuf_free(m);
+  if (space.end > wire::eth::kSize + outlet_.mtu_of(hop)) {  // nobody would hear of it
+    core_.n.originated_too_big.add();
+    return outlet_.lose(m);
   }
   if (o.length != 0) {
-    BackendCounters& b = w_.stats_.backends[r.backend];
-    ServiceCounters& c = w_.stats_.services[r.service];
-    if (to == Side::client) {
+    if (r.bound) {
+      book_.count_packet(to, r, static_cast<uint32_t>(space.end));
+    } else {
+      ServiceCounters& c = core_.services[r.service];
       c.packets_out.add();
       c.bytes_out.add(space.end);
-    } else {
-      b.packets_in.add();
-      b.bytes_in.add(space.end);
-      c.packets_in.add();
-      c.bytes_in.add(space.end);
-    }
-    if (to == Side::client && (r.flags & flow::unbound) == 0) {
-      b.packets_out.add();
-      b.bytes_out.add(space.end);
     }
   }
-  w_.send_by(hop, m, true);
+  outlet_.send(hop, m);
 }
 
-void Worker::Splicer::tick() {
-  if (unix_read_.ns == 0 || w_.now_ - unix_read_ >= std::chrono::seconds(1)) {
-    unix_now_ = w_.unix_time_();
-    unix_read_ = w_.now_;
+void Splicer::tick() {
+  if (unix_read_.ns == 0 || core_.now - unix_read_ >= std::chrono::seconds(1)) {
+    unix_now_ = unix_time_();
+    unix_read_ = core_.now;
     publish();
   }
-  listener_.tick(w_.now_);
-  pool_.advance(w_.now_, [this](uint32_t work) {
+  listener_.tick(core_.now);
+  pool_.advance(core_.now, [this](uint32_t work) {
     const flow::FlowId id = pool_.at(work).flow;
     on_due(work);
     settle(id);
   });
-  if (emptied_at_ == w_.tick_) return;
-  emptied_at_ = w_.tick_;
+  if (emptied_at_ == core_.tick) return;
+  emptied_at_ = core_.tick;
   empty_out(make_room());
 }
 
-void Worker::Splicer::on_due(uint32_t work) {
+void Splicer::on_due(uint32_t work) {
   const flow::FlowId id = pool_.at(work).flow;
   current_ = id;
-  splice_.on_time(flows_[id], w_.now_);
+  splice_.on_time(flows_[id], core_.now);
   if (flows_[id].work != work) return;
   Binding& b = pool_.at(work);
   if (b.head_by.ns != 0) {
-    if (b.head_by <= w_.now_) {
-      b.head_by = w_.now_ + std::chrono::milliseconds(100);  // when there is no buffer for resets
+    if (b.head_by <= core_.now) {
+      b.head_by = core_.now + std::chrono::milliseconds(100);  // when there is no buffer for resets
       pool_.due(work, b.head_by);
       return turn_away(id, true);
     }
     pool_.due(work, b.head_by);
   }
   if (b.syn_at.ns == 0) return;
-  if (b.give_up <= w_.now_) return failed(id);
-  if (b.syn_at <= w_.now_) {
+  if (b.give_up <= core_.now) return failed(id);
+  if (b.syn_at <= core_.now) {
     send_syn(id);
   } else {
     pool_.due(work, b.syn_at);
   }
 }
 
-void Worker::Splicer::ended(flow::FlowId id) {
+void Splicer::ended(flow::FlowId id) {
   go_by(id, {});
   splice_.end(flows_[id]);
   give_session(id);
@@ -320,15 +304,15 @@ void Worker::Splicer::ended(flow::FlowId id) {
 }
 
 // Others than the one whose segment is at hand, too: what that sends goes out for itself again.
-bool Worker::Splicer::backend_gone(flow::FlowId id) {
+bool Splicer::backend_gone(flow::FlowId id) {
   const flow::FlowId current = std::exchange(current_, id);
   const bool gone = leave_backend(id);
   current_ = current;
   return gone;
 }
 
-bool Worker::Splicer::leave_backend(flow::FlowId id) {
-  flow::Record& r = w_.table_.at(id);
+bool Splicer::leave_backend(flow::FlowId id) {
+  flow::Record& r = book_.at(id);
   switch (r.state) {
     case tcp::Track::dead:
     case tcp::Track::head:
@@ -342,48 +326,68 @@ bool Worker::Splicer::leave_backend(flow::FlowId id) {
     case tcp::Track::fin_backend:
       break;
     default:
-      w_.end_flow(id);
+      book_.end(id);
       return true;
   }
   return reset_ends(id);
 }
 
-bool Worker::Splicer::reset_ends(flow::FlowId id) {
+bool Splicer::reset_ends(flow::FlowId id) {
   const tcp::SpliceFlow& f = flows_[id];
-  flow::Record& r = w_.table_.at(id);
+  flow::Record& r = book_.at(id);
   for (const Side side : {Side::client, Side::backend}) {
     r.edges.ack[tcp::index_of(side)] = splice_.exact(f, side);
     r.edges.end[tcp::index_of(side)] = f.map[tcp::index_of(side)].emitted();
   }
-  if (!w_.reset_both(id)) return false;
+  if (!book_.reset_both(id, marks(id, Side::backend), marks(id, Side::client))) return false;
   ended(id);
   return true;
 }
 
-bool Worker::Splicer::slow_head(flow::FlowId id) {
-  current_ = id;
-  w_.n_.splice_slow_heads.add();
-  w_.stats_.services[w_.table_.at(id).service].refused[refused(Refused::head_slow)].add();
-  not_served(id, affinity::Reason::slow_request);
-  const SpliceEntry* entry = entry_of(w_.table_.at(id));
-  answer(id, entry == nullptr ? std::string() : entry->slow_request);
+bool Splicer::due(flow::FlowId id) {
+  switch (book_.at(id).state) {
+    case tcp::Track::head:
+      slow_head(id);
+      break;
+    case tcp::Track::connecting:
+      core_.n.flows_expired.add();
+      never_connected(id);
+      break;
+    case tcp::Track::answering:
+      // A client that has not read limpet's answer hears that there is nothing more to wait for.
+      send_reset(id, Side::client);
+      return false;
+    default:
+      return false;
+  }
+  settle(id);
   return true;
 }
 
-// A client that has not read limpet's answer hears that there is nothing more to wait for.
-void Worker::Splicer::not_heard(flow::FlowId id) {
-  reset_client(id);
+void Splicer::slow_head(flow::FlowId id) {
+  current_ = id;
+  core_.n.splice_slow_heads.add();
+  core_.services[book_.at(id).service].refused[refused(Refused::head_slow)].add();
+  not_served(id, affinity::Reason::slow_request);
+  const SpliceEntry* entry = entry_of(book_.at(id));
+  answer(id, entry == nullptr ? std::string() : entry->slow_request);
 }
 
-std::optional<tcp::Splice::TooBig> Worker::Splicer::too_big(flow::FlowId id, Side to, uint32_t seq,
-                                                            uint32_t mtu, bool v6) {
-  if (w_.table_.at(id).state == tcp::Track::head) return std::nullopt;
-  return splice_.too_big(flows_[id], to, Seq{seq}, mtu, v6 ? 60 : 40);
-}
-
-uint32_t Worker::Splicer::translated(flow::FlowId id, Side to, uint32_t seq) const {
-  const size_t sender = tcp::index_of(tcp::other(to));
-  return flows_[id].map[sender].floor(edits_, Seq{seq}).value;
+Drop Splicer::quoted(flow::FlowId id, Side to, const wire::Quote& quote,
+                     std::optional<uint32_t>& translated, std::optional<uint32_t>& mtu) {
+  const flow::Record& r = book_.at(id);
+  const Seq number{quote.tcp_sequence};
+  const tcp::SpliceFlow& f = flows_[id];
+  if (!r.bound) return Drop::icmp_unrelated;
+  if (!tcp::Splice::in_flight(f, to, number)) return Drop::icmp_outside_window;
+  translated = f.map[tcp::index_of(tcp::other(to))].floor(edits_, number).value;
+  if (quote.mtu == 0) return Drop::none;
+  if (r.state == tcp::Track::head) return Drop::icmp_outside_window;
+  const auto told = splice_.too_big(flows_[id], to, number, quote.mtu, quote.v6 ? 60 : 40);
+  if (!told) return Drop::icmp_outside_window;
+  translated = told->seq.value;
+  mtu = told->mtu;
+  return Drop::none;
 }
 
 }  // namespace limpet::dataplane

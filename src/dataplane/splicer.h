@@ -1,6 +1,5 @@
 // Mode splice of a worker: from the frame to tcp::Splice and back. Owns everything that spliced
-// flows need beside their records; the worker calls it for frames of services in this mode and of
-// flows that are `spliced`, and it uses the worker's table, wheel, neighbors and way out.
+// flows need beside their records.
 //
 //   no flow ----- data of a proven client ----> head ---- head complete ----> connecting
 //   connecting -- SYN-ACK --> established, then as in mode nat
@@ -8,17 +7,20 @@
 //   head -------- no request --> answering
 #pragma once
 
+#include "core.h"
+#include "flow_book.h"
 #include "hold_pool.h"
-#include "limpet/dataplane/worker.h"
 #include "limpet/flow/shares.h"
 #include "limpet/tcp/edit_pool.h"
 #include "limpet/tcp/handshake.h"
 #include "limpet/tcp/splice.h"
+#include "limpet/wire/quote.h"
 #include "limpet/wire/segment.h"
+#include "outlet.h"
+#include "packet.h"
 #include "session.h"
 #include "strangers.h"
 #include "waiting.h"
-#include "work.h"
 
 namespace limpet::dataplane {
 
@@ -26,32 +28,27 @@ namespace limpet::dataplane {
 // edits that are not acknowledged yet. A Session and a Binding come and go with what is under way.
 static_assert(sizeof(flow::Record) + sizeof(tcp::SpliceFlow) <= 192);
 
-class Worker::Splicer : tcp::SpliceSink, tcp::SpliceEditor {
+class Splicer final : public FlowKeeper, tcp::SpliceSink, tcp::SpliceEditor {
  public:
-  Splicer(Worker& worker, const WorkerSetup& setup, Instant now);
+  Splicer(Core& core, Outlet& outlet, FlowBook& book, const WorkerSetup& setup);
   ~Splicer();
 
-  void no_flow(Worker::Work& w);
-  void from_client(Worker::Work& w, flow::FlowId id);
-  void from_backend(Worker::Work& w, flow::FlowId id);
+  Ended no_flow(Packet& p);  // of a client
+  Ended from_client(Packet& p, flow::FlowId id);
+  Ended from_backend(Packet& p, flow::FlowId id);
   void tick();
-  void ended(flow::FlowId id);         // the record is about to be erased
-  bool backend_gone(flow::FlowId id);  // as the worker's
-  bool slow_head(flow::FlowId id);     // its time is over: true when that has been dealt with
-  bool expired(flow::FlowId id);       // likewise; false: no buffers to tell its ends
-  void never_connected(flow::FlowId id);
-  void not_heard(flow::FlowId id);  // likewise of what limpet itself answered
-  void settle(flow::FlowId id);     // what it holds may have changed (splicer_shares.cpp)
-  void mark(flow::FlowId id, tcp::Side from, wire::Reset& reset) const;
+
+  bool due(flow::FlowId id) override;
+  bool expired(flow::FlowId id) override;
+  bool backend_gone(flow::FlowId id) override;
+  void ended(flow::FlowId id) override;
+
   void top(Query& q) const;  // who holds most
 
-  // The quoted number of a packet too big, and the MTU to tell; nothing when it is not believed.
-  std::optional<tcp::Splice::TooBig> too_big(flow::FlowId id, tcp::Side to, uint32_t seq,
-                                             uint32_t mtu, bool v6);
-  bool in_flight(flow::FlowId id, tcp::Side to, uint32_t seq) const {
-    return tcp::Splice::in_flight(flows_[id], to, tcp::Seq{seq});
-  }
-  uint32_t translated(flow::FlowId id, tcp::Side to, uint32_t seq) const;
+  // An ICMP error quotes a packet that left towards `to`. Drop::none: `translated` is its number as
+  // its sender knows it, and `mtu` what that one is told; else why nobody is told.
+  Drop quoted(flow::FlowId id, tcp::Side to, const wire::Quote& quote,
+              std::optional<uint32_t>& translated, std::optional<uint32_t>& mtu);
   // splicer_note.cpp: what control is told
   FlowEdits live_edits(flow::FlowId id) const;
   // Once a connection: it is bound to a backend that has answered, or there is none for it. Nothing
@@ -59,6 +56,14 @@ class Worker::Splicer : tcp::SpliceSink, tcp::SpliceEditor {
   void note_session(flow::FlowId id);
 
  private:
+  Ended client_says(Packet& p, flow::FlowId id);
+  Ended backend_says(Packet& p, flow::FlowId id);
+  void settle(flow::FlowId id);  // what it holds may have changed (splicer_shares.cpp)
+  Marks marks(flow::FlowId id, tcp::Side from) const;
+  void send_reset(flow::FlowId id, tcp::Side to);
+  void slow_head(flow::FlowId id);
+  void never_connected(flow::FlowId id);
+
   void emit(tcp::Side to, const tcp::SegmentOut& segment) override;
   uint32_t most(tcp::Side to) override;
   tcp::Shown show(tcp::SpliceFlow& flow, tcp::Side from, std::span<const uint8_t> bytes,
@@ -66,12 +71,12 @@ class Worker::Splicer : tcp::SpliceSink, tcp::SpliceEditor {
   void not_kept(tcp::SpliceFlow& flow, tcp::Side from) override;
 
   // splicer_listen.cpp
-  tcp::Hearing listen(const Worker::Work& w, const ServiceEntry& service, const tcp::SegmentIn& in);
-  void hear(Worker::Work& w, const tcp::Hearing& heard, const tcp::SegmentIn& in);
-  bool other_incarnation(Worker::Work& w, flow::FlowId id, const tcp::SegmentIn& in);
-  void open(Worker::Work& w, const tcp::Hearing& heard, const tcp::SegmentIn& in);
-  void stranger(Worker::Work& w);
-  void reply(Worker::Work& w, const tcp::SegmentOut& segment);
+  tcp::Hearing listen(const Packet& p, const ServiceEntry& service, const tcp::SegmentIn& in);
+  Ended hear(Packet& p, const tcp::Hearing& heard, const tcp::SegmentIn& in);
+  std::optional<Ended> other_incarnation(Packet& p, flow::FlowId id, const tcp::SegmentIn& in);
+  Ended open(Packet& p, const tcp::Hearing& heard, const tcp::SegmentIn& in);
+  Ended stranger(Packet& p);
+  Ended reply(Packet& p, const tcp::SegmentOut& segment);
   // splicer_session.cpp
   Session* session_of(flow::FlowId id);
   SessionContext context(flow::FlowId id);
@@ -88,11 +93,13 @@ class Worker::Splicer : tcp::SpliceSink, tcp::SpliceEditor {
   void watch(flow::FlowId id, bool backend_spoke);
   bool nothing_on_its_way(flow::FlowId id) const;
   bool no_answer(flow::FlowId id);
+  bool tell_ends(flow::FlowId id);
   void give_session(flow::FlowId id);
   void go_by(flow::FlowId id, affinity::StickHandle entry);
   void publish();
   // splicer_connect.cpp
-  void collect(Worker::Work& w, flow::FlowId id, const tcp::SegmentIn& in);
+  Ended collect(Packet& p, flow::FlowId id, const tcp::SegmentIn& in);
+  void judge_head(flow::FlowId id);
   uint32_t head_limit(flow::FlowId id);
   void collected(flow::FlowId id);
   void choose(flow::FlowId id, bool moved);
@@ -103,21 +110,21 @@ class Worker::Splicer : tcp::SpliceSink, tcp::SpliceEditor {
   bool connect(flow::FlowId id, uint16_t backend, bool make_room);
   void disconnect(flow::FlowId id);
   void send_syn(flow::FlowId id);
-  void connecting(Worker::Work& w, flow::FlowId id, const tcp::SegmentIn& in);
+  Ended connecting(Packet& p, flow::FlowId id, const tcp::SegmentIn& in);
+  void connected(flow::FlowId id, const Binding& chosen);
   void attempt(flow::FlowId id);
   void failed(flow::FlowId id);
   void redispatch(flow::FlowId id);
   static std::string_view answer_to(const Session* s, std::string_view text);
   void answer(flow::FlowId id, std::string_view text);
   bool say_last(flow::FlowId id, std::string_view text);
-  void answered(Worker::Work& w, flow::FlowId id, const tcp::SegmentIn& in);
-  void reset_client(flow::FlowId id);
+  Ended answered(Packet& p, flow::FlowId id, const tcp::SegmentIn& in);
   void reset_backend(flow::FlowId id);
   // splicer.cpp
-  static tcp::SegmentIn segment_in(const Worker::Work& w);
+  static tcp::SegmentIn segment_in(const Packet& p);
   static void say(const tcp::SegmentOut& from, wire::Segment& to);
-  void relay(Worker::Work& w, flow::FlowId id, tcp::Side from, const tcp::SegmentIn& in);
-  void pass(Worker::Work& w, flow::FlowId id, tcp::Side from, const tcp::Handled& h);
+  Ended relay(Packet& p, flow::FlowId id, tcp::Side from, const tcp::SegmentIn& in);
+  Ended pass(Packet& p, flow::FlowId id, tcp::Side from, const tcp::Handled& h);
   void on_due(uint32_t work);
   bool leave_backend(flow::FlowId id);
   bool reset_ends(flow::FlowId id);
@@ -132,11 +139,14 @@ class Worker::Splicer : tcp::SpliceSink, tcp::SpliceEditor {
   void empty_out(unsigned most);
 
   const SpliceEntry* entry_of(const flow::Record& r) const {
-    return w_.snapshot_->services[r.service].splice.get();
+    return core_.snapshot->services[r.service].splice.get();
   }
   Binding& binding_of(flow::FlowId id) { return pool_.at(flows_[id].work); }
 
-  Worker& w_;
+  Core& core_;
+  Outlet& outlet_;
+  FlowBook& book_;
+  uint64_t (*const unix_time_)();  // seconds
   tcp::EditPool edits_;
   tcp::CopyPool copies_;
   Mapped<tcp::SpliceFlow> flows_;          // by flow id

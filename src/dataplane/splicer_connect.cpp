@@ -27,76 +27,84 @@ constexpr bool bound_by(affinity::Reason reason) {
 
 }  // namespace
 
-void Worker::Splicer::collect(Worker::Work& w, flow::FlowId id, const tcp::SegmentIn& in) {
-  flow::Record& r = w_.table_.at(id);
+Ended Splicer::collect(Packet& p, flow::FlowId id, const tcp::SegmentIn& in) {
+  flow::Record& r = book_.at(id);
   tcp::SpliceFlow& f = flows_[id];
   if ((in.flags & wire::tcp_flag::rst) != 0) {
-    if (!splice_.believed(f, in)) return w_.drop(w.m, Drop::outside_window);
-    w_.consume(w.m);
-    if ((r.flags & flow::unbound) == 0) disconnect(id);
+    if (!splice_.believed(f, in)) return outlet_.drop(p, Drop::outside_window);
+    const Ended ended = outlet_.consume(p);
+    if (r.bound) disconnect(id);
     not_served(id, affinity::Reason::client_gone);
-    return w_.end_flow(id);
+    book_.end(id);
+    return ended;
   }
-  r.last_seen = r.state == tcp::Track::head ? r.last_seen : w_.tick_;
-  const bool complete = splice_.collect(f, in, w_.now_);
-  w_.consume(w.m);
-  if (complete) return collected(id);
-  if (r.state != tcp::Track::head) return;
+  r.last_seen = r.state == tcp::Track::head ? r.last_seen : core_.tick;
+  const bool complete = splice_.collect(f, in, core_.now);
+  const Ended ended = outlet_.consume(p);
+  if (complete)
+    collected(id);
+  else if (r.state == tcp::Track::head)
+    judge_head(id);
+  return ended;
+}
+
+// Its head is not complete, and may never be.
+void Splicer::judge_head(flow::FlowId id) {
   const Session* s = session_of(id);
   const tcp::Hold& hold = binding_of(id).splice.hold[tcp::index_of(tcp::Side::client)];
   const bool too_long = hold.size() >= head_limit(id);
   const bool refused = s != nullptr && (s->refused != http::Refusal::none || s->broken);
   if (!refused && !too_long && !hold.has_fin()) return;
   if (!refused)
-    w_.stats_.services[r.service]
+    core_.services[book_.at(id).service]
         .refused[dataplane::refused(too_long ? Refused::head_too_long : Refused::head_unfinished)]
         .add();
   refuse_head(id);
 }
 
 // That of the rules by which it is being read.
-uint32_t Worker::Splicer::head_limit(flow::FlowId id) {
+uint32_t Splicer::head_limit(flow::FlowId id) {
   const Session* s = session_of(id);
   if (s != nullptr && s->reading != 0) return context(id).by(s->reading).rules->settings.head_bytes;
-  const SpliceEntry* entry = entry_of(w_.table_.at(id));
+  const SpliceEntry* entry = entry_of(book_.at(id));
   return entry == nullptr ? UINT32_MAX : entry->head_bytes;
 }
 
-void Worker::Splicer::refuse_head(flow::FlowId id) {
+void Splicer::refuse_head(flow::FlowId id) {
   if (const Session* s = session_of(id); s != nullptr && s->starved) {
-    w_.n_.splice_no_memory.add();
+    core_.n.splice_no_memory.add();
     not_served(id, affinity::Reason::no_memory);
-    const SpliceEntry* entry = entry_of(w_.table_.at(id));
+    const SpliceEntry* entry = entry_of(book_.at(id));
     return answer(id, entry == nullptr ? std::string() : entry->unavailable);
   }
-  w_.n_.splice_bad_heads.add();
+  core_.n.splice_bad_heads.add();
   not_served(id, affinity::Reason::bad_request);
-  const SpliceEntry* entry = entry_of(w_.table_.at(id));
+  const SpliceEntry* entry = entry_of(book_.at(id));
   answer(id, entry == nullptr ? std::string() : entry->bad_request);
 }
 
 // A connection that no backend gets, and why.
-void Worker::Splicer::not_served(flow::FlowId id, affinity::Reason reason) {
-  flow::Record& r = w_.table_.at(id);
+void Splicer::not_served(flow::FlowId id, affinity::Reason reason) {
+  flow::Record& r = book_.at(id);
   const auto why = static_cast<uint8_t>(reason);
-  w_.table_.aside(id).reason = why;
-  w_.stats_.services[r.service].reasons[why].add();
+  book_.aside(id).reason = why;
+  core_.services[r.service].reasons[why].add();
   note_session(id);
 }
 
-void Worker::Splicer::collected(flow::FlowId id) {
+void Splicer::collected(flow::FlowId id) {
   // A stream that ended within its head is open too, but there is no request in it.
   if (const Session* s = session_of(id); s == nullptr || !s->begun || s->broken)
     return refuse_head(id);
   choose(id, false);
 }
 
-void Worker::Splicer::choose(flow::FlowId id, bool moved) {
-  flow::Record& r = w_.table_.at(id);
-  const ServiceEntry& service = w_.snapshot_->services[r.service];
+void Splicer::choose(flow::FlowId id, bool moved) {
+  flow::Record& r = book_.at(id);
+  const ServiceEntry& service = core_.snapshot->services[r.service];
   Binding& b = binding_of(id);
   if (service.configured) {
-    const PoolEntry& pool = w_.snapshot_->pools[service.pool];
+    const PoolEntry& pool = core_.snapshot->pools[service.pool];
     for (unsigned without_port = 0; without_port < kMostWithoutPort; ++without_port) {
       const affinity::Choice choice = pick(id);
       if (choice.member == balance::Maglev::kNone) break;
@@ -105,14 +113,14 @@ void Worker::Splicer::choose(flow::FlowId id, bool moved) {
       b.entry = choice.entry;
       b.raced = choice.raced;
       b.retries_left = entry != nullptr && bound_by(choice.reason) ? entry->retries : 0;
-      w_.table_.aside(id).reason = static_cast<uint8_t>(choice.reason);
+      book_.aside(id).reason = static_cast<uint8_t>(choice.reason);
       if (!connect(id, backend, without_port == 0)) {
         pool_.note_tried(flows_[id].work, backend);
         continue;
       }
       // As in mode nat: another backend was the client's first choice.
       if (moved || b.tried_count > 0 || redirected(choice.reason))
-        w_.stats_.backends[backend].redispatched.add();
+        core_.backends[backend].redispatched.add();
       return;
     }
   }
@@ -120,10 +128,10 @@ void Worker::Splicer::choose(flow::FlowId id, bool moved) {
 }
 
 // By the service's persistence list, among the backends that were not tried.
-affinity::Choice Worker::Splicer::pick(flow::FlowId id) {
-  const flow::Record& r = w_.table_.at(id);
-  const ServiceEntry& service = w_.snapshot_->services[r.service];
-  const PoolEntry& pool = w_.snapshot_->pools[service.pool];
+affinity::Choice Splicer::pick(flow::FlowId id) {
+  const flow::Record& r = book_.at(id);
+  const ServiceEntry& service = core_.snapshot->services[r.service];
+  const PoolEntry& pool = core_.snapshot->pools[service.pool];
   const SessionContext c = context(id);
   const Session& s = *session_of(id);
   const RulesInUse by = c.by(s.asked[0].rules);
@@ -132,17 +140,17 @@ affinity::Choice Worker::Splicer::pick(flow::FlowId id) {
     return !pool_.was_tried(flows_[id].work, pool.members[member]);
   };
   const auto fresh = [&](uint16_t member) {
-    return w_.status_[pool.members[member]].accepts_new() && untried(member);
+    return core_.status[pool.members[member]].accepts_new() && untried(member);
   };
   const auto existing = [&](uint16_t member) {
-    return w_.status_[pool.members[member]].accepts_existing() && untried(member);
+    return core_.status[pool.members[member]].accepts_existing() && untried(member);
   };
   // Of those that were tried, or are gone since the head was read, the ones that a cookie names.
   std::array<uint16_t, kMaxCookieRules> tried;
   size_t count = 0;
   for (const affinity::RequestDecision& d : s.asked[0].cookies)
     if (d.member < kMaxBackends &&
-        (pool_.was_tried(flows_[id].work, d.member) || !w_.status_[d.member].accepts_existing()))
+        (pool_.was_tried(flows_[id].work, d.member) || !core_.status[d.member].accepts_existing()))
       tried[count++] = d.member;
   std::array<affinity::CookieOutcome, kMaxCookieRules> said;
   std::array<std::optional<uint64_t>, kMaxHeaderRules> keyed;
@@ -154,10 +162,10 @@ affinity::Choice Worker::Splicer::pick(flow::FlowId id) {
   pin = {};
   affinity::Choice choice;
   if (by.table == nullptr) {
-    choice = affinity::choose(policy, client, pool.maglev, pool.scheduler(w_.id_), fresh);
+    choice = affinity::choose(policy, client, pool.maglev, pool.scheduler(core_.id), fresh);
   } else {
-    affinity::Pins pins{*by.table, pool.ids, existing, w_.now_};
-    choice = affinity::choose(policy, client, pool.maglev, pool.scheduler(w_.id_), fresh, pins);
+    affinity::Pins pins{*by.table, pool.ids, existing, core_.now};
+    choice = affinity::choose(policy, client, pool.maglev, pool.scheduler(core_.id), fresh, pins);
     pin = pins.used;
   }
   if (choice.member == balance::Maglev::kNone) return choice;
@@ -172,7 +180,7 @@ affinity::Choice Worker::Splicer::pick(flow::FlowId id) {
       continue;
     }
     const uint16_t now =
-        affinity::move_learned(c.ids, *by.table, known, choice.member, w_.now_, handle);
+        affinity::move_learned(c.ids, *by.table, known, choice.member, core_.now, handle);
     if (handle.present()) pin = handle;
     if (now != choice.member && now != balance::Maglev::kNone && existing(now)) choice.member = now;
   }
@@ -180,9 +188,9 @@ affinity::Choice Worker::Splicer::pick(flow::FlowId id) {
 }
 
 // Nobody is left who could answer.
-void Worker::Splicer::nobody(flow::FlowId id) {
-  flow::Record& r = w_.table_.at(id);
-  w_.stats_.services[r.service].no_backend.add();
+void Splicer::nobody(flow::FlowId id) {
+  flow::Record& r = book_.at(id);
+  core_.services[r.service].no_backend.add();
   const Session* s = session_of(id);
   const bool asked = s != nullptr && s->begun;
   if (asked) count_first(*s, context(id), balance::Maglev::kNone);
@@ -192,48 +200,44 @@ void Worker::Splicer::nobody(flow::FlowId id) {
 }
 
 // What answers HEAD ends with its head, whatever length that tells (RFC 9110, 9.3.2).
-std::string_view Worker::Splicer::answer_to(const Session* s, std::string_view text) {
+std::string_view Splicer::answer_to(const Session* s, std::string_view text) {
   const bool is_head = s != nullptr && s->begun && s->front().method == http::Method::head;
   return is_head ? text.substr(0, std::min(text.size(), text.find("\r\n\r\n") + 4)) : text;
 }
 
 // False when no source port is left towards it. `make_room`: not even when a connection of it that
 // has ended is forgotten; one under way is not, as its client's octets are acknowledged.
-bool Worker::Splicer::connect(flow::FlowId id, uint16_t backend, bool make_room) {
-  flow::Record& r = w_.table_.at(id);
-  r.backend = backend;
-  r.backend_generation = w_.snapshot_->backends[backend].generation;
-  if (make_room) w_.room_for_port(backend, Give::ended);
-  if (!w_.take_source(backend, r)) return false;
-  if (!w_.table_.bind(id)) {
-    w_.give_source(r);
+bool Splicer::connect(flow::FlowId id, uint16_t backend, bool make_room) {
+  flow::Record& r = book_.at(id);
+  if (!book_.take_backend(id, backend, make_room ? FlowBook::Give::ended : FlowBook::Give::nothing))
+    return false;
+  if (!book_.table().bind(id)) {
+    book_.give_source(r);
     return false;
   }
-  BackendCounters& c = w_.stats_.backends[backend];
-  c.connections_total.add();
-  c.connections_active.add();
-  r.last_seen = w_.tick_;
-  w_.enter(id, tcp::Track::connecting);
+  book_.count_bound(r);
+  r.last_seen = core_.tick;
+  book_.enter(id, tcp::Track::connecting);
   attempt(id);
   return true;
 }
 
-void Worker::Splicer::attempt(flow::FlowId id) {
-  const flow::Record& r = w_.table_.at(id);
+void Splicer::attempt(flow::FlowId id) {
+  const flow::Record& r = book_.at(id);
   Binding& b = binding_of(id);
   b.syn_wait = kFirstSyn;
   b.stale_left = kStaleResets;
-  b.tried_at = w_.now_;
-  b.give_up = w_.now_ + tick_duration(w_.snapshot_->services[r.service].timeouts.connect);
+  b.tried_at = core_.now;
+  b.give_up = core_.now + tick_duration(core_.snapshot->services[r.service].timeouts.connect);
   send_syn(id);
 }
 
 // A try of a backend has failed. Whoever is bound to it comes again, a second after he came last,
 // as a backend that restarts is back soon and a lost SYN is no death; with his port, so that an
 // answer to an earlier SYN is as good. A try that has taken longer than that is followed at once.
-void Worker::Splicer::failed(flow::FlowId id) {
+void Splicer::failed(flow::FlowId id) {
   current_ = id;
-  const flow::Record& r = w_.table_.at(id);
+  const flow::Record& r = book_.at(id);
   Binding& b = binding_of(id);
   const uint32_t work = flows_[id].work;
   if (b.retries_left == 0 || !pool_.wait_for(work, r.backend)) {
@@ -241,178 +245,166 @@ void Worker::Splicer::failed(flow::FlowId id) {
     return redispatch(id);
   }
   --b.retries_left;
-  w_.stats_.backends[r.backend].connect_failures.add();
-  w_.n_.splice_retried.add();
-  b.tried_at = b.syn_at = std::max(b.tried_at + kRetry, w_.now_);
-  b.give_up = b.syn_at + tick_duration(w_.snapshot_->services[r.service].timeouts.connect);
+  core_.backends[r.backend].connect_failures.add();
+  core_.n.splice_retried.add();
+  b.tried_at = b.syn_at = std::max(b.tried_at + kRetry, core_.now);
+  b.give_up = b.syn_at + tick_duration(core_.snapshot->services[r.service].timeouts.connect);
   b.syn_wait = kFirstSyn;
   pool_.due(work, b.syn_at);
 }
 
-void Worker::Splicer::send_syn(flow::FlowId id) {
+void Splicer::send_syn(flow::FlowId id) {
   Binding& b = binding_of(id);
   // What it sends comes in by one port and leaves by the other: whole, if both take it.
   const uint32_t mss = std::min(most(tcp::Side::backend), most(tcp::Side::client));
   emit(tcp::Side::backend, tcp::backend_syn(splice_, flows_[id], static_cast<uint16_t>(mss)));
-  b.syn_at = w_.now_ + b.syn_wait;
+  b.syn_at = core_.now + b.syn_wait;
   b.syn_wait = std::min<Duration>(b.syn_wait * 2, kMaxSyn);
   pool_.due(flows_[id].work, std::min(b.syn_at, b.give_up));
 }
 
 // Lets go of the backend that was tried; a SYN-ACK that comes later is reset as that of no flow.
-void Worker::Splicer::disconnect(flow::FlowId id) {
-  flow::Record& r = w_.table_.at(id);
-  BackendCounters& c = w_.stats_.backends[r.backend];
-  w_.table_.unbind(id);
-  w_.give_source(r);
-  c.connections_active.sub();
+void Splicer::disconnect(flow::FlowId id) {
+  book_.unbind(id);
   if (flows_[id].work == tcp::kNoWork) return;
   binding_of(id).syn_at = {};
   pool_.stop_waiting(flows_[id].work);
 }
 
-void Worker::Splicer::redispatch(flow::FlowId id) {
+void Splicer::redispatch(flow::FlowId id) {
   current_ = id;
-  flow::Record& r = w_.table_.at(id);
-  w_.stats_.backends[r.backend].connect_failures.add();
+  flow::Record& r = book_.at(id);
+  core_.backends[r.backend].connect_failures.add();
   disconnect(id);
   const SpliceEntry* entry = entry_of(r);
   if (entry != nullptr && entry->redispatch) {
-    w_.n_.splice_redispatched.add();
+    core_.n.splice_redispatched.add();
     return choose(id, true);
   }
   nobody(id);
 }
 
-void Worker::Splicer::connecting(Worker::Work& w, flow::FlowId id, const tcp::SegmentIn& in) {
-  flow::Record& r = w_.table_.at(id);
-  Binding& b = binding_of(id);
-  const uint8_t chose = b.entry;
-  const bool raced = b.raced;
-  const affinity::StickHandle pin = b.pin;
-  const bool fin = b.splice.hold[tcp::index_of(tcp::Side::client)].has_fin();
-  switch (tcp::on_connecting(splice_, flows_[id], in, w_.now_)) {
+Ended Splicer::connecting(Packet& p, flow::FlowId id, const tcp::SegmentIn& in) {
+  // A hold that drains at once takes the binding with it.
+  const Binding before = binding_of(id);
+  const tcp::Connecting step = tcp::on_connecting(splice_, flows_[id], in, core_.now);
+  if (step == tcp::Connecting::ignored ||
+      (step == tcp::Connecting::stale && before.stale_left == 0))
+    return outlet_.drop(p, Drop::no_flow);
+  const Ended ended = outlet_.consume(p);
+  switch (step) {
     case tcp::Connecting::connected:
-      w_.consume(w.m);
-      r.last_seen = w_.tick_;
-      // The hold may have drained at once, and the binding with it.
-      if (const uint32_t work = flows_[id].work; work != tcp::kNoWork) {
-        b.syn_at = {};
-        pool_.stop_waiting(work);
-      }
-      // The first request may be whole with its head, which tells even where nobody follows.
-      if (const Session* s = session_of(id); s != nullptr)
-        flow::set_wait(r, s->whole ? flow::Wait::response : flow::Wait::other);
-      w_.enter(id, fin ? tcp::Track::fin_client : tcp::Track::established);
-      w_.stats_.services[r.service].reasons[w_.table_.aside(id).reason].add();
-      if (const Session* s = session_of(id); s != nullptr) {
-        const SessionContext c = context(id);
-        count_first(*s, c, c.member);
-        if (const RulesInUse by = c.by(s->asked[0].rules);
-            chose != affinity::Choice::kNoEntry && by.known && by.counts(chose)) {
-          c.counters[chose].decided.add();
-          if (raced) c.counters[chose].first_pin_races.add();
-        }
-      }
-      go_by(id, pin);
-      note_session(id);
-      follow_up(id, true);
-      return watch(id, false);
+      connected(id, before);
+      break;
     case tcp::Connecting::refused:
-      w_.consume(w.m);
-      if (w_.now_ < b.tried_at) return;  // of a try that has failed already
-      return failed(id);
+      if (core_.now >= before.tried_at) failed(id);  // else: of a try that has failed already
+      break;
     case tcp::Connecting::stale:
-      if (b.stale_left == 0) return w_.drop(w.m, Drop::no_flow);
-      --b.stale_left;
-      w_.n_.stale_answered.add();
-      w_.send_reset({.source = w.f.destination,
-                     .destination = w.f.source,
-                     .source_port = w.f.destination_port,
-                     .destination_port = w.f.source_port,
-                     .sequence = in.ack.value,
-                     .acknowledgment = std::nullopt});
-      w_.consume(w.m);
-      return send_syn(id);
+      --binding_of(id).stale_left;
+      core_.n.stale_answered.add();
+      outlet_.send_reset({.source = p.f.destination,
+                          .destination = p.f.source,
+                          .source_port = p.f.destination_port,
+                          .destination_port = p.f.source_port,
+                          .sequence = in.ack.value,
+                          .acknowledgment = std::nullopt});
+      send_syn(id);
+      break;
     case tcp::Connecting::ignored:
-      return w_.drop(w.m, Drop::no_flow);
+      break;
   }
+  return ended;
+}
+
+void Splicer::connected(flow::FlowId id, const Binding& chosen) {
+  flow::Record& r = book_.at(id);
+  const bool fin = chosen.splice.hold[tcp::index_of(tcp::Side::client)].has_fin();
+  r.last_seen = core_.tick;
+  if (const uint32_t work = flows_[id].work; work != tcp::kNoWork) {
+    pool_.at(work).syn_at = {};
+    pool_.stop_waiting(work);
+  }
+  // The first request may be whole with its head, which tells even where nobody follows.
+  if (const Session* s = session_of(id); s != nullptr)
+    flow::set_wait(r, s->whole ? flow::Wait::response : flow::Wait::other);
+  book_.enter(id, fin ? tcp::Track::fin_client : tcp::Track::established);
+  core_.services[r.service].reasons[book_.aside(id).reason].add();
+  if (const Session* s = session_of(id); s != nullptr) {
+    const SessionContext c = context(id);
+    count_first(*s, c, c.member);
+    if (const RulesInUse by = c.by(s->asked[0].rules);
+        chosen.entry != affinity::Choice::kNoEntry && by.known && by.counts(chosen.entry)) {
+      c.counters[chosen.entry].decided.add();
+      if (chosen.raced) c.counters[chosen.entry].first_pin_races.add();
+    }
+  }
+  go_by(id, chosen.pin);
+  note_session(id);
+  follow_up(id, true);
+  watch(id, false);
 }
 
 // limpet plays the backend: these bytes and a FIN. Without bytes, or without memory, a reset.
-void Worker::Splicer::answer(flow::FlowId id, std::string_view text) {
+void Splicer::answer(flow::FlowId id, std::string_view text) {
   current_ = id;
   if (!say_last(id, text)) {
-    reset_client(id);
-    return w_.end_flow(id);
+    send_reset(id, tcp::Side::client);
+    return book_.end(id);
   }
   let_go_of_rules(id);
-  w_.enter(id, tcp::Track::answering);
+  book_.enter(id, tcp::Track::answering);
 }
 
-bool Worker::Splicer::say_last(flow::FlowId id, std::string_view text) {
+bool Splicer::say_last(flow::FlowId id, std::string_view text) {
   const std::span<const uint8_t> bytes{reinterpret_cast<const uint8_t*>(text.data()), text.size()};
-  flow::Record& r = w_.table_.at(id);
+  flow::Record& r = book_.at(id);
   // A client that has closed, and whose backend has said so, will not say it again.
   const tcp::StreamMap& up = flows_[id].map[tcp::index_of(tcp::Side::client)];
   const bool closed = r.state == tcp::Track::fin_client && up.ack() == up.emitted();
-  if (text.empty() || !splice_.answer(flows_[id], bytes, closed, w_.now_)) return false;
+  if (text.empty() || !splice_.answer(flows_[id], bytes, closed, core_.now)) return false;
   binding_of(id).head_by = {};
-  w_.n_.splice_answers.add();
-  r.last_seen = w_.tick_;
+  core_.n.splice_answers.add();
+  r.last_seen = core_.tick;
   return true;
 }
 
-void Worker::Splicer::answered(Worker::Work& w, flow::FlowId id, const tcp::SegmentIn& in) {
-  flow::Record& r = w_.table_.at(id);
+Ended Splicer::answered(Packet& p, flow::FlowId id, const tcp::SegmentIn& in) {
+  flow::Record& r = book_.at(id);
   if ((in.flags & wire::tcp_flag::rst) != 0) {
-    if (!splice_.believed(flows_[id], in)) return w_.drop(w.m, Drop::outside_window);
-    w_.consume(w.m);
-    return w_.end_flow(id);
+    if (!splice_.believed(flows_[id], in)) return outlet_.drop(p, Drop::outside_window);
+    const Ended ended = outlet_.consume(p);
+    book_.end(id);
+    return ended;
   }
   // The time for it does not begin anew, or one octet now and then would keep the connection.
-  const bool over = splice_.answered(flows_[id], in, w_.now_);
-  w_.consume(w.m);
-  if (over && r.state == tcp::Track::answering) w_.enter(id, tcp::Track::time_wait);
+  const bool over = splice_.answered(flows_[id], in, core_.now);
+  const Ended ended = outlet_.consume(p);
+  if (over && r.state == tcp::Track::answering) book_.enter(id, tcp::Track::time_wait);
+  return ended;
 }
 
-// Hops and marks of the side in whose place it is said.
-void Worker::Splicer::mark(flow::FlowId id, tcp::Side from, wire::Reset& reset) const {
+// Hops and marks of what is said in the place of one end.
+Marks Splicer::marks(flow::FlowId id, tcp::Side from) const {
   tcp::SegmentOut as;
   flows_[id].mark(from, as);
-  reset.ttl = as.ttl;
-  reset.traffic_class = as.traffic_class;
+  return {as.ttl, as.traffic_class};
 }
 
-void Worker::Splicer::reset_client(flow::FlowId id) {
-  const flow::Record& r = w_.table_.at(id);
-  const ServiceEntry& service = w_.snapshot_->services[r.service];
-  wire::Reset reset{.source = service.vip,
-                    .destination = r.client,
-                    .source_port = service.port,
-                    .destination_port = r.client_port,
-                    .sequence = splice_.exact(flows_[id], tcp::Side::client).value,
-                    .acknowledgment = std::nullopt};
-  mark(id, tcp::Side::backend, reset);
-  w_.send_reset(reset);
+void Splicer::send_reset(flow::FlowId id, tcp::Side to) {
+  const Marks as = marks(id, tcp::other(to));
+  wire::Reset reset = book_.reset_to(to, book_.at(id), splice_.exact(flows_[id], to));
+  reset.ttl = as.ttl;
+  reset.traffic_class = as.traffic_class;
+  outlet_.send_reset(reset);
 }
 
 // A backend that has not answered yet has nothing to lose: what it says later is reset. One that
 // has closed needs none.
-void Worker::Splicer::reset_backend(flow::FlowId id) {
-  const flow::Record& r = w_.table_.at(id);
-  if (r.state != tcp::Track::established && r.state != tcp::Track::fin_client &&
-      r.state != tcp::Track::fin_backend)
-    return;
-  const BackendEntry& backend = w_.snapshot_->backends[r.backend];
-  wire::Reset reset{.source = w_.snapshot_->sources[r.source].address,
-                    .destination = backend.address,
-                    .source_port = r.source_port,
-                    .destination_port = backend.port,
-                    .sequence = splice_.exact(flows_[id], tcp::Side::backend).value,
-                    .acknowledgment = std::nullopt};
-  mark(id, tcp::Side::client, reset);
-  w_.send_reset(reset);
+void Splicer::reset_backend(flow::FlowId id) {
+  const tcp::Track state = book_.at(id).state;
+  if (state == tcp::Track::established || state == tcp::Track::fin_client ||
+      state == tcp::Track::fin_backend)
+    send_reset(id, tcp::Side::backend);
 }
 
 }  // namespace limpet::dataplane

@@ -20,22 +20,22 @@ uint16_t count(const tcp::StreamMap& map, const tcp::EditPool& edits) {
 
 }  // namespace
 
-FlowEdits Worker::Splicer::live_edits(flow::FlowId id) const {
+FlowEdits Splicer::live_edits(flow::FlowId id) const {
   const tcp::SpliceFlow& f = flows_[id];
   return {count(f.map[tcp::index_of(tcp::Side::client)], edits_),
           count(f.map[tcp::index_of(tcp::Side::backend)], edits_)};
 }
 
-void Worker::Splicer::note_session(flow::FlowId id) {
-  const flow::Record& r = w_.table_.at(id);
+void Splicer::note_session(flow::FlowId id) {
+  const flow::Record& r = book_.at(id);
   const SpliceEntry* entry = entry_of(r);
   if (entry == nullptr || !entry->session_log) return;
   SessionNote note;
   note.client = r.client;
   note.client_port = r.client_port;
   note.service = r.service;
-  note.reason = w_.table_.aside(id).reason;
-  const bool bound = (r.flags & flow::unbound) == 0;
+  note.reason = book_.aside(id).reason;
+  const bool bound = r.bound;
   if (bound) {
     note.backend = r.backend;
     note.backend_generation = r.backend_generation;
@@ -61,8 +61,8 @@ void Worker::Splicer::note_session(flow::FlowId id) {
       for (size_t i = 0; i < note.headers; ++i) note.header[i] = flag_of_key(*s, c, i, c.member);
     }
   }
-  if (rte_ring_sp_enqueue_elem(w_.shared_.rings[w_.id_].notes, &note, sizeof note) != 0)
-    w_.n_.session_notes_lost.add();
+  if (rte_ring_sp_enqueue_elem(core_.shared.rings[core_.id].notes, &note, sizeof note) != 0)
+    core_.n.session_notes_lost.add();
 }
 
 }  // namespace limpet::dataplane

@@ -6,12 +6,12 @@
 
 namespace limpet::dataplane {
 
-Session* Worker::Splicer::session_of(flow::FlowId id) {
+Session* Splicer::session_of(flow::FlowId id) {
   const uint32_t i = flows_[id].editor;
   return i == kNoSession ? nullptr : &sessions_.at(i);
 }
 
-void Worker::Splicer::give_session(flow::FlowId id) {
+void Splicer::give_session(flow::FlowId id) {
   tcp::SpliceFlow& f = flows_[id];
   if (f.editor == kNoSession) return;
   let_go_of_rules(id);
@@ -20,32 +20,31 @@ void Worker::Splicer::give_session(flow::FlowId id) {
 }
 
 // No answer of its requests is to be edited any more.
-void Worker::Splicer::let_go_of_rules(flow::FlowId id) {
-  if (Session* s = session_of(id); s != nullptr)
-    let_go(*s, w_.stats_.services[w_.table_.at(id).service]);
+void Splicer::let_go_of_rules(flow::FlowId id) {
+  if (Session* s = session_of(id); s != nullptr) let_go(*s, core_.services[book_.at(id).service]);
 }
 
 // The connection goes by this stick entry from now on, or by none: while it does the entry does not
 // expire. Its table is shared by all that the service has had since the start.
-void Worker::Splicer::go_by(flow::FlowId id, affinity::StickHandle entry) {
+void Splicer::go_by(flow::FlowId id, affinity::StickHandle entry) {
   affinity::StickHandle& before = goes_by_[id];
   if (entry == before) return;
-  const SpliceEntry* service = entry_of(w_.table_.at(id));
+  const SpliceEntry* service = entry_of(book_.at(id));
   affinity::StickTable* table = service == nullptr ? nullptr : service->table.get();
   if (table != nullptr) {
     if (entry.present() && !table->hold(entry)) return;
-    table->release(before, w_.now_);
+    table->release(before, core_.now);
   }
   before = table == nullptr ? affinity::StickHandle{} : entry;
 }
 
-SessionContext Worker::Splicer::context(flow::FlowId id) {
+SessionContext Splicer::context(flow::FlowId id) {
   static const SessionRules kNone;
   static const affinity::BackendIds kNobody;
-  const Snapshot& snapshot = *w_.snapshot_;
-  const flow::Record& r = w_.table_.at(id);
+  const Snapshot& snapshot = *core_.snapshot;
+  const flow::Record& r = book_.at(id);
   const ServiceEntry& service = snapshot.services[r.service];
-  const bool bound = (r.flags & flow::unbound) == 0;
+  const bool bound = r.bound;
   uint16_t at = service.configured ? service.pool : kNoSlot;
   // What is left of a service that was removed has the pool of who serves it.
   if (at == kNoSlot && bound && snapshot.backends[r.backend].configured)
@@ -57,19 +56,19 @@ SessionContext Worker::Splicer::context(flow::FlowId id) {
       .pool = at,
       .members = pool == nullptr ? std::span<const uint16_t>() : pool->members,
       .backends = snapshot.backends,
-      .status = w_.status_,
-      .tools = w_.id_ < snapshot.tools.size() ? snapshot.tools[w_.id_].get() : nullptr,
+      .status = core_.status,
+      .tools = core_.id < snapshot.tools.size() ? snapshot.tools[core_.id].get() : nullptr,
       .table = service.splice == nullptr ? nullptr : service.splice->table.get(),
-      .counters = w_.stats_.persistence[r.service],
-      .worker = w_.n_,
-      .service = w_.stats_.services[r.service],
+      .counters = core_.stats.persistence[r.service],
+      .worker = core_.n,
+      .service = core_.services[r.service],
       .edits = edits_,
       .client = r.client,
       .vip = service.vip,
       .client_port = r.client_port,
       .vip_port = service.port,
       .member = balance::Maglev::kNone,
-      .now = w_.now_,
+      .now = core_.now,
       .unix_now = unix_now_,
       .kept = service.kept,
       .maglev = pool == nullptr ? nullptr : &pool->maglev,
@@ -80,9 +79,9 @@ SessionContext Worker::Splicer::context(flow::FlowId id) {
   return c;
 }
 
-tcp::Shown Worker::Splicer::show(tcp::SpliceFlow& f, tcp::Side from, std::span<const uint8_t> bytes,
-                                 bool fin) {
-  const flow::Record& r = w_.table_.at(current_);
+tcp::Shown Splicer::show(tcp::SpliceFlow& f, tcp::Side from, std::span<const uint8_t> bytes,
+                         bool fin) {
+  const flow::Record& r = book_.at(current_);
   if (f.editor == kNoSession) {
     f.editor = sessions_.take();
     Session& s = sessions_.at(f.editor);
@@ -98,13 +97,13 @@ tcp::Shown Worker::Splicer::show(tcp::SpliceFlow& f, tcp::Side from, std::span<c
   return shown;
 }
 
-void Worker::Splicer::not_kept(tcp::SpliceFlow& f, tcp::Side from) {
+void Splicer::not_kept(tcp::SpliceFlow& f, tcp::Side from) {
   if (f.editor == kNoSession) return;
   sessions_.at(f.editor).not_kept(from);
 }
 
 // After the streams have been looked at: what one of them found may concern the other one.
-void Worker::Splicer::follow_up(flow::FlowId id, bool moved) {
+void Splicer::follow_up(flow::FlowId id, bool moved) {
   Session* s = session_of(id);
   if (s == nullptr) return;
   tcp::SpliceFlow& f = flows_[id];
@@ -115,14 +114,14 @@ void Worker::Splicer::follow_up(flow::FlowId id, bool moved) {
   }
   for (unsigned turns = 0; s->call_up && turns < Session::kMaxAsked; ++turns) {
     s->call_up = false;
-    splice_.again(f, tcp::Side::client, w_.now_);
+    splice_.again(f, tcp::Side::client, core_.now);
   }
-  if (s->broken && w_.table_.at(id).state != tcp::Track::dead) {
+  if (s->broken && book_.at(id).state != tcp::Track::dead) {
     if (quiet(id) != Quiet::soon) return turn_away(id, false);
     Binding& b = binding_of(id);
     // While octets of the response come, its time goes on; what only repeats itself is none.
     if (b.head_by.ns == 0 || (moved && f.map[1].una() < f.map[1].frontier()))
-      b.head_by = w_.now_ + head_time(id);
+      b.head_by = core_.now + head_time(id);
     return pool_.due(f.work, b.head_by);
   }
   watch_head(id, *s);
@@ -131,7 +130,7 @@ void Worker::Splicer::follow_up(flow::FlowId id, bool moved) {
 
 // The head of a later request has as much time as that of the first one, from its first octet on,
 // or from when the backend had everything before it: a slow backend is not the client's fault.
-void Worker::Splicer::watch_head(flow::FlowId id, const Session& s) {
+void Splicer::watch_head(flow::FlowId id, const Session& s) {
   const tcp::SpliceFlow& f = flows_[id];
   if (f.work == tcp::kNoWork) return;
   Binding& b = pool_.at(f.work);
@@ -143,19 +142,19 @@ void Worker::Splicer::watch_head(flow::FlowId id, const Session& s) {
   if (!partial) {
     b.head_by = {};
   } else if (b.head_by.ns == 0) {  // of the one before it was cleared while that was under way
-    b.head_by = w_.now_ + head_time(id);
+    b.head_by = core_.now + head_time(id);
     pool_.due(f.work, b.head_by);
   }
 }
 
-Duration Worker::Splicer::head_time(flow::FlowId id) const {
-  return tick_duration(w_.snapshot_->services[w_.table_.at(id).service].timeouts.head);
+Duration Splicer::head_time(flow::FlowId id) const {
+  return tick_duration(core_.snapshot->services[book_.at(id).service].timeouts.head);
 }
 
 // Whether octets of ours would stand where the client expects a response to the request that is
 // turned away: `soon` when it only has to acknowledge what it was sent, `never` else.
-Worker::Splicer::Quiet Worker::Splicer::quiet(flow::FlowId id) {
-  const flow::Record& r = w_.table_.at(id);
+Splicer::Quiet Splicer::quiet(flow::FlowId id) {
+  const flow::Record& r = book_.at(id);
   const tcp::SpliceFlow& f = flows_[id];
   const tcp::StreamMap& down = f.map[1];
   const Session* s = session_of(id);
@@ -175,18 +174,18 @@ Worker::Splicer::Quiet Worker::Splicer::quiet(flow::FlowId id) {
 // A later request that cannot be served. While nothing else is on its way to the client, it hears
 // why, as for a first request; else octets of ours would stand in the middle of a response, and
 // both ends are reset.
-void Worker::Splicer::turn_away(flow::FlowId id, bool slow) {
-  const flow::Record& r = w_.table_.at(id);
+void Splicer::turn_away(flow::FlowId id, bool slow) {
+  const flow::Record& r = book_.at(id);
   Session* s = session_of(id);
   const SpliceEntry* entry = entry_of(r);
   const bool starved = s != nullptr && s->starved;
   slow = slow && (s == nullptr || !s->broken);
   if (s == nullptr || !std::exchange(s->counted, true)) {
-    if (slow) w_.stats_.services[r.service].refused[refused(Refused::head_slow)].add();
+    if (slow) core_.services[r.service].refused[refused(Refused::head_slow)].add();
     if (starved)
-      w_.n_.splice_no_memory.add();
+      core_.n.splice_no_memory.add();
     else if (s == nullptr || !s->disowned)
-      (slow ? w_.n_.splice_slow_heads : w_.n_.splice_bad_heads).add();
+      (slow ? core_.n.splice_slow_heads : core_.n.splice_bad_heads).add();
   }
   if (quiet(id) != Quiet::now || entry == nullptr) {
     backend_gone(id);
@@ -198,9 +197,9 @@ void Worker::Splicer::turn_away(flow::FlowId id, bool slow) {
   answer(id, starved ? entry->unavailable : slow ? entry->slow_request : entry->bad_request);
 }
 
-void Worker::Splicer::publish() {
+void Splicer::publish() {
   const tcp::SpliceCounters& c = splice_.counters();
-  WorkerCounters& n = w_.n_;
+  WorkerCounters& n = core_.n;
   n.splice_splits.set(c.splits);
   n.splice_sack_translated.set(c.sack_translated);
   n.splice_sack_dropped.set(c.sack_dropped);

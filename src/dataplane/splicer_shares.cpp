@@ -26,7 +26,7 @@ constexpr unsigned kMostAnIteration = 64;  // connections ended, each with up to
 
 }  // namespace
 
-uint64_t Worker::Splicer::used_of(Pool pool) const {
+uint64_t Splicer::used_of(Pool pool) const {
   switch (pool) {
     case Pool::bindings:
       return pool_.works_used();
@@ -40,7 +40,7 @@ uint64_t Worker::Splicer::used_of(Pool pool) const {
   return 0;
 }
 
-uint64_t Worker::Splicer::total_of(Pool pool) const {
+uint64_t Splicer::total_of(Pool pool) const {
   switch (pool) {
     case Pool::bindings:
       return pool_.works_total();
@@ -56,7 +56,7 @@ uint64_t Worker::Splicer::total_of(Pool pool) const {
 
 // After everything that may have changed what a connection holds. Nearly always it held nothing and
 // holds nothing.
-void Worker::Splicer::settle(flow::FlowId id) {
+void Splicer::settle(flow::FlowId id) {
   const tcp::SpliceFlow& f = flows_[id];
   const bool waits = f.work != tcp::kNoWork || f.map[0].edited() || f.map[1].edited();
   if (!waits && !waiting_.contains(id)) return;
@@ -77,16 +77,16 @@ void Worker::Splicer::settle(flow::FlowId id) {
     for (tcp::EditId e = map.first_edit(); e != tcp::kNoEdit; e = edits_.header(e).next)
       places_of(Pool::edits) =
           static_cast<uint16_t>(places_of(Pool::edits) + (1u << edits_.header(e).size_class));
-  if (now != before) shares_.change(w_.table_.at(id).client, before, now);
+  if (now != before) shares_.change(book_.at(id).client, before, now);
   if (waits)
-    waiting_.set(id, now, said, w_.tick_);
+    waiting_.set(id, now, said, core_.tick);
   else
     waiting_.remove(id);
 }
 
-bool Worker::Splicer::may_give(flow::FlowId id, Tick quiet, bool busy_too) const {
-  const Tick still = w_.tick_ - waiting_.at(id).progress;
-  switch (w_.table_.at(id).state) {
+bool Splicer::may_give(flow::FlowId id, Tick quiet, bool busy_too) const {
+  const Tick still = core_.tick - waiting_.at(id).progress;
+  switch (book_.at(id).state) {
     case tcp::Track::connecting:
       return false;
     case tcp::Track::established:
@@ -100,18 +100,18 @@ bool Worker::Splicer::may_give(flow::FlowId id, Tick quiet, bool busy_too) const
 
 // Of some that hold places of this pool and have not got on for `quiet`: the heaviest source's, of
 // those the one that has not got on for longest.
-flow::FlowId Worker::Splicer::pick(Pool pool, unsigned samples, Tick quiet, bool busy_too) {
+flow::FlowId Splicer::pick(Pool pool, unsigned samples, Tick quiet, bool busy_too) {
   flow::FlowId best = flow::kNoFlow;
   uint32_t weight = 0;
   Tick still = 0;
-  const uint64_t random = w_.random();
+  const uint64_t random = core_.random();
   for (unsigned i = 0; i < samples && waiting_.size() != 0; ++i) {
     const auto at = static_cast<uint32_t>((mix64(random + i) >> 32) * waiting_.size() >> 32);
     const flow::FlowId id = waiting_[at];
     if (waiting_.at(id).places[static_cast<size_t>(pool)] == 0 || !may_give(id, quiet, busy_too))
       continue;
-    const uint32_t heavy = shares_.weight(w_.table_.at(id).client, pool);
-    const Tick age = w_.tick_ - waiting_.at(id).progress;
+    const uint32_t heavy = shares_.weight(book_.at(id).client, pool);
+    const Tick age = core_.tick - waiting_.at(id).progress;
     if (best != flow::kNoFlow && (heavy < weight || (heavy == weight && age <= still))) continue;
     best = id;
     weight = heavy;
@@ -121,10 +121,10 @@ flow::FlowId Worker::Splicer::pick(Pool pool, unsigned samples, Tick quiet, bool
 }
 
 // Its client hears of it, and its backend. False: there was no buffer for that.
-bool Worker::Splicer::give_up(flow::FlowId id, Pool pool) {
+bool Splicer::give_up(flow::FlowId id, Pool pool) {
   const flow::FlowId current = current_;
   current_ = id;
-  const tcp::Track state = w_.table_.at(id).state;
+  const tcp::Track state = book_.at(id).state;
   bool gone = true;
   switch (state) {
     case tcp::Track::established:
@@ -136,20 +136,20 @@ bool Worker::Splicer::give_up(flow::FlowId id, Pool pool) {
       not_served(id, affinity::Reason::no_memory);
       [[fallthrough]];
     case tcp::Track::answering:
-      reset_client(id);
+      send_reset(id, tcp::Side::client);
       [[fallthrough]];
     default:
-      w_.end_flow(id);
+      book_.end(id);
       break;
   }
   current_ = current;
-  if (gone) w_.n_.gave_way[static_cast<size_t>(pool)].add();
+  if (gone) core_.n.gave_way[static_cast<size_t>(pool)].add();
   return gone;
 }
 
 // A network of three lengths of IPv6 each that has some: whoever reads them sees how they are
 // spread.
-void Worker::Splicer::top(Query& q) const {
+void Splicer::top(Query& q) const {
   const size_t most = q.top.size() / flow::kPools;
   for (size_t i = 0; i < flow::kPools; ++i) {
     const std::span<TopView> all(q.top.data() + q.filled, most);
@@ -167,7 +167,7 @@ void Worker::Splicer::top(Query& q) const {
 
 // Before a place is taken, and in every iteration. Returns how many connections may still end in
 // it.
-unsigned Worker::Splicer::make_room() {
+unsigned Splicer::make_room() {
   unsigned left = kMostAnIteration;
   for (size_t i = 0; i < flow::kPools; ++i) {
     const auto pool = static_cast<Pool>(i);
@@ -185,7 +185,7 @@ unsigned Worker::Splicer::make_room() {
   return left;
 }
 
-void Worker::Splicer::empty_out(unsigned most) {
+void Splicer::empty_out(unsigned most) {
   for (size_t i = 0; i < flow::kPools; ++i) {
     const auto pool = static_cast<Pool>(i);
     if (!short_[i]) continue;

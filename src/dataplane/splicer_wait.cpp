@@ -28,7 +28,7 @@ bool sent(const tcp::StreamMap& map, const tcp::EditPool& edits) {
 }  // namespace
 
 // A sum of numbers that only grow: another one tells that something has moved.
-uint32_t Worker::Splicer::progress(flow::FlowId id) {
+uint32_t Splicer::progress(flow::FlowId id) {
   const tcp::SpliceFlow& f = flows_[id];
   uint32_t sum = f.map[kUp].emitted().value + f.map[kUp].ack().value +
                  f.map[kDown].emitted().value + f.map[kDown].ack().value;
@@ -38,7 +38,7 @@ uint32_t Worker::Splicer::progress(flow::FlowId id) {
   return sum;
 }
 
-flow::Wait Worker::Splicer::wait_for(flow::FlowId id, bool backend_spoke) {
+flow::Wait Splicer::wait_for(flow::FlowId id, bool backend_spoke) {
   using flow::Wait;
   const tcp::SpliceFlow& f = flows_[id];
   const tcp::StreamMap &up = f.map[kUp], &down = f.map[kDown];
@@ -46,7 +46,7 @@ flow::Wait Worker::Splicer::wait_for(flow::FlowId id, bool backend_spoke) {
   // Nobody reads what its ends say. Where nobody ever did, it becomes a tunnel with the first octet
   // of the first answer: before that nothing but a request can be under way.
   if ((up.is_open() && down.is_open()) || (s != nullptr && s->up == Session::Up::tunnel)) {
-    const Wait before = flow::wait_of(w_.table_.at(id));
+    const Wait before = flow::wait_of(book_.at(id));
     const bool first = before == Wait::response || before == Wait::other;
     return first && !backend_spoke ? before : Wait::tunnel;
   }
@@ -65,24 +65,24 @@ flow::Wait Worker::Splicer::wait_for(flow::FlowId id, bool backend_spoke) {
 }
 
 // After every step of a connection that stands.
-void Worker::Splicer::watch(flow::FlowId id, bool backend_spoke) {
-  if (!w_.table_.live(id)) return;
-  flow::Record& r = w_.table_.at(id);
+void Splicer::watch(flow::FlowId id, bool backend_spoke) {
+  if (!book_.live(id)) return;
+  flow::Record& r = book_.at(id);
   if (r.state != tcp::Track::established && r.state != tcp::Track::fin_client &&
       r.state != tcp::Track::fin_backend)
     return;
   const flow::Wait wait = wait_for(id, backend_spoke);
   if (wait == flow::wait_of(r)) return;
   flow::set_wait(r, wait);
-  r.last_seen = w_.tick_;
+  r.last_seen = core_.tick;
   // A record that comes due early is armed again: only a deadline that comes nearer costs.
-  w_.wheel_.arm_by(id, w_.tick_ + w_.timeout_of(r));
+  book_.arm_by(id, core_.tick + book_.timeout_of(r));
 }
 
 // Its client has everything that was ever sent to it, and may still read: octets of ours would
 // follow what it has.
-bool Worker::Splicer::nothing_on_its_way(flow::FlowId id) const {
-  const flow::Record& r = w_.table_.at(id);
+bool Splicer::nothing_on_its_way(flow::FlowId id) const {
+  const flow::Record& r = book_.at(id);
   const tcp::StreamMap& down = flows_[id].map[kDown];
   // A body of known length is through for the session before its octets have come.
   return (r.state == tcp::Track::established || r.state == tcp::Track::fin_client) &&
@@ -90,9 +90,9 @@ bool Worker::Splicer::nothing_on_its_way(flow::FlowId id) const {
 }
 
 // A request is complete and nothing of its answer has passed: 504, as a backend would say it.
-bool Worker::Splicer::no_answer(flow::FlowId id) {
+bool Splicer::no_answer(flow::FlowId id) {
   const Session* s = session_of(id);
-  const SpliceEntry* entry = entry_of(w_.table_.at(id));
+  const SpliceEntry* entry = entry_of(book_.at(id));
   if (s == nullptr || entry == nullptr || s->asked_count == 0 || s->down != Session::Down::head ||
       !nothing_on_its_way(id) || !say_last(id, answer_to(s, entry->no_answer)))
     return false;
@@ -100,15 +100,21 @@ bool Worker::Splicer::no_answer(flow::FlowId id) {
   not_served(id, affinity::Reason::response_timeout);
   disconnect(id);
   let_go_of_rules(id);
-  w_.enter(id, tcp::Track::answering);
+  book_.enter(id, tcp::Track::answering);
   return true;
 }
 
-bool Worker::Splicer::expired(flow::FlowId id) {
+bool Splicer::expired(flow::FlowId id) {
   current_ = id;
-  if (flow::wait_of(w_.table_.at(id)) != flow::Wait::response) return reset_ends(id);
+  const bool told = tell_ends(id);
+  if (told) settle(id);
+  return told;
+}
+
+bool Splicer::tell_ends(flow::FlowId id) {
+  if (flow::wait_of(book_.at(id)) != flow::Wait::response) return reset_ends(id);
   std::array<rte_mbuf*, kFramesOfAnAnswer> frames;
-  if (rte_pktmbuf_alloc_bulk(w_.pool_, frames.data(), frames.size()) != 0) return false;
+  if (rte_pktmbuf_alloc_bulk(core_.pool, frames.data(), frames.size()) != 0) return false;
   rte_pktmbuf_free_bulk(frames.data(), frames.size());
   if (no_answer(id)) return true;
   if (!reset_ends(id)) return false;
@@ -117,7 +123,7 @@ bool Worker::Splicer::expired(flow::FlowId id) {
 }
 
 // The ceiling of all time-outs was lower than what its tries of a backend take.
-void Worker::Splicer::never_connected(flow::FlowId id) {
+void Splicer::never_connected(flow::FlowId id) {
   current_ = id;
   disconnect(id);
   nobody(id);

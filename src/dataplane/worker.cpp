@@ -1,4 +1,4 @@
-// The worker's batches: receive, parse, hash and prefetch, then act; RCU and the snapshot.
+// A worker's batches: receive, parse, hash and prefetch, then act; RCU and the snapshot.
 #include "limpet/dataplane/worker.h"
 
 #include <rte_prefetch.h>
@@ -8,225 +8,241 @@
 #include <cstddef>
 #include <cstring>
 #include <new>
+#include <tuple>
 #include <type_traits>
 
 #include "limpet/wire/layout.h"
 #include "limpet/wire/nd.h"
 #include "limpet/wire/quote.h"
 #include "limpet/wire/vlan.h"
-#include "splicer.h"
-#include "work.h"
+#include "parts.h"
 
 namespace limpet::dataplane {
 namespace {
 
-constexpr size_t kHeldSyns = 4096;
-constexpr size_t kKnocks = 1024;
 constexpr unsigned kNeighborBudget = 64;  // neighbor updates per iteration
-constexpr unsigned kNeighborVisits = 16;  // cache entries whose timers are looked at per iteration
-constexpr unsigned kExpiryBudget = 256;   // due flows per iteration
-constexpr unsigned kFlushBudget = 4096;   // records per iteration when a backend has died
 constexpr unsigned kQueryBudget = 2048;   // records per iteration for limpetctl show flows
-constexpr unsigned kAnnounceBudget = 16;  // addresses of ours told to the links per iteration
 constexpr unsigned kHandedBursts = 16;    // from other workers per iteration
 
-// Cookies are dated from 1970 then: for tests that have none.
-uint64_t no_time() {
-  return 0;
+constexpr bool ended_here(Ended /*frame*/) {
+  return false;
 }
 
 }  // namespace
 
+Core::Core(const WorkerSetup& setup, Instant start)
+    : id(setup.id),
+      shared(*setup.shared),
+      stats(*setup.stats),
+      n(setup.stats->worker),
+      backends(setup.stats->backends.data()),
+      services(setup.stats->services.data()),
+      workers(setup.shared->workers()),
+      pool(setup.pool),
+      now(start),
+      tick(to_tick(start)),
+      status(kMaxBackends),
+      random_(setup.random_seed | 1) {}
+
+// xorshift64 (Marsaglia 2003).
+uint64_t Core::random() {
+  random_ ^= random_ << 13;
+  random_ ^= random_ >> 7;
+  random_ ^= random_ << 17;
+  return random_;
+}
+
+Worker::Parts::Parts(const WorkerSetup& setup, Instant now)
+    : core(setup, now),
+      outlet(core, setup),
+      book(core, outlet, setup),
+      local(core, outlet),
+      nat(core, outlet, book, *this, setup),
+      splicer(core, outlet, book, setup),
+      toeplitz(setup.toeplitz),
+      status_generation(kMaxBackends) {
+  book.keep(Forwarding::nat, nat);
+  book.keep(Forwarding::splice, splicer);
+  queries.reserve(64);
+}
+
 Worker::Worker(const WorkerSetup& setup, Instant now)
-    : id_(setup.id),
-      shared_(*setup.shared),
-      stats_(*setup.stats),
-      n_(setup.stats->worker),
-      output_(*setup.output),
-      pool_(setup.pool),
-      toeplitz_(setup.toeplitz),
-      now_(now),
-      tick_(to_tick(now)),
-      hold_syns_until_(tick_ + to_ticks(setup.hold_syns)),
-      hold_all_syns_(setup.hold_syns.count() > 0),
-      random_(setup.random_seed | 1),
-      unix_time_(setup.unix_time == nullptr ? &no_time : setup.unix_time),
-      table_(setup.flows, setup.secret, setup.shared->endpoints),
-      wheel_(table_, tick_),
-      neighbors_(setup.neighbors, setup.held_packets),
-      status_(kMaxBackends),
-      status_generation_(kMaxBackends),
-      backend_hops_(kMaxBackends),
-      source_turn_(kMaxBackends),
-      tx_(kMaxPorts),
-      syns_(kHeldSyns),
-      knocks_(kKnocks),
-      crowded_(kMaxBackends),
-      dead_(kMaxBackends) {
-  n_.neighbors_total.set(setup.neighbors);
-  ports_read_ = to_tick(now);
-  queries_.reserve(64);
-  splicer_ = std::make_unique<Splicer>(*this, setup, now);
-  rte_rcu_qsbr_thread_register(shared_.rcu, id_);
+    : parts_(std::make_unique<Parts>(setup, now)) {
+  rte_rcu_qsbr_thread_register(parts_->core.shared.rcu, parts_->core.id);
   online();
 }
 
 Worker::~Worker() {
-  for (uint32_t i = 0; i < neighbors_.capacity(); ++i) {
-    Neighbors::Held held;
-    while (neighbors_.release(static_cast<uint16_t>(i), held)) {
-      if (held.originated) {
-        n_.originated_lost.add();
-        rte_pktmbuf_free(held.frame);
-      } else {
-        n_.held_packets.sub();
-        n_.held_bytes.sub(held.frame->pkt_len);
-        drop(held.frame, Drop::shutdown);
-      }
-    }
-  }
-  for (HeldSyn& s : syns_) rte_pktmbuf_free(s.frame);
-  flush();
-  for (Query* q : queries_) q->done.store(true, std::memory_order_release);
+  Core& core = parts_->core;
+  parts_->outlet.shut_down();
+  for (Query* q : parts_->queries) q->done.store(true, std::memory_order_release);
   ToWorker message;
-  while (rte_ring_sc_dequeue_elem(shared_.rings[id_].control, &message, sizeof message) == 0)
+  while (rte_ring_sc_dequeue_elem(core.shared.rings[core.id].control, &message, sizeof message) ==
+         0)
     if (message.type == ToWorker::Type::query)
       message.query->done.store(true, std::memory_order_release);
   offline();
-  rte_rcu_qsbr_thread_unregister(shared_.rcu, id_);
+  rte_rcu_qsbr_thread_unregister(core.shared.rcu, core.id);
 }
 
-void Worker::adopt(const Snapshot* snapshot) {
-  snapshot_ = snapshot;
-  serial_ = snapshot->serial;
-  neighbors_.invalidate();  // routes may have changed: cached hops are looked up again
+void Worker::Parts::adopt(const Snapshot* snapshot) {
+  core.snapshot = snapshot;
+  core.serial = snapshot->serial;
   // A slot with another owner must not be judged by what was said of the former one.
   for (size_t slot = 0; slot < snapshot->backends.size(); ++slot) {
-    if (status_generation_[slot] == snapshot->backends[slot].generation) continue;
-    status_generation_[slot] = snapshot->backends[slot].generation;
-    status_[slot] = {};
-    dead_[slot] = 0;
+    if (status_generation[slot] == snapshot->backends[slot].generation) continue;
+    status_generation[slot] = snapshot->backends[slot].generation;
+    core.status[slot] = {};
+    book.forget_backend(static_cast<uint16_t>(slot));
   }
-  // Datagrams have no end that could be waited for: their flows leave what was removed at once.
-  if (flows_of_removed()) flush_left_ = table_.capacity();
-  n_.snapshot.set(serial_);
-  if (id_ == 0) announce_new();
+  book.adopt();
+  core.n.snapshot.set(core.serial);
+  outlet.adopt();
 }
 
 void Worker::quiescent() {
-  rte_rcu_qsbr_quiescent(shared_.rcu, id_);
+  rte_rcu_qsbr_quiescent(parts_->core.shared.rcu, parts_->core.id);
   // Only now: the report may free what was seen before it.
-  reload();
+  parts_->reload();
 }
 
 // The serial tells: a new snapshot may stand where a freed one stood.
-void Worker::reload() {
-  const Snapshot* current = shared_.snapshot.load(std::memory_order_acquire);
-  if (current != nullptr && current->serial != serial_) adopt(current);
+void Worker::Parts::reload() {
+  const Snapshot* current = core.shared.snapshot.load(std::memory_order_acquire);
+  if (current != nullptr && current->serial != core.serial) adopt(current);
 }
 
 void Worker::offline() {
-  rte_rcu_qsbr_thread_offline(shared_.rcu, id_);
+  rte_rcu_qsbr_thread_offline(parts_->core.shared.rcu, parts_->core.id);
 }
 
 void Worker::online() {
-  rte_rcu_qsbr_thread_online(shared_.rcu, id_);
-  reload();
+  rte_rcu_qsbr_thread_online(parts_->core.shared.rcu, parts_->core.id);
+  parts_->reload();
+}
+
+bool Worker::may_sleep() const {
+  return !parts_->book.looks() && parts_->queries.empty();
+}
+
+const flow::Table& Worker::flows() const {
+  return parts_->book.table();
+}
+
+const Neighbors& Worker::neighbors() const {
+  return parts_->outlet.neighbors();
 }
 
 void Worker::begin(Instant now) {
-  now_ = now;
-  tick_ = to_tick(now);
-  gone_left_ = kGonePerIteration;
-  // Asked no more once it is over: ticks wrap, and the past would become the future.
-  if (hold_all_syns_ && !tick_before(tick_, hold_syns_until_)) hold_all_syns_ = false;
+  Core& core = parts_->core;
+  core.now = now;
+  core.tick = to_tick(now);
+  parts_->book.begin_iteration();
+  parts_->nat.begin_iteration();
   std::array<ToWorker, 64> messages;
   for (;;) {
-    const unsigned got = rte_ring_sc_dequeue_burst_elem(shared_.rings[id_].control, messages.data(),
-                                                        sizeof(ToWorker), messages.size(), nullptr);
-    for (unsigned i = 0; i < got; ++i) on_message(messages[i]);
+    const unsigned got =
+        rte_ring_sc_dequeue_burst_elem(core.shared.rings[core.id].control, messages.data(),
+                                       sizeof(ToWorker), messages.size(), nullptr);
+    for (unsigned i = 0; i < got; ++i) parts_->on_message(messages[i]);
     if (got < messages.size()) break;
   }
 }
 
 void Worker::receive(uint16_t port, rte_mbuf** frames, uint16_t count) {
-  n_.rx.add(count);
+  parts_->core.n.rx.add(count);
   for (uint16_t i = 0; i < count; ++i) frames[i]->port = port;
-  burst(port, frames, count, false);
+  parts_->burst(port, frames, count, false);
 }
 
 unsigned Worker::receive_handed() {
-  if (shared_.workers() == 1) return 0;
+  Core& core = parts_->core;
+  Outlet& outlet = parts_->outlet;
+  if (core.workers == 1) return 0;
+  const WorkerRings& rings = core.shared.rings[core.id];
   std::array<NeighborUpdate, kNeighborBudget> updates;
-  const unsigned told =
-      rte_ring_sc_dequeue_burst_elem(shared_.rings[id_].neighbors, updates.data(),
-                                     sizeof(NeighborUpdate), updates.size(), nullptr);
+  const unsigned told = rte_ring_sc_dequeue_burst_elem(
+      rings.neighbors, updates.data(), sizeof(NeighborUpdate), updates.size(), nullptr);
   for (unsigned i = 0; i < told; ++i) {
-    const uint16_t known = neighbors_.find(updates[i].port, updates[i].address);
-    if (known != Neighbors::kNone) learned(known, updates[i].mac);
+    const uint16_t known = outlet.neighbors().find(updates[i].port, updates[i].address);
+    if (known != Neighbors::kNone) outlet.learned(known, updates[i].mac);
   }
   // Several bursts: every other worker may have passed on all that it received.
   unsigned handed = 0;
   for (unsigned i = 0; i < kHandedBursts; ++i) {
     rte_mbuf* frames[kBurst];
-    const unsigned got = rte_ring_sc_dequeue_burst(
-        shared_.rings[id_].frames, reinterpret_cast<void**>(frames), kBurst, nullptr);
-    n_.handed_in.add(got);
-    burst(0, frames, static_cast<uint16_t>(got), true);
+    const unsigned got =
+        rte_ring_sc_dequeue_burst(rings.frames, reinterpret_cast<void**>(frames), kBurst, nullptr);
+    core.n.handed_in.add(got);
+    parts_->burst(0, frames, static_cast<uint16_t>(got), true);
     handed += got;
     if (got < kBurst) break;
   }
   return handed + told;
 }
 
-void Worker::burst(uint16_t port, rte_mbuf** frames, uint16_t count, bool handed) {
+void Worker::housekeeping() {
+  parts_->book.tick();
+  parts_->outlet.tick();
+  parts_->splicer.tick();
+  parts_->book.tick_gone();
+  if (!parts_->queries.empty()) parts_->answer_queries(kQueryBudget);
+  parts_->book.gauges();
+  parts_->outlet.gauges();
+}
+
+void Worker::flush() {
+  parts_->outlet.flush();
+}
+
+void Worker::Parts::burst(uint16_t port, rte_mbuf** frames, uint16_t count, bool handed) {
   // Not initialised as a whole: a burst of one must not pay for thirty-two.
-  alignas(Work) std::byte room[kBurst * sizeof(Work)];
-  std::array<Work*, kBurst> work;
-  static_assert(std::is_trivially_destructible_v<Work>);
+  alignas(Packet) std::byte room[kBurst * sizeof(Packet)];
+  std::array<Packet*, kBurst> work;
+  static_assert(std::is_trivially_destructible_v<Packet>);
   uint16_t live = 0;
-  if (snapshot_ == nullptr) [[unlikely]] {  // nothing is ours yet
-    for (uint16_t i = 0; i < count; ++i) drop(frames[i], Drop::not_ours);
+  if (core.snapshot == nullptr) [[unlikely]] {  // nothing is ours yet
+    for (uint16_t i = 0; i < count; ++i) std::ignore = outlet.drop(frames[i], Drop::not_ours);
     return;
   }
   for (uint16_t i = 0; i < count; ++i) rte_prefetch0(rte_pktmbuf_mtod(frames[i], void*));
   for (uint16_t i = 0; i < count; ++i) {
-    Work& w = *(work[live] = new (room + live * sizeof(Work)) Work);
-    w.m = frames[i];
-    w.port = handed ? frames[i]->port : port;
-    w.handed = handed;
-    if (!classify(w)) continue;
-    if (w.path != Path::local) table_.prefetch_index(w.hash);
+    Packet& p = *(work[live] = new (room + live * sizeof(Packet)) Packet);
+    p.m = frames[i];
+    p.port = handed ? frames[i]->port : port;
+    p.handed = handed;
+    if (!classify(p)) continue;
+    if (p.path != Path::local) book.table().prefetch_index(p.hash);
     ++live;
   }
   for (uint16_t i = 0; i < live; ++i)
-    if (work[i]->path != Path::local) table_.prefetch_record(work[i]->hash);
-  for (uint16_t i = 0; i < live; ++i) act(*work[i]);
+    if (work[i]->path != Path::local) book.table().prefetch_record(work[i]->hash);
+  for (uint16_t i = 0; i < live; ++i) std::ignore = act(*work[i]);
 }
 
 // False when the frame has ended here.
-bool Worker::classify(Work& w) {
-  const PortEntry& port = snapshot_->ports[w.port];
-  if (w.m->nb_segs != 1) return drop(w.m, Drop::mbuf_segmented), false;
-  const std::span<uint8_t> bytes = w.bytes();
+bool Worker::Parts::classify(Packet& p) {
+  const PortEntry& port = core.snapshot->ports[p.port];
+  if (p.m->nb_segs != 1) return ended_here(outlet.drop(p, Drop::mbuf_segmented));
+  const std::span<uint8_t> bytes = p.bytes();
   // Before anything else: our own output is not to be judged.
   if (bytes.size() >= wire::eth::kSize &&
       std::memcmp(bytes.data() + 6, port.mac.bytes.data(), 6) == 0)
-    return drop(w.m, Drop::own_source_mac), false;
-  const uint64_t flags = w.m->ol_flags;
-  w.f = wire::parse_frame(
+    return ended_here(outlet.drop(p, Drop::own_source_mac));
+  const uint64_t flags = p.m->ol_flags;
+  p.f = wire::parse_frame(
       bytes, {.ip_checksum = (flags & RTE_MBUF_F_RX_IP_CKSUM_MASK) == RTE_MBUF_F_RX_IP_CKSUM_GOOD,
               .l4_checksum = (flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_GOOD});
-  const wire::Frame& f = w.f;
+  const wire::Frame& f = p.f;
   if (f.kind == wire::FrameKind::bad) [[unlikely]] {
     if (f.drop != Drop::vlan_unsupported || !wire::has_priority_tag(bytes))
-      return drop(w.m, f.drop), false;
+      return ended_here(outlet.drop(p, f.drop));
     wire::cut_priority_tag(bytes);
-    rte_pktmbuf_adj(w.m, wire::kVlanTag);
-    return classify(w);  // there is no second tag
+    rte_pktmbuf_adj(p.m, wire::kVlanTag);
+    return classify(p);  // there is no second tag
   }
   if (f.destination_mac != port.mac && !f.destination_mac.is_group())
-    return drop(w.m, Drop::not_ours), false;
+    return ended_here(outlet.drop(p, Drop::not_ours));
 
   switch (f.kind) {
     case wire::FrameKind::arp:
@@ -236,140 +252,131 @@ bool Worker::classify(Work& w) {
     default:
       break;
   }
-  w.local = snapshot_->locals.find(f.destination);
-  if (w.local == nullptr) return true;
-  if (f.kind == wire::FrameKind::fragment) return drop(w.m, Drop::ip_fragment), false;
+  p.local = core.snapshot->locals.find(f.destination);
+  if (p.local == nullptr) return true;
+  if (f.kind == wire::FrameKind::fragment) return ended_here(outlet.drop(p, Drop::ip_fragment));
 
   if (f.kind == wire::FrameKind::tcp || f.kind == wire::FrameKind::udp) {
     // RFC 1122, 3.3.6: sent to all on the link, so perhaps to several of us.
-    if (f.destination_mac.is_group()) return drop(w.m, Drop::not_ours), false;
-    if (w.local->vip != kNoSlot)
-      w.service = snapshot_->locals.service(w.local->vip, f.protocol, f.destination_port);
-    if (w.service != kNoSlot) {
-      w.path = Path::client;
-    } else if (w.local->source != kNoSlot) {
-      w.path = Path::backend;
+    if (f.destination_mac.is_group()) return ended_here(outlet.drop(p, Drop::not_ours));
+    if (p.local->vip != kNoSlot)
+      p.service = core.snapshot->locals.service(p.local->vip, f.protocol, f.destination_port);
+    if (p.service != kNoSlot) {
+      p.path = Path::client;
+    } else if (p.local->source != kNoSlot) {
+      p.path = Path::backend;
     } else {
       return true;
     }
-    if (!w.handed && !port.rss && shared_.workers() > 1) {
+    if (!p.handed && !port.rss && core.workers > 1) {
       const unsigned owner =
-          owner_of(w.port, f.source, f.destination, f.source_port, f.destination_port);
-      if (owner != id_) return hand_over(w, owner), false;
+          owner_of(p.port, f.source, f.destination, f.source_port, f.destination_port);
+      if (owner != core.id) return ended_here(outlet.hand_over(p, owner));
     }
-    w.hash = w.path == Path::client
-                 ? table_.hash(flow::ForwardKey{f.source, f.source_port, w.service})
-                 : table_.hash(flow::ReverseKey{f.source, f.source_port, w.local->source,
-                                                f.destination_port, f.protocol});
+    p.hash = p.path == Path::client
+                 ? book.table().hash(flow::ForwardKey{f.source, f.source_port, p.service})
+                 : book.table().hash(flow::ReverseKey{f.source, f.source_port, p.local->source,
+                                                      f.destination_port, f.protocol});
     return true;
   }
   // What comes back about a packet of ours belongs to the flow's owner, however the NIC spread it.
-  if (!w.handed && shared_.workers() > 1 && wire::is_icmp_error(f)) {
+  if (!p.handed && core.workers > 1 && wire::is_icmp_error(f)) {
     const auto quote = wire::parse_quote(bytes, f);
     if (quote) {
-      const unsigned owner = owner_of(w.port, quote->destination, quote->source,
+      const unsigned owner = owner_of(p.port, quote->destination, quote->source,
                                       quote->destination_port, quote->source_port);
-      if (owner != id_) return hand_over(w, owner), false;
+      if (owner != core.id) return ended_here(outlet.hand_over(p, owner));
     }
   }
   return true;
 }
 
-unsigned Worker::owner_of(uint16_t port, const IpAddress& source, const IpAddress& destination,
-                          be16 source_port, be16 destination_port) const {
-  return snapshot_->ports[port].reta.owner(
-      toeplitz_->hash(source, destination, source_port, destination_port));
-}
-
-bool Worker::hand_over(const Work& w, unsigned owner) {
-  n_.handed_out.add();
-  if (rte_ring_mp_enqueue(shared_.rings[owner].frames, w.m) == 0) return true;
-  n_.ring_out_dropped.add();
-  rte_pktmbuf_free(w.m);
-  return false;
+unsigned Worker::Parts::owner_of(uint16_t port, const IpAddress& source,
+                                 const IpAddress& destination, be16 source_port,
+                                 be16 destination_port) const {
+  return core.snapshot->ports[port].reta.owner(
+      toeplitz->hash(source, destination, source_port, destination_port));
 }
 
 // A frame of no flow of ours: perhaps RSS has put it here and its flow is elsewhere, as NICs hash
 // some packets by addresses alone (IP options, extension headers). Refused here, its client would
-// be reset. True when it has gone to its owner.
-bool Worker::misplaced(const Work& w) {
-  if (w.handed || shared_.workers() == 1 || !snapshot_->ports[w.port].rss) return false;
+// be reset. Its owner, if that is another one.
+std::optional<unsigned> Worker::Parts::misplaced(const Packet& p) const {
+  if (p.handed || core.workers == 1 || !core.snapshot->ports[p.port].rss) return {};
   const unsigned owner =
-      owner_of(w.port, w.f.source, w.f.destination, w.f.source_port, w.f.destination_port);
-  if (owner == id_) return false;
-  hand_over(w, owner);
-  return true;
+      owner_of(p.port, p.f.source, p.f.destination, p.f.source_port, p.f.destination_port);
+  if (owner == core.id) return {};
+  return owner;
 }
 
-void Worker::act(Work& w) {
-  switch (w.path) {
+Ended Worker::Parts::act(Packet& p) {
+  switch (p.path) {
     case Path::client:
-      return from_client(w);
+      return from_client(p);
     case Path::backend:
-      return from_backend(w);
+      return from_backend(p);
     case Path::local:
       break;
   }
-  switch (w.f.kind) {
+  switch (p.f.kind) {
     case wire::FrameKind::arp:
-      return arp(w);
+      return local.arp(p);
     case wire::FrameKind::other:
-      return not_local(w, Drop::ethertype_unsupported);
+      return outlet.not_ours(p, Drop::ethertype_unsupported);
     case wire::FrameKind::icmp6:
-      if (wire::is_neighbor_message(w.f)) return neighbor_discovery(w);
+      if (wire::is_neighbor_message(p.f)) return local.neighbor_discovery(p);
       [[fallthrough]];
     case wire::FrameKind::icmp:
-      if (w.local == nullptr) break;
-      if (wire::is_echo_request(w.f)) return echo(w);
-      if (wire::is_icmp_error(w.f)) return icmp_error(w);
-      return drop(w.m, Drop::icmp_unsupported);
+      if (p.local == nullptr) break;
+      if (wire::is_echo_request(p.f)) return local.echo(p);
+      if (wire::is_icmp_error(p.f)) return icmp_error(p);
+      return outlet.drop(p, Drop::icmp_unsupported);
     case wire::FrameKind::tcp:
     case wire::FrameKind::udp:
-      if (w.local == nullptr) break;
-      return refuse(w, Drop::no_service);
+      if (p.local == nullptr) break;
+      return outlet.refuse(p, Drop::no_service);
     default:
-      if (w.local == nullptr) break;
-      return drop(w.m, Drop::protocol_unsupported);
+      if (p.local == nullptr) break;
+      return outlet.drop(p, Drop::protocol_unsupported);
   }
-  not_local(w, Drop::not_ours);
+  return outlet.not_ours(p, Drop::not_ours);
 }
 
-void Worker::housekeeping() {
-  wheel_.advance(tick_, kExpiryBudget, [this](flow::FlowId id) { on_due(id); });
-  neighbors_.tick(
-      tick_, kNeighborVisits, [this](uint16_t index, bool unicast) { ask(index, unicast); },
-      [this](uint16_t index) { give_up(index); });
-  announce(kAnnounceBudget);
-  splicer_->tick();
-  if (flush_left_ != 0) flush_dead(kFlushBudget);
-  if (snapshot_ != nullptr) empty_crowds();
-  if (!queries_.empty()) answer_queries(kQueryBudget);
-  n_.flows_used.set(table_.used());
-  n_.neighbors_used.set(neighbors_.used());
-  n_.neighbors_replaced.set(neighbors_.replaced());
-  n_.neighbors_refused.set(neighbors_.refused());
+Ended Worker::Parts::from_client(Packet& p) {
+  const flow::ForwardKey key{p.f.source, p.f.source_port, p.service};
+  const flow::FlowId id = book.table().find(key, p.hash);
+  if (id == flow::kNoFlow) {
+    if (const auto owner = misplaced(p)) return outlet.hand_over(p, *owner);
+    return no_flow(p);
+  }
+  if (flow::forwarding_of(book.at(id)) == Forwarding::nat) [[likely]]
+    return nat.from_client(p, id);
+  return splicer.from_client(p, id);
 }
 
-void Worker::drop(rte_mbuf* frame, Drop reason) {
-  DropCounter& d =
-      stats_
-          .drops[frame->port < stats_.drops.size() ? frame->port : 0][static_cast<size_t>(reason)];
-  d.packets.add();
-  d.bytes.add(frame->pkt_len);
-  rte_pktmbuf_free(frame);
+Ended Worker::Parts::no_flow(Packet& p) {
+  switch (core.snapshot->services[p.service].forwarding) {
+    case Forwarding::nat:
+      return nat.no_flow(p);
+    case Forwarding::splice:
+      break;
+  }
+  return splicer.no_flow(p);
 }
 
-void Worker::consume(rte_mbuf* frame) {
-  n_.consumed.add();
-  rte_pktmbuf_free(frame);
-}
-
-// xorshift64 (Marsaglia 2003): picks eviction samples, protects nothing.
-uint64_t Worker::random() {
-  random_ ^= random_ << 13;
-  random_ ^= random_ >> 7;
-  random_ ^= random_ << 17;
-  return random_;
+Ended Worker::Parts::from_backend(Packet& p) {
+  const flow::ReverseKey key{p.f.source, p.f.source_port, p.local->source, p.f.destination_port,
+                             p.f.protocol};
+  const flow::FlowId id = book.table().find(key, p.hash);
+  if (id == flow::kNoFlow) {
+    if (const auto owner = misplaced(p)) return outlet.hand_over(p, *owner);
+    // A late segment is answered, so that the backend lets go of its end.
+    return p.f.kind == wire::FrameKind::tcp ? outlet.refuse(p, Drop::no_flow)
+                                            : outlet.drop(p, Drop::no_flow);
+  }
+  if (flow::forwarding_of(book.at(id)) == Forwarding::nat) [[likely]]
+    return nat.from_backend(p, id);
+  return splicer.from_backend(p, id);
 }
 
 }  // namespace limpet::dataplane

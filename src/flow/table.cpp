@@ -185,7 +185,7 @@ bool Table::insert(FlowId id) {
   const Record& r = records_[id];
   assert(r.protocol != 0 && r.protocol != kBeingBuilt);
   const ForwardKey forward = forward_key(r);
-  if ((r.flags & unbound) != 0) {
+  if (!has_reverse_key(r)) {
     const uint64_t hash = hasher_(forward);
     assert(find(forward, hash) == kNoFlow);
     return enter(hash, id << 1 | kForwardBit);
@@ -203,26 +203,27 @@ bool Table::insert(FlowId id) {
 
 bool Table::bind(FlowId id) {
   Record& r = records_[id];
-  assert((r.flags & unbound) != 0);
+  assert(!r.bound);
+  if (!two_way(forwarding_of(r))) return r.bound = true;
   const ReverseKey reverse = reverse_key(r);
   const uint64_t hash = hasher_(reverse);
   assert(find(reverse, hash) == kNoFlow);
   if (!enter(hash, id << 1 | kReverseBit)) return false;
-  r.flags &= static_cast<uint8_t>(~unbound);
+  r.bound = true;
   return true;
 }
 
 void Table::unbind(FlowId id) {
   Record& r = records_[id];
-  assert((r.flags & unbound) == 0);
-  remove(hasher_(reverse_key(r)), id << 1 | kReverseBit);
-  r.flags |= unbound;
+  assert(r.bound);
+  if (has_reverse_key(r)) remove(hasher_(reverse_key(r)), id << 1 | kReverseBit);
+  r.bound = false;
 }
 
 void Table::erase(FlowId id) {
   const Record& r = records_[id];
   remove(hasher_(forward_key(r)), id << 1 | kForwardBit);
-  if ((r.flags & unbound) == 0) remove(hasher_(reverse_key(r)), id << 1 | kReverseBit);
+  if (has_reverse_key(r)) remove(hasher_(reverse_key(r)), id << 1 | kReverseBit);
   release(id);
 }
 
@@ -327,7 +328,7 @@ FlowId Table::victim(uint64_t random, Tick now, unsigned samples) const {
         if (older(id, half_open)) half_open = id;
         break;
       case tcp::Track::datagram:  // one question, answered or not: all that a flood makes
-        if ((r.flags & assured) == 0 && older(id, half_open)) half_open = id;
+        if (talk_of(r) != Talk::assured && older(id, half_open)) half_open = id;
         break;
       default:
         break;

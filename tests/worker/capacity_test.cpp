@@ -332,7 +332,7 @@ TEST_F(StaleBackend, ThatNeverGivesInIsNotAskedForever) {
   for (int i = 0; i < 3; ++i)
     EXPECT_EQ(rig.send(kBack, s.from_backend(stale)).size(), 2u) << "a reset and the SYN again";
   EXPECT_TRUE(is(rig.send(kBack, s.from_backend(stale)), kBack, s.reset_at_backend(1002)));
-  EXPECT_EQ(rig.only_flow().flags & flow::syn_held, 0);
+  EXPECT_FALSE(rig.only_flow().syn_held);
   EXPECT_EQ(rig.send(kFront, s.from_client(syn)).size(), 1u) << "the client asks again";
   EXPECT_EQ(rig.send(kBack, s.from_backend(stale)).size(), 2u);
 }
@@ -342,7 +342,7 @@ TEST_F(StaleBackend, KeptSynGoesWithItsFlow) {
   const unsigned before = rig.free_mbufs();
   reuse();
   EXPECT_EQ(rig.free_mbufs(), before - 1);
-  EXPECT_NE(rig.only_flow().flags & flow::syn_held, 0);
+  EXPECT_TRUE(rig.only_flow().syn_held);
   rig.pass(6s);
   EXPECT_EQ(rig.flows(), 0u);
   EXPECT_EQ(rig.free_mbufs(), before);
@@ -385,7 +385,7 @@ TEST(FirstMinute, EverySynIsKeptAsThePastIsUnknownAndLaterNone) {
   }
   Session c(rig, client(3), 40000, kVip4, 80);
   c.open();
-  EXPECT_EQ(rig.only_flow().flags & flow::syn_held, 0);
+  EXPECT_FALSE(rig.only_flow().syn_held);
 }
 
 TEST(FirstMinute, KeptSynsAreBoundedAndDisplacedOnesLeaveNothingBehind) {
@@ -395,8 +395,7 @@ TEST(FirstMinute, KeptSynsAreBoundedAndDisplacedOnesLeaveNothingBehind) {
   for (unsigned i = 0; i < 5000; ++i) Session(rig, client(i), 40000, kVip4, 80).open();
   EXPECT_EQ(before - rig.free_mbufs(), 4096u);
   unsigned kept = 0;
-  for (flow::FlowId id = 0; id < 5000; ++id)
-    kept += (rig.worker().flows().at(id).flags & flow::syn_held) ? 1 : 0;
+  for (flow::FlowId id = 0; id < 5000; ++id) kept += rig.worker().flows().at(id).syn_held ? 1 : 0;
   EXPECT_EQ(kept, 4096u);
   rig.pass(6s);
   EXPECT_EQ(rig.flows(), 0u);

@@ -1,6 +1,7 @@
 // Configuration that changes under running flows: what stays, what is refused, and when an old
 // snapshot may be freed.
 #include "session.h"
+#include "splice_fixture.h"
 
 namespace limpet::worker_test {
 namespace {
@@ -126,6 +127,21 @@ TEST(Reload, RemovedServiceKeepsItsFlowsAndRefusesNewOnes) {
   rig.run();
   before[1].client_says("and when it is back", kUp);
   late.open();
+}
+
+TEST(Reload, TupleOfAnEndedFlowIsForwardedAsItsServiceSaysNow) {
+  Rig rig;
+  auto before = sessions(rig, 2);
+  rig.reload(spliced());
+  rig.run();
+  before[1].client_says("goes on as it began", kUp);
+  Session& s = before[0];
+  s.client_says("reset", {.flags = kRst, .seq = 1001, .window = 0});
+  const auto out = rig.send(kFront, s.from_client({.flags = kSyn, .seq = 900000}));
+  ASSERT_EQ(out.size(), 1u);
+  EXPECT_EQ(out[0].port, kFront);
+  EXPECT_EQ(look(out[0].frame).flags, kSyn | kAck) << "limpet itself answers";
+  EXPECT_EQ(rig.flows(), 1u) << "and has no flow before the client's data";
 }
 
 TEST(Reload, RemovedVipIsNoLongerAnsweredForOnceItsFlowsEnded) {

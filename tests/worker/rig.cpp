@@ -432,7 +432,7 @@ void Rig::check_identity(const char* when) {
   uint64_t unbound = 0;  // spliced flows that have no backend (yet)
   for (const auto& w : workers_)
     for (flow::FlowId id = 0; id < w->flows().capacity(); ++id)
-      unbound += w->flows().live(id) && (w->flows().at(id).flags & flow::unbound) != 0;
+      unbound += w->flows().live(id) && !w->flows().at(id).bound;
   EXPECT_EQ(by_backend + unbound, flows()) << when << ": flows and the backends' gauges";
 }
 

@@ -10,6 +10,7 @@
 #include "limpet/balance/scheduler.h"
 #include "limpet/base/address.h"
 #include "limpet/base/forwarded.h"
+#include "limpet/base/forwarding.h"
 #include "limpet/base/time.h"
 #include "limpet/config/persistence.h"
 
@@ -20,7 +21,6 @@ enum class Protocol : uint8_t { tcp = 6, udp = 17 };
 enum class HealthType : uint8_t { none, tcp, http, https };
 // A PROXY header before a check's own octets: "PROXY UNKNOWN", or version 2 with command LOCAL.
 enum class HealthProxy : uint8_t { none, v1, v2 };
-enum class ServiceMode : uint8_t { nat, splice };         // dsr, ipip, gue come with their issues
 enum class OnNoBackend : uint8_t { reset, unavailable };  // RST or ICMP; a 503 and a clean close
 
 // A limit on everything that the file may multiply, so that the tables built from it have known
@@ -148,7 +148,7 @@ struct Service {
   IpAddress vip;
   uint16_t port = 0;
   Protocol protocol = Protocol::tcp;
-  ServiceMode mode = ServiceMode::nat;   // splice: protocol is tcp
+  Forwarding mode = Forwarding::nat;     // splice: protocol is tcp
   uint32_t pool = 0;                     // index into Document::pools
   std::vector<Persistence> persistence;  // empty: each connection is balanced on its own. Cookies
                                          // and headers (mode splice only) before the source, which

@@ -19,6 +19,7 @@
 #include "limpet/balance/maglev.h"
 #include "limpet/balance/scheduler.h"
 #include "limpet/base/address.h"
+#include "limpet/base/forwarding.h"
 #include "limpet/base/time.h"
 #include "limpet/dataplane/session_rules.h"
 #include "limpet/flow/ports.h"
@@ -148,7 +149,8 @@ struct ServiceEntry {  // by service slot
   uint16_t pool = kNoSlot;  // index into Snapshot::pools; valid while configured
   affinity::Policy policy;
   Timeouts timeouts;
-  std::shared_ptr<const SpliceEntry> splice;  // null: mode nat, for connections to come
+  Forwarding forwarding = Forwarding::nat;    // of connections to come
+  std::shared_ptr<const SpliceEntry> splice;  // present with Forwarding::splice, and only then
   std::vector<KeptRules> kept;                // oldest first, at most kMaxKeptRules
 };
 

@@ -9,6 +9,7 @@
 #include <type_traits>
 
 #include "limpet/base/address.h"
+#include "limpet/base/forwarding.h"
 #include "limpet/base/time.h"
 #include "limpet/tcp/track.h"
 
@@ -18,6 +19,21 @@ using FlowId = uint32_t;
 constexpr FlowId kNoFlow = 0xffffffffu;
 constexpr uint8_t kBeingBuilt = 255;     // protocol of a record that is allocated but not filled
 constexpr uint16_t kNotArmed = 0xffffu;  // Aside::wheel_slot of a record without a timer
+
+// What a connection that stands waits for, which decides its time-out (Forwarding::splice).
+enum class Wait : uint8_t {
+  other,       // the rest of a request, a client that reads: the ceiling
+  response,    // a request is complete, its response is not
+  keep_alive,  // the next request
+  tunnel       // whatever its ends say to each other
+};
+
+// Who of a datagram flow's ends has shown that it is there (Track::datagram).
+enum class Talk : uint8_t {
+  asked,     // the client alone has spoken
+  answered,  // the backend has, too
+  assured    // and the client again after that, so it is really there
+};
 
 struct alignas(64) Record {
   IpAddress client;
@@ -29,7 +45,15 @@ struct alignas(64) Record {
   uint16_t backend_generation = 0;
   tcp::Track state = tcp::Track::syn_sent;
   uint8_t protocol = 0;  // IP protocol, 6 or 17; 0: free record; kBeingBuilt
-  uint8_t flags = 0;     // Flag bits
+  // One byte of marks.
+  bool early_reuse : 1 = false;  // its source port was taken again within 60 s of its last use
+  bool syn_held : 1 = false;     // a copy of the SYN is kept until the backend answers
+  bool contested : 1 = false;    // a SYN has come for its tuple; perhaps the client began anew
+  // It has a backend, which counts it. While not, backend, source and source_port mean nothing, and
+  // it has its forward key only.
+  bool bound : 1 = true;
+  uint8_t phase : 2 = 0;  // a Wait or a Talk
+  uint8_t way : 2 = 0;    // a Forwarding
   tcp::Scales scales;
   tcp::Edges edges;
   Tick last_seen = 0;
@@ -66,35 +90,27 @@ struct Listed : Record {
   uint8_t reason = 0;
 };
 
-// Mode splice: what a connection that stands waits for, which decides its time-out. In two of the
-// flags, as datagrams alone have a use for those.
-enum class Wait : uint8_t {
-  other,       // the rest of a request, a client that reads: the ceiling
-  response,    // a request is complete, its response is not
-  keep_alive,  // the next request
-  tunnel       // whatever its ends say to each other
-};
-constexpr unsigned kWaitShift = 3;
-constexpr uint8_t kWaitMask = 0x18;
-
 constexpr Wait wait_of(const Record& r) {
-  return static_cast<Wait>((r.flags & kWaitMask) >> kWaitShift);
+  return static_cast<Wait>(r.phase);
 }
 constexpr void set_wait(Record& r, Wait wait) {
-  r.flags =
-      static_cast<uint8_t>((r.flags & ~kWaitMask) | static_cast<unsigned>(wait) << kWaitShift);
+  r.phase = static_cast<uint8_t>(wait) & 3;
 }
-
-enum Flag : uint8_t {
-  early_reuse = 0x01,  // source port was taken again within 60 s of its last use
-  syn_held = 0x02,     // a copy of the SYN is kept until the backend answers
-  answered = 0x08,     // datagrams: the backend has sent one. Spliced: of Wait
-  assured = 0x10,      // datagrams: and the client another one after that, so it is really there.
-                       // Spliced: of Wait
-  unbound = 0x20,      // no backend is chosen: backend, source and source_port mean nothing, and
-                       // the flow has its forward key only
-  spliced = 0x40,      // mode splice: its numbers are in the worker's SpliceFlow of the same id
-  contested = 0x80,    // a SYN has come for its tuple; perhaps the client began anew
-};
+constexpr Talk talk_of(const Record& r) {
+  return static_cast<Talk>(r.phase);
+}
+constexpr void set_talk(Record& r, Talk talk) {
+  r.phase = static_cast<uint8_t>(talk) & 3;
+}
+constexpr Forwarding forwarding_of(const Record& r) {
+  return static_cast<Forwarding>(r.way);
+}
+constexpr void set_forwarding(Record& r, Forwarding f) {
+  r.way = static_cast<uint8_t>(f) & 3;
+}
+// Whether its answers find it by a key of their own.
+constexpr bool has_reverse_key(const Record& r) {
+  return r.bound && two_way(forwarding_of(r));
+}
 
 }  // namespace limpet::flow

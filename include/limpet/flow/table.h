@@ -80,10 +80,10 @@ class Table {
   // even after displacement (the record is then still the caller's: fill again or release it). At
   // the load that the table is sized for this does not happen with a secret key. Neither key may be
   // in the table.
-  // A record that is `unbound` gets its forward key only.
+  // A record that is not `bound`, or whose way of forwarding is one-way, gets its forward key only.
   bool insert(FlowId id);
-  // Enters the reverse direction of an inserted record that is `unbound` and has got a backend, and
-  // takes the flag away. False when the index has no room; nothing has changed then.
+  // Enters the reverse direction of an inserted record that has got a backend, and makes it
+  // `bound`. False when the index has no room; nothing has changed then.
   bool bind(FlowId id);
   // The reverse: the caller may change backend and source afterwards.
   void unbind(FlowId id);

@@ -190,7 +190,7 @@ void persistence(const Service& s, Bounds& b) {
                      b.range<int>(source.prefix6, 1, 128, "prefix6");
                    },
                    [&](const CookieSettings& c) {
-                     b.hold(s.mode == ServiceMode::splice, "cookie without splice");
+                     b.hold(s.mode == Forwarding::splice, "cookie without splice");
                      b.hold(names.insert(c.name).second, "cookie twice");
                      b.hold(c.service == s.name, "service of a cookie");
                      learns |= c.mode == CookieMode::learn;
@@ -200,7 +200,7 @@ void persistence(const Service& s, Bounds& b) {
                      std::string lower;
                      for (const char x : h.name)
                        lower += static_cast<char>(x >= 'A' && x <= 'Z' ? x + 32 : x);
-                     b.hold(s.mode == ServiceMode::splice, "header without splice");
+                     b.hold(s.mode == Forwarding::splice, "header without splice");
                      b.hold(headers.insert(lower).second, "header twice");
                      b.hold(!h.name.empty() && h.name.size() <= affinity::kMaxHeaderName &&
                                 printable(h.name) &&
@@ -218,11 +218,11 @@ void persistence(const Service& s, Bounds& b) {
 }
 
 void splice(const Service& s, Bounds& b) {
-  b.hold(s.mode == ServiceMode::splice ||
+  b.hold(s.mode == Forwarding::splice ||
              (s.forwarded == Forwarded::none && s.on_no_backend == OnNoBackend::reset &&
               s.redispatch && !s.session_log && s.table.size == 0),
          "setting of mode splice");
-  b.hold(s.mode == ServiceMode::nat || s.protocol == Protocol::tcp, "splice without tcp");
+  b.hold(s.mode == Forwarding::nat || s.protocol == Protocol::tcp, "splice without tcp");
   b.range(s.limits.bytes, 1024u, 16384u, "head_bytes");
   b.range<Duration>(s.limits.time, 100ms, 10min, "head_time");
   b.hold(s.unavailable.body.size() <= kMaxUnavailableBody, "body");

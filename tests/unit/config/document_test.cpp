@@ -37,7 +37,7 @@ TEST(Document, fills_in_every_default) {
   EXPECT_EQ(health.port, 0);
   const Service& service = d.services[0];
   EXPECT_EQ(service.protocol, Protocol::tcp);
-  EXPECT_EQ(service.mode, ServiceMode::nat);
+  EXPECT_EQ(service.mode, Forwarding::nat);
   EXPECT_TRUE(service.persistence.empty());
   EXPECT_EQ(service.timeouts.connect, 10s);
   EXPECT_EQ(service.timeouts.idle, 5min);

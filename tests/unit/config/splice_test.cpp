@@ -18,7 +18,7 @@ Service splice(const std::string& settings) {
 
 TEST(Splice, has_defaults_of_its_own) {
   const Service s = splice("");
-  EXPECT_EQ(s.mode, ServiceMode::splice);
+  EXPECT_EQ(s.mode, Forwarding::splice);
   EXPECT_EQ(s.timeouts.connect, 1s) << "of one try, not of the whole handshake as with nat";
   EXPECT_EQ(s.timeouts.idle, 5min);
   EXPECT_EQ(s.timeouts.half_closed, 2min);
@@ -45,7 +45,7 @@ TEST(Splice, a_default_may_be_longer_than_idle_which_counts_then) {
 
 TEST(Splice, leaves_the_defaults_of_nat_alone) {
   const Service s = Sample().document().services[0];
-  EXPECT_EQ(s.mode, ServiceMode::nat);
+  EXPECT_EQ(s.mode, Forwarding::nat);
   EXPECT_EQ(s.timeouts.connect, 10s);
   EXPECT_EQ(s.on_no_backend, OnNoBackend::reset);
 }

@@ -89,7 +89,8 @@ TEST_F(FlowsViewTest, a_flow_that_has_no_backend_yet_is_shown_without_one) {
   for (flow::Listed& r : q.flows) {
     r.client = ip("198.51.100.7");
     r.protocol = 6;
-    r.flags = flow::spliced | flow::unbound;
+    flow::set_forwarding(r, Forwarding::splice);
+    r.bound = false;
     r.backend = 0;
     r.backend_generation = 0;  // of none
     r.state = tcp::Track::head;

@@ -83,7 +83,7 @@ TEST_F(TableTest, a_flow_whose_backend_is_not_chosen_is_found_from_its_client_s_
   const FlowId id = table.allocate();
   ASSERT_NE(id, kNoFlow);
   fill(table.at(id), kClient, 0, 0, be16{});
-  table.at(id).flags = unbound;
+  table.at(id).bound = false;
   ASSERT_TRUE(table.insert(id));
   EXPECT_EQ(find(kClient), id);
   EXPECT_EQ(find(reverse(0, 0, 0)), kNoFlow);
@@ -193,14 +193,16 @@ TEST_F(TableTest, a_full_table_allocates_nothing_until_a_flow_ends) {
 TEST_F(TableTest, a_reused_record_remembers_nothing_of_the_flow_before) {
   const FlowId id = add(kClient, 1, 7, 1024);
   Record& r = table.at(id);
-  r.flags = early_reuse;
+  r.early_reuse = true;
+  r.bound = false;
   r.hop_stamp = 9;
   r.state = tcp::Track::closed;
   r.last_seen = 77;
   table.erase(id);
   ASSERT_EQ(table.allocate(), id);
   EXPECT_EQ(r.protocol, kBeingBuilt);
-  EXPECT_EQ(r.flags, 0);
+  EXPECT_FALSE(r.early_reuse);
+  EXPECT_TRUE(r.bound);
   EXPECT_EQ(r.hop_stamp, 0);
   EXPECT_EQ(r.state, tcp::Track::syn_sent);
   EXPECT_EQ(r.last_seen, 0u);
@@ -397,7 +399,7 @@ TEST_P(TableModel, agrees_with_ordered_maps_up_to_a_full_table) {
            std::get<3>(r));
       const bool later =
           below(3) == 0;  // as a spliced connection: its backend comes when it is known
-      table.at(id).flags = later ? unbound : 0;
+      table.at(id).bound = !later;
       ASSERT_TRUE(table.insert(id));
       forwards[f] = id;
       if (!later) reverses[r] = id;
@@ -408,7 +410,7 @@ TEST_P(TableModel, agrees_with_ordered_maps_up_to_a_full_table) {
       if (present.empty()) continue;
       const size_t i = below(static_cast<uint32_t>(present.size()));
       const FlowId id = present[i];
-      const bool bound = (table.at(id).flags & unbound) == 0;
+      const bool bound = table.at(id).bound;
       table.erase(id);
       forwards.erase(flow[id].first);
       if (bound) reverses.erase(flow[id].second);
@@ -427,7 +429,7 @@ TEST_P(TableModel, agrees_with_ordered_maps_up_to_a_full_table) {
     } else if (what < 94 && !present.empty()) {
       const FlowId id = present[below(static_cast<uint32_t>(present.size()))];
       Record& record = table.at(id);
-      if ((record.flags & unbound) == 0) {
+      if (record.bound) {
         table.unbind(id);
         reverses.erase(flow[id].second);
         ++unbound_again;
@@ -443,7 +445,7 @@ TEST_P(TableModel, agrees_with_ordered_maps_up_to_a_full_table) {
       const ForwardKey f = key(flow[id].first);
       const ReverseKey r = key(flow[id].second);
       ASSERT_EQ(table.find(f, table.hash(f)), id);
-      if ((table.at(id).flags & unbound) == 0) {
+      if (table.at(id).bound) {
         ASSERT_EQ(table.find(r, table.hash(r)), id);
       }
     }
@@ -485,7 +487,7 @@ TEST_F(Victim, is_never_an_established_or_closing_flow_nor_an_assured_datagram_f
     with(tcp::Track::fin_client, 0);
     with(tcp::Track::fin_backend, 0);
     with(tcp::Track::connecting, 0);  // a whole request waits for its backend
-    table.at(with(tcp::Track::datagram, 0)).flags = answered | assured;
+    set_talk(table.at(with(tcp::Track::datagram, 0)), Talk::assured);
   }
   for (uint64_t random = 0; random < 100; ++random) EXPECT_EQ(table.victim(random, 1000), kNoFlow);
 }
@@ -506,9 +508,9 @@ TEST_F(Victim, is_a_datagram_flow_that_is_not_assured_when_nothing_has_ended) {
   with(tcp::Track::syn_sent, 100);
   const FlowId unanswered = with(tcp::Track::datagram, 50);
   EXPECT_EQ(table.victim(1, 1000, 1000), unanswered);
-  table.at(unanswered).flags = answered;
+  set_talk(table.at(unanswered), Talk::answered);
   EXPECT_EQ(table.victim(1, 1000, 1000), unanswered) << "spoofed questions are answered too";
-  table.at(unanswered).flags = answered | assured;
+  set_talk(table.at(unanswered), Talk::assured);
   EXPECT_NE(table.victim(1, 1000, 1000), unanswered);
 }
 
