@@ -27,6 +27,7 @@ class Mapped {
   Mapped& operator=(const Mapped&) = delete;
 
   T* data() { return data_; }
+  const T* data() const { return data_; }
   T& operator[](size_t i) { return data_[i]; }
   const T& operator[](size_t i) const { return data_[i]; }
 

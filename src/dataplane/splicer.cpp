@@ -100,7 +100,6 @@ Ended Splicer::client_says(Packet& p, flow::FlowId id) {
   flow::Record& r = book_.at(id);
   const tcp::SegmentIn in = segment_in(p);
   if (in.discarded) return outlet_.drop(p, Drop::tcp_options_bad);
-  current_ = id;
   const bool syn = (in.flags & (wire::tcp_flag::syn | wire::tcp_flag::ack | wire::tcp_flag::rst)) ==
                    wire::tcp_flag::syn;
   if (syn) {
@@ -131,7 +130,6 @@ Ended Splicer::client_says(Packet& p, flow::FlowId id) {
 
 Ended Splicer::backend_says(Packet& p, flow::FlowId id) {
   flow::Record& r = book_.at(id);
-  current_ = id;
   if (r.state == tcp::Track::dead || !core_.status[r.backend].accepts_existing())
     return outlet_.refuse(p, book_.epitaph(r));
   const tcp::SegmentIn in = segment_in(p);
@@ -145,15 +143,15 @@ Ended Splicer::relay(Packet& p, flow::FlowId id, Side from, const tcp::SegmentIn
   tcp::SpliceFlow& f = flows_[id];
   if (p.f.ttl <= 1) return outlet_.expired(p);
   const uint32_t before = progress(id);
-  const tcp::Seq answered = f.map[tcp::index_of(Side::backend)].emitted();
+  const tcp::Seq answered = f.at(Side::backend).map.emitted();
   const tcp::Handled h = splice_.relay(f, from, in, core_.now);
   const bool moved = progress(id) != before;
   if (h.fate != tcp::Fate::dropped) {
     // A reset is judged by the number that its receiver will see. Octets that it has but has not
     // acknowledged make the end of all that it was sent as exact as its last ACK.
     const Seq seq{h.numbers.seq};
-    const bool exact = tcp::is_exact(seq, splice_.exact(f, tcp::other(from)),
-                                     f.map[tcp::index_of(from)].emitted());
+    const bool exact =
+        tcp::is_exact(seq, splice_.exact(f, tcp::other(from)), f.at(from).map.emitted());
     const tcp::Track next = tcp::next_state(r.state, from, in.flags, exact);
     // Whoever waits for octets does not wait longer for a probe or an ACK that says nothing new.
     const flow::Wait wait = flow::wait_of(r);
@@ -166,7 +164,7 @@ Ended Splicer::relay(Packet& p, flow::FlowId id, Side from, const tcp::SegmentIn
       if (next == tcp::Track::closed) let_go_of_rules(id);
     }
   }
-  const bool spoke = f.map[tcp::index_of(Side::backend)].emitted() != answered;
+  const bool spoke = f.at(Side::backend).map.emitted() != answered;
   const bool look = moved || f.editor != kNoSession;
   const Ended ended = pass(p, id, from, h);
   follow_up(id, moved);
@@ -209,17 +207,17 @@ void Splicer::say(const tcp::SegmentOut& o, wire::Segment& s) {
   s.traffic_class = o.traffic_class;
 }
 
-// By the port towards one end of current_.
-uint32_t Splicer::most(Side to) {
-  flow::Record& r = book_.at(current_);
+// By the port towards it.
+uint32_t Splicer::most(const tcp::SpliceFlow& f, Side to) {
+  flow::Record& r = book_.at(id_of(f));
   Drop why = Drop::no_route;
   const uint16_t hop = book_.hop_to(to, r, why);
   return (hop == Neighbors::kNone ? 65535u : outlet_.mtu_of(hop)) - (r.client.is_v4() ? 40 : 60);
 }
 
-// A segment of the splice's own making, to one end of current_.
-void Splicer::emit(Side to, const tcp::SegmentOut& o) {
-  flow::Record& r = book_.at(current_);
+// A segment of the splice's own making.
+void Splicer::emit(tcp::SpliceFlow& f, Side to, const tcp::SegmentOut& o) {
+  flow::Record& r = book_.at(id_of(f));
   if (to == Side::backend && !r.bound) return;  // nobody is there yet
   const FlowBook::Way way = book_.towards(to, r);
   wire::Segment s;
@@ -275,7 +273,6 @@ void Splicer::tick() {
 
 void Splicer::on_due(uint32_t work) {
   const flow::FlowId id = pool_.at(work).flow;
-  current_ = id;
   splice_.on_time(flows_[id], core_.now);
   if (flows_[id].work != work) return;
   Binding& b = pool_.at(work);
@@ -303,15 +300,7 @@ void Splicer::ended(flow::FlowId id) {
   settle(id);
 }
 
-// Others than the one whose segment is at hand, too: what that sends goes out for itself again.
 bool Splicer::backend_gone(flow::FlowId id) {
-  const flow::FlowId current = std::exchange(current_, id);
-  const bool gone = leave_backend(id);
-  current_ = current;
-  return gone;
-}
-
-bool Splicer::leave_backend(flow::FlowId id) {
   flow::Record& r = book_.at(id);
   switch (r.state) {
     case tcp::Track::dead:
@@ -337,7 +326,7 @@ bool Splicer::reset_ends(flow::FlowId id) {
   flow::Record& r = book_.at(id);
   for (const Side side : {Side::client, Side::backend}) {
     r.edges.ack[tcp::index_of(side)] = splice_.exact(f, side);
-    r.edges.end[tcp::index_of(side)] = f.map[tcp::index_of(side)].emitted();
+    r.edges.end[tcp::index_of(side)] = f.at(side).map.emitted();
   }
   if (!book_.reset_both(id, marks(id, Side::backend), marks(id, Side::client))) return false;
   ended(id);
@@ -365,7 +354,6 @@ bool Splicer::due(flow::FlowId id) {
 }
 
 void Splicer::slow_head(flow::FlowId id) {
-  current_ = id;
   core_.n.splice_slow_heads.add();
   core_.services[book_.at(id).service].refused[refused(Refused::head_slow)].add();
   not_served(id, affinity::Reason::slow_request);
@@ -380,7 +368,7 @@ Drop Splicer::quoted(flow::FlowId id, Side to, const wire::Quote& quote,
   const tcp::SpliceFlow& f = flows_[id];
   if (!r.bound) return Drop::icmp_unrelated;
   if (!tcp::Splice::in_flight(f, to, number)) return Drop::icmp_outside_window;
-  translated = f.map[tcp::index_of(tcp::other(to))].floor(edits_, number).value;
+  translated = f.at(tcp::other(to)).map.floor(edits_, number).value;
   if (quote.mtu == 0) return Drop::none;
   if (r.state == tcp::Track::head) return Drop::icmp_outside_window;
   const auto told = splice_.too_big(flows_[id], to, number, quote.mtu, quote.v6 ? 60 : 40);

@@ -64,8 +64,8 @@ class Splicer final : public FlowKeeper, tcp::SpliceSink, tcp::SpliceEditor {
   void slow_head(flow::FlowId id);
   void never_connected(flow::FlowId id);
 
-  void emit(tcp::Side to, const tcp::SegmentOut& segment) override;
-  uint32_t most(tcp::Side to) override;
+  void emit(tcp::SpliceFlow& flow, tcp::Side to, const tcp::SegmentOut& segment) override;
+  uint32_t most(const tcp::SpliceFlow& flow, tcp::Side to) override;
   tcp::Shown show(tcp::SpliceFlow& flow, tcp::Side from, std::span<const uint8_t> bytes,
                   bool fin) override;
   void not_kept(tcp::SpliceFlow& flow, tcp::Side from) override;
@@ -126,7 +126,6 @@ class Splicer final : public FlowKeeper, tcp::SpliceSink, tcp::SpliceEditor {
   Ended relay(Packet& p, flow::FlowId id, tcp::Side from, const tcp::SegmentIn& in);
   Ended pass(Packet& p, flow::FlowId id, tcp::Side from, const tcp::Handled& h);
   void on_due(uint32_t work);
-  bool leave_backend(flow::FlowId id);
   bool reset_ends(flow::FlowId id);
 
   // splicer_shares.cpp: who gives when memory is short
@@ -140,6 +139,9 @@ class Splicer final : public FlowKeeper, tcp::SpliceSink, tcp::SpliceEditor {
 
   const SpliceEntry* entry_of(const flow::Record& r) const {
     return core_.snapshot->services[r.service].splice.get();
+  }
+  flow::FlowId id_of(const tcp::SpliceFlow& f) const {
+    return static_cast<flow::FlowId>(&f - flows_.data());
   }
   Binding& binding_of(flow::FlowId id) { return pool_.at(flows_[id].work); }
 
@@ -162,7 +164,6 @@ class Splicer final : public FlowKeeper, tcp::SpliceSink, tcp::SpliceEditor {
   uint64_t unix_now_ = 0;                   // seconds, as of unix_read_
   Instant unix_read_{};
   Strangers strangers_;
-  flow::FlowId current_ = flow::kNoFlow;  // whose segments emit() sends
 };
 
 }  // namespace limpet::dataplane

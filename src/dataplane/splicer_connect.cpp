@@ -51,7 +51,7 @@ Ended Splicer::collect(Packet& p, flow::FlowId id, const tcp::SegmentIn& in) {
 // Its head is not complete, and may never be.
 void Splicer::judge_head(flow::FlowId id) {
   const Session* s = session_of(id);
-  const tcp::Hold& hold = binding_of(id).splice.hold[tcp::index_of(tcp::Side::client)];
+  const tcp::Hold& hold = binding_of(id).splice.at(tcp::Side::client).hold;
   const bool too_long = hold.size() >= head_limit(id);
   const bool refused = s != nullptr && (s->refused != http::Refusal::none || s->broken);
   if (!refused && !too_long && !hold.has_fin()) return;
@@ -236,7 +236,6 @@ void Splicer::attempt(flow::FlowId id) {
 // as a backend that restarts is back soon and a lost SYN is no death; with his port, so that an
 // answer to an earlier SYN is as good. A try that has taken longer than that is followed at once.
 void Splicer::failed(flow::FlowId id) {
-  current_ = id;
   const flow::Record& r = book_.at(id);
   Binding& b = binding_of(id);
   const uint32_t work = flows_[id].work;
@@ -256,8 +255,10 @@ void Splicer::failed(flow::FlowId id) {
 void Splicer::send_syn(flow::FlowId id) {
   Binding& b = binding_of(id);
   // What it sends comes in by one port and leaves by the other: whole, if both take it.
-  const uint32_t mss = std::min(most(tcp::Side::backend), most(tcp::Side::client));
-  emit(tcp::Side::backend, tcp::backend_syn(splice_, flows_[id], static_cast<uint16_t>(mss)));
+  const uint32_t mss =
+      std::min(most(flows_[id], tcp::Side::backend), most(flows_[id], tcp::Side::client));
+  emit(flows_[id], tcp::Side::backend,
+       tcp::backend_syn(splice_, flows_[id], static_cast<uint16_t>(mss)));
   b.syn_at = core_.now + b.syn_wait;
   b.syn_wait = std::min<Duration>(b.syn_wait * 2, kMaxSyn);
   pool_.due(flows_[id].work, std::min(b.syn_at, b.give_up));
@@ -272,7 +273,6 @@ void Splicer::disconnect(flow::FlowId id) {
 }
 
 void Splicer::redispatch(flow::FlowId id) {
-  current_ = id;
   flow::Record& r = book_.at(id);
   core_.backends[r.backend].connect_failures.add();
   disconnect(id);
@@ -318,7 +318,7 @@ Ended Splicer::connecting(Packet& p, flow::FlowId id, const tcp::SegmentIn& in) 
 
 void Splicer::connected(flow::FlowId id, const Binding& chosen) {
   flow::Record& r = book_.at(id);
-  const bool fin = chosen.splice.hold[tcp::index_of(tcp::Side::client)].has_fin();
+  const bool fin = chosen.splice.at(tcp::Side::client).hold.has_fin();
   r.last_seen = core_.tick;
   if (const uint32_t work = flows_[id].work; work != tcp::kNoWork) {
     pool_.at(work).syn_at = {};
@@ -346,7 +346,6 @@ void Splicer::connected(flow::FlowId id, const Binding& chosen) {
 
 // limpet plays the backend: these bytes and a FIN. Without bytes, or without memory, a reset.
 void Splicer::answer(flow::FlowId id, std::string_view text) {
-  current_ = id;
   if (!say_last(id, text)) {
     send_reset(id, tcp::Side::client);
     return book_.end(id);
@@ -359,7 +358,7 @@ bool Splicer::say_last(flow::FlowId id, std::string_view text) {
   const std::span<const uint8_t> bytes{reinterpret_cast<const uint8_t*>(text.data()), text.size()};
   flow::Record& r = book_.at(id);
   // A client that has closed, and whose backend has said so, will not say it again.
-  const tcp::StreamMap& up = flows_[id].map[tcp::index_of(tcp::Side::client)];
+  const tcp::StreamMap& up = flows_[id].at(tcp::Side::client).map;
   const bool closed = r.state == tcp::Track::fin_client && up.ack() == up.emitted();
   if (text.empty() || !splice_.answer(flows_[id], bytes, closed, core_.now)) return false;
   binding_of(id).head_by = {};

@@ -93,7 +93,6 @@ Ended Splicer::open(Packet& p, const tcp::Hearing& heard, const tcp::SegmentIn& 
   const flow::FlowId id = book_.begin(p, Forwarding::splice, tcp::Track::head);
   if (id == flow::kNoFlow) return outlet_.drop(p, Drop::flow_table_full);
   book_.aside(id).reason = static_cast<uint8_t>(affinity::Reason::no_backend);
-  current_ = id;
   const SpliceEntry& entry = *core_.snapshot->services[p.service].splice;
   if (!tcp::start(splice_, flows_[id], heard.offer, entry.promise, in)) {
     book_.table().release(id);

@@ -22,8 +22,7 @@ uint16_t count(const tcp::StreamMap& map, const tcp::EditPool& edits) {
 
 FlowEdits Splicer::live_edits(flow::FlowId id) const {
   const tcp::SpliceFlow& f = flows_[id];
-  return {count(f.map[tcp::index_of(tcp::Side::client)], edits_),
-          count(f.map[tcp::index_of(tcp::Side::backend)], edits_)};
+  return {count(f.at(tcp::Side::client).map, edits_), count(f.at(tcp::Side::backend).map, edits_)};
 }
 
 void Splicer::note_session(flow::FlowId id) {

@@ -73,7 +73,7 @@ SessionContext Splicer::context(flow::FlowId id) {
       .kept = service.kept,
       .maglev = pool == nullptr ? nullptr : &pool->maglev,
       .seed = service.policy.seed(),
-      .down = &flows_[id].map[1],
+      .down = &flows_[id].ends[1].map,
   };
   if (bound) c.member = c.member_of(r.backend);
   return c;
@@ -81,19 +81,20 @@ SessionContext Splicer::context(flow::FlowId id) {
 
 tcp::Shown Splicer::show(tcp::SpliceFlow& f, tcp::Side from, std::span<const uint8_t> bytes,
                          bool fin) {
-  const flow::Record& r = book_.at(current_);
+  const flow::FlowId id = id_of(f);
   if (f.editor == kNoSession) {
     f.editor = sessions_.take();
     Session& s = sessions_.at(f.editor);
-    s.begun = s.first_answered = r.state != tcp::Track::head;
+    s.begun = s.first_answered = book_.at(id).state != tcp::Track::head;
   }
   Session& s = sessions_.at(f.editor);
-  SessionContext c = context(current_);
+  SessionContext c = context(id);
   affinity::StickHandle entry;
   c.goes_by = &entry;
-  const tcp::Shown shown = from == tcp::Side::client ? show_requests(s, f.map[0], bytes, fin, c)
-                                                     : show_responses(s, f.map[1], bytes, fin, c);
-  if (entry.present()) go_by(current_, entry);
+  const tcp::Shown shown = from == tcp::Side::client
+                               ? show_requests(s, f.ends[0].map, bytes, fin, c)
+                               : show_responses(s, f.ends[1].map, bytes, fin, c);
+  if (entry.present()) go_by(id, entry);
   return shown;
 }
 
@@ -108,7 +109,7 @@ void Splicer::follow_up(flow::FlowId id, bool moved) {
   if (s == nullptr) return;
   tcp::SpliceFlow& f = flows_[id];
   // Whoever has acknowledged enough of his answers may ask again.
-  if (s->waits && s->unread && unread(f.map[1], edits_) < kMostUnread) {
+  if (s->waits && s->unread && unread(f.ends[1].map, edits_) < kMostUnread) {
     s->waits = s->unread = false;
     s->call_up = true;
   }
@@ -120,12 +121,12 @@ void Splicer::follow_up(flow::FlowId id, bool moved) {
     if (quiet(id) != Quiet::soon) return turn_away(id, false);
     Binding& b = binding_of(id);
     // While octets of the response come, its time goes on; what only repeats itself is none.
-    if (b.head_by.ns == 0 || (moved && f.map[1].una() < f.map[1].frontier()))
+    if (b.head_by.ns == 0 || (moved && f.ends[1].map.una() < f.ends[1].map.frontier()))
       b.head_by = core_.now + head_time(id);
     return pool_.due(f.work, b.head_by);
   }
   watch_head(id, *s);
-  if (s->idle() || (f.map[0].is_open() && f.map[1].is_open())) give_session(id);
+  if (s->idle() || (f.ends[0].map.is_open() && f.ends[1].map.is_open())) give_session(id);
 }
 
 // The head of a later request has as much time as that of the first one, from its first octet on,
@@ -134,11 +135,11 @@ void Splicer::watch_head(flow::FlowId id, const Session& s) {
   const tcp::SpliceFlow& f = flows_[id];
   if (f.work == tcp::kNoWork) return;
   Binding& b = pool_.at(f.work);
-  const tcp::Hold& held = b.splice.hold[tcp::index_of(tcp::Side::client)];
-  const tcp::Seq begin = f.map[0].frontier();
+  const tcp::Hold& held = b.splice.at(tcp::Side::client).hold;
+  const tcp::Seq begin = f.ends[0].map.frontier();
   const bool partial = s.begun && s.up == Session::Up::head && (!s.waits || s.unread) &&
-                       !f.map[0].is_open() && held.active() && held.end() > begin &&
-                       f.map[0].una() >= begin;
+                       !f.ends[0].map.is_open() && held.active() && held.end() > begin &&
+                       f.ends[0].map.una() >= begin;
   if (!partial) {
     b.head_by = {};
   } else if (b.head_by.ns == 0) {  // of the one before it was cleared while that was under way
@@ -156,7 +157,7 @@ Duration Splicer::head_time(flow::FlowId id) const {
 Splicer::Quiet Splicer::quiet(flow::FlowId id) {
   const flow::Record& r = book_.at(id);
   const tcp::SpliceFlow& f = flows_[id];
-  const tcp::StreamMap& down = f.map[1];
+  const tcp::StreamMap& down = f.ends[1].map;
   const Session* s = session_of(id);
   // A client that has closed may still read; behind a backend's FIN nothing can stand.
   const bool stands = r.state == tcp::Track::established || r.state == tcp::Track::fin_client;
@@ -166,7 +167,7 @@ Splicer::Quiet Splicer::quiet(flow::FlowId id) {
     return Quiet::never;
   // A body of known length is through for the session before its octets have come.
   return down.ack() == down.emitted() && down.una() >= down.frontier() && !down.edited() &&
-                 !binding_of(id).splice.hold[tcp::index_of(tcp::Side::backend)].active()
+                 !binding_of(id).splice.at(tcp::Side::backend).hold.active()
              ? Quiet::now
              : Quiet::soon;
 }

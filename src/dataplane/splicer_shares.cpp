@@ -58,23 +58,23 @@ uint64_t Splicer::total_of(Pool pool) const {
 // holds nothing.
 void Splicer::settle(flow::FlowId id) {
   const tcp::SpliceFlow& f = flows_[id];
-  const bool waits = f.work != tcp::kNoWork || f.map[0].edited() || f.map[1].edited();
+  const bool waits = f.work != tcp::kNoWork || f.ends[0].map.edited() || f.ends[1].map.edited();
   if (!waits && !waiting_.contains(id)) return;
   const Places before = waiting_.at(id).places;
   Places now{};
   const auto places_of = [&now](Pool p) -> uint16_t& { return now[static_cast<size_t>(p)]; };
   // Numbers that move when a side says something new; an ACK that repeats itself moves none.
-  uint32_t said = f.map[0].ack().value + f.map[1].ack().value;
+  uint32_t said = f.ends[0].map.ack().value + f.ends[1].map.ack().value;
   if (f.work != tcp::kNoWork) {
     const tcp::SpliceWork& w = pool_.work(f.work);
     places_of(Pool::bindings) = 1;
-    for (const tcp::Hold& h : w.hold)
+    for (const tcp::HeldStream& held : w.streams)
       places_of(Pool::holds) =
-          static_cast<uint16_t>(places_of(Pool::holds) + h.capacity() / HoldPool::kUnit);
-    said += w.hold[0].active() ? w.hold[0].end().value : 0;
+          static_cast<uint16_t>(places_of(Pool::holds) + held.hold.capacity() / HoldPool::kUnit);
+    said += w.streams[0].hold.active() ? w.streams[0].hold.end().value : 0;
   }
-  for (const tcp::StreamMap& map : f.map)
-    for (tcp::EditId e = map.first_edit(); e != tcp::kNoEdit; e = edits_.header(e).next)
+  for (const tcp::SpliceEnd& end : f.ends)
+    for (tcp::EditId e = end.map.first_edit(); e != tcp::kNoEdit; e = edits_.header(e).next)
       places_of(Pool::edits) =
           static_cast<uint16_t>(places_of(Pool::edits) + (1u << edits_.header(e).size_class));
   if (now != before) shares_.change(book_.at(id).client, before, now);
@@ -122,8 +122,6 @@ flow::FlowId Splicer::pick(Pool pool, unsigned samples, Tick quiet, bool busy_to
 
 // Its client hears of it, and its backend. False: there was no buffer for that.
 bool Splicer::give_up(flow::FlowId id, Pool pool) {
-  const flow::FlowId current = current_;
-  current_ = id;
   const tcp::Track state = book_.at(id).state;
   bool gone = true;
   switch (state) {
@@ -142,7 +140,6 @@ bool Splicer::give_up(flow::FlowId id, Pool pool) {
       book_.end(id);
       break;
   }
-  current_ = current;
   if (gone) core_.n.gave_way[static_cast<size_t>(pool)].add();
   return gone;
 }

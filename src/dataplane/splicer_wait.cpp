@@ -30,18 +30,18 @@ bool sent(const tcp::StreamMap& map, const tcp::EditPool& edits) {
 // A sum of numbers that only grow: another one tells that something has moved.
 uint32_t Splicer::progress(flow::FlowId id) {
   const tcp::SpliceFlow& f = flows_[id];
-  uint32_t sum = f.map[kUp].emitted().value + f.map[kUp].ack().value +
-                 f.map[kDown].emitted().value + f.map[kDown].ack().value;
+  uint32_t sum = f.ends[kUp].map.emitted().value + f.ends[kUp].map.ack().value +
+                 f.ends[kDown].map.emitted().value + f.ends[kDown].map.ack().value;
   if (f.work == tcp::kNoWork) return sum;
-  for (const tcp::Hold& h : pool_.at(f.work).splice.hold)
-    if (h.active()) sum += h.end().value;
+  for (const tcp::HeldStream& held : pool_.at(f.work).splice.streams)
+    if (held.hold.active()) sum += held.hold.end().value;
   return sum;
 }
 
 flow::Wait Splicer::wait_for(flow::FlowId id, bool backend_spoke) {
   using flow::Wait;
   const tcp::SpliceFlow& f = flows_[id];
-  const tcp::StreamMap &up = f.map[kUp], &down = f.map[kDown];
+  const tcp::StreamMap &up = f.ends[kUp].map, &down = f.ends[kDown].map;
   const Session* s = session_of(id);
   // Nobody reads what its ends say. Where nobody ever did, it becomes a tunnel with the first octet
   // of the first answer: before that nothing but a request can be under way.
@@ -51,7 +51,7 @@ flow::Wait Splicer::wait_for(flow::FlowId id, bool backend_spoke) {
     return first && !backend_spoke ? before : Wait::tunnel;
   }
   // A client that does not read makes its backend wait.
-  const Wait more = f.right[kDown] > down.emitted() ? Wait::response : Wait::other;
+  const Wait more = f.ends[kDown].right > down.emitted() ? Wait::response : Wait::other;
   if (s == nullptr) {
     if (!sent(down, edits_)) return more;
     return sent(up, edits_) ? Wait::keep_alive : Wait::other;
@@ -83,7 +83,7 @@ void Splicer::watch(flow::FlowId id, bool backend_spoke) {
 // follow what it has.
 bool Splicer::nothing_on_its_way(flow::FlowId id) const {
   const flow::Record& r = book_.at(id);
-  const tcp::StreamMap& down = flows_[id].map[kDown];
+  const tcp::StreamMap& down = flows_[id].ends[kDown].map;
   // A body of known length is through for the session before its octets have come.
   return (r.state == tcp::Track::established || r.state == tcp::Track::fin_client) &&
          down.ack() == down.emitted() && down.una() >= down.frontier() && !down.edited();
@@ -105,7 +105,6 @@ bool Splicer::no_answer(flow::FlowId id) {
 }
 
 bool Splicer::expired(flow::FlowId id) {
-  current_ = id;
   const bool told = tell_ends(id);
   if (told) settle(id);
   return told;
@@ -124,7 +123,6 @@ bool Splicer::tell_ends(flow::FlowId id) {
 
 // The ceiling of all time-outs was lower than what its tries of a backend take.
 void Splicer::never_connected(flow::FlowId id) {
-  current_ = id;
   disconnect(id);
   nobody(id);
 }

@@ -211,15 +211,15 @@ void Listener::opened(const Hearing& heard) {
 bool start(Splice& splice, SpliceFlow& f, const Offer& offer, const Promise& promise,
            const SegmentIn& in) {
   f = SpliceFlow{};
-  f.most[kClient] = offer.mss;
+  f.ends[kClient].most = offer.mss;
   f.scaled = offer.window_scale.has_value();
   f.scale[kClient] = offer.window_scale.value_or(0);
   f.told[kClient] = f.scaled ? promise.window_scale : 0;
   f.sack = offer.sack;
   f.timestamps[kClient] = offer.timestamps;
   if (offer.timestamps) {
-    f.ts_value[kClient] = in.timestamps->value;
-    f.ts_value[kBackend] = in.timestamps->echo;  // what we said last
+    f.ends[kClient].ts_value = in.timestamps->value;
+    f.ends[kBackend].ts_value = in.timestamps->echo;  // what we said last
   }
   return splice.begin(f, in.seq, in.ack, promise.window);
 }
@@ -228,22 +228,22 @@ SegmentOut backend_syn(const Splice& splice, const SpliceFlow& f, uint16_t mss) 
   SegmentOut s;
   s.flags = tcp_flag::syn;
   f.mark(Side::client, s);
-  s.seq = f.map[kClient].una() - 1;
+  s.seq = f.ends[kClient].map.una() - 1;
   // Never scaled in a SYN (RFC 7323, 2.2).
   s.window = static_cast<uint16_t>(std::min<uint32_t>(splice.client_window(f), 65535));
-  s.mss = std::min(f.most[kClient], mss);
+  s.mss = std::min(f.ends[kClient].most, mss);
   if (f.scaled) s.window_scale = f.scale[kClient];
   s.sack_permitted = f.sack;
-  if (f.timestamps[kClient]) s.timestamps = {f.ts_value[kClient], 0};
+  if (f.timestamps[kClient]) s.timestamps = {f.ends[kClient].ts_value, 0};
   return s;
 }
 
 Connecting on_connecting(Splice& splice, SpliceFlow& f, const SegmentIn& in, Instant now) {
-  const bool acks = (in.flags & tcp_flag::ack) != 0 && in.ack == f.map[kClient].una();
+  const bool acks = (in.flags & tcp_flag::ack) != 0 && in.ack == f.ends[kClient].map.una();
   if ((in.flags & tcp_flag::rst) != 0) return acks ? Connecting::refused : Connecting::ignored;
   if ((in.flags & tcp_flag::ack) == 0) return Connecting::ignored;
   if ((in.flags & tcp_flag::syn) == 0 || !acks) return Connecting::stale;
-  f.most[kBackend] = in.mss.value_or(536);
+  f.ends[kBackend].most = in.mss.value_or(536);
   const bool scaled = f.scaled && in.window_scale.has_value();
   f.scale[kBackend] = scaled ? *in.window_scale : 0;
   f.told[kBackend] = scaled ? f.scale[kClient] : 0;

@@ -14,11 +14,10 @@ std::span<const uint8_t> Splice::as_judged(const SpliceFlow& f, Seq seq,
                                            std::span<const uint8_t> payload, Seq begin, Seq end,
                                            Seq shown) {
   const SpliceWork* w = work_of(f);
-  const Hold* held = w == nullptr || !w->hold[index_of(Side::client)].active()
-                         ? nullptr
-                         : &w->hold[index_of(Side::client)];
+  const Hold* held =
+      w == nullptr || !w->at(Side::client).hold.active() ? nullptr : &w->at(Side::client).hold;
   if (f.copies == kNoCopies && held == nullptr) return payload;
-  const Seq una = f.map[index_of(Side::client)].una();  // what is old may be a probe's garbage
+  const Seq una = f.at(Side::client).map.una();  // what is old may be a probe's garbage
   if (begin < una) begin = una;
   bool same = true;
   const auto compare = [&](std::span<const uint8_t> kept, Seq at) {
@@ -68,11 +67,11 @@ void Splice::keep(SpliceFlow& f, Seq at, std::span<const uint8_t> bytes, const S
 
 // Whether a FIN of the client may stand at `end`: not in front of octets that have passed or wait.
 bool Splice::may_end(const SpliceFlow& f, Seq end) {
-  const StreamMap& map = f.map[index_of(Side::client)];
+  const StreamMap& map = f.at(Side::client).map;
   if (end < map.una()) return true;  // old: its receiver knows better
   const SpliceWork* w = work_of(f);
-  const bool waits = w != nullptr && w->hold[index_of(Side::client)].active() &&
-                     w->hold[index_of(Side::client)].end() > end;
+  const bool waits =
+      w != nullptr && w->at(Side::client).hold.active() && w->at(Side::client).hold.end() > end;
   if (!waits && (!f.ended || end == map.frontier()) &&
       map.position(edits_, end + 1) >= map.emitted())
     return true;
@@ -81,12 +80,12 @@ bool Splice::may_end(const SpliceFlow& f, Seq end) {
 }
 
 void Splice::retire(SpliceFlow& f) {
-  if (f.copies != kNoCopies) copies_.retire(f.copies, f.map[index_of(Side::client)].una());
+  if (f.copies != kNoCopies) copies_.retire(f.copies, f.at(Side::client).map.una());
 }
 
 // The edge of the window that `side` may be told: what could not be copied would have to wait.
 Seq Splice::with_copies(const SpliceFlow& f, Side side, Seq edge) const {
-  const StreamMap& map = f.map[index_of(side)];
+  const StreamMap& map = f.at(side).map;
   if (side != Side::client || map.is_open()) return edge;
   const Seq most = map.frontier() + std::max(copies_.room(f.copies), kLeastRoom);
   return edge < most ? edge : most;

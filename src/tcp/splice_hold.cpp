@@ -19,22 +19,22 @@ bool Splice::start_hold(SpliceFlow& f, Side from, Seq base, uint32_t need) {
     return false;
   }
   const size_t s = index_of(from);
-  w.hold[s] = Hold(memory, base);
-  w.owned[s] = base;
-  w.next[s] = base;
-  w.own_at[s] = w.resend_at[s] = {};
-  w.backoff[s] = 0;
+  w.streams[s].hold = Hold(memory, base);
+  w.streams[s].owned = base;
+  w.streams[s].next = base;
+  w.streams[s].own_at = w.streams[s].resend_at = {};
+  w.streams[s].backoff = 0;
   return true;
 }
 
 // Takes a segment's octets into a hold, which grows when it must.
 bool Splice::put(SpliceFlow& f, Side from, const SegmentIn& in) {
   SpliceWork& w = *work_of(f);
-  Hold& h = w.hold[index_of(from)];
+  Hold& h = w.at(from).hold;
   const Seq end = in.seq + static_cast<uint32_t>(in.payload.size());
-  const uint32_t most = w.paused ? w.window : kPartialHold;
-  if (end > h.limit() && !w.paused) {
-    const Seq una = f.map[index_of(from)].una();
+  const uint32_t most = w.paused() ? w.window : kPartialHold;
+  if (end > h.limit() && !w.paused()) {
+    const Seq una = f.at(from).map.una();
     h.forget(una < h.end() ? una : h.end());
   }
   if (end > h.limit() && h.capacity() < most) {
@@ -53,7 +53,7 @@ bool Splice::put(SpliceFlow& f, Side from, const SegmentIn& in) {
 // The editor has looked at `length` octets from the frontier on. Behind a FIN nothing comes.
 void Splice::advance(SpliceFlow& f, Side from, Seq frontier, uint32_t length, bool fin,
                      const Shown& s) {
-  StreamMap& map = f.map[index_of(from)];
+  StreamMap& map = f.at(from).map;
   f.ended = f.ended || (s.open && fin && from == Side::client);
   map.advance(frontier + (s.open && fin ? std::min(s.final, length) : s.final));
   if (s.open) map.open();
@@ -62,9 +62,9 @@ void Splice::advance(SpliceFlow& f, Side from, Seq frontier, uint32_t length, bo
 // Shows the editor what is contiguous behind the frontier. True when the frontier has moved, or the
 // stream is open now.
 bool Splice::show_held(SpliceFlow& f, Side from) {
-  StreamMap& map = f.map[index_of(from)];
+  StreamMap& map = f.at(from).map;
   const Seq frontier = map.frontier();
-  const Hold& h = work_of(f)->hold[index_of(from)];
+  const Hold& h = work_of(f)->at(from).hold;
   const Shown s = editor_.show(f, from, h.bytes(frontier), h.has_fin());
   advance(f, from, frontier, static_cast<uint32_t>(h.bytes(frontier).size()), h.has_fin(), s);
   return map.is_open() || s.final != 0;
@@ -72,25 +72,25 @@ bool Splice::show_held(SpliceFlow& f, Side from) {
 
 void Splice::again(SpliceFlow& f, Side from, Instant now) {
   const SpliceWork* w = work_of(f);
-  if (w == nullptr || w->paused || f.map[index_of(from)].is_open()) return;
-  const Hold& h = w->hold[index_of(from)];
-  if (!h.active() || f.map[index_of(from)].frontier() > h.end()) return;
+  if (w == nullptr || w->paused() || f.at(from).map.is_open()) return;
+  const Hold& h = w->at(from).hold;
+  if (!h.active() || f.at(from).map.frontier() > h.end()) return;
   if (show_held(f, from)) pump(f, from, now);
 }
 
 // Octets beyond the frontier have come, of a stream that is not open. True when they are in the
 // hold now and leave from there.
 bool Splice::show(SpliceFlow& f, Side from, const SegmentIn& in, Instant now) {
-  StreamMap& map = f.map[index_of(from)];
+  StreamMap& map = f.at(from).map;
   const bool fin = (in.flags & wire::tcp_flag::fin) != 0;
   SpliceWork* w = work_of(f);
   const Seq frontier = map.frontier();
-  const bool holding = w != nullptr && w->hold[index_of(from)].active();
+  const bool holding = w != nullptr && w->at(from).hold.active();
   // An incomplete head, or octets behind a gap that belong to the next one: what fills it is shown
   // together with them, as they stay.
   const bool waiting =
-      holding && (w->hold[index_of(from)].end() > frontier ||
-                  (w->hold[index_of(from)].end() == frontier && w->hold[index_of(from)].has_gap()));
+      holding && (w->at(from).hold.end() > frontier ||
+                  (w->at(from).hold.end() == frontier && w->at(from).hold.has_gap()));
   if (!waiting && in.seq <= frontier) {
     const auto skip = static_cast<size_t>(frontier - in.seq);
     std::span<const uint8_t> bytes = in.payload.subspan(std::min(skip, in.payload.size()));
@@ -112,7 +112,7 @@ bool Splice::show(SpliceFlow& f, Side from, const SegmentIn& in, Instant now) {
     if (from == Side::client) keep(f, frontier, bytes, s);
     if (map.is_open() || s.final >= bytes.size()) return false;
     // What is left follows an older hold, or waits until that one has drained.
-    const bool kept = holding ? w->hold[index_of(from)].end() == map.frontier()
+    const bool kept = holding ? w->at(from).hold.end() == map.frontier()
                               : start_hold(f, from, map.frontier(),
                                            static_cast<uint32_t>(bytes.size() - s.final));
     if (kept)
@@ -120,7 +120,7 @@ bool Splice::show(SpliceFlow& f, Side from, const SegmentIn& in, Instant now) {
     else
       acknowledge_to(f, from);  // it may be a probe, and wants an answer
     const Seq end = in.seq + static_cast<uint32_t>(in.payload.size());
-    if (!kept || work_of(f)->hold[index_of(from)].end() < end) editor_.not_kept(f, from);
+    if (!kept || work_of(f)->at(from).hold.end() < end) editor_.not_kept(f, from);
     // The part that is final leaves from the segment itself.
     if (kept) wait(f, from, true, now);
     return kept && holding && s.final == 0;
@@ -134,8 +134,8 @@ bool Splice::show(SpliceFlow& f, Side from, const SegmentIn& in, Instant now) {
   show_held(f, from);
   pump(f, from, now);
   w = work_of(f);
-  if (w->hold[index_of(from)].end() > w->next[index_of(from)])
-    wait(f, from, !map.is_open() && w->hold[index_of(from)].end() > map.frontier(), now);
+  if (w->at(from).hold.end() > w->at(from).next)
+    wait(f, from, !map.is_open() && w->at(from).hold.end() > map.frontier(), now);
   return true;
 }
 
@@ -144,32 +144,33 @@ bool Splice::show(SpliceFlow& f, Side from, const SegmentIn& in, Instant now) {
 void Splice::wait(SpliceFlow& f, Side from, bool urgent, Instant now) {
   SpliceWork& w = *work_of(f);
   if (urgent) return own(f, from, now);
-  if (w.own_at[index_of(from)].ns != 0) return;
-  w.own_at[index_of(from)] = now + kPatience;
-  memory_.due(f.work, w.own_at[index_of(from)]);
+  if (w.at(from).own_at.ns != 0) return;
+  w.at(from).own_at = now + kPatience;
+  memory_.due(f.work, w.at(from).own_at);
 }
 
 void Splice::own(SpliceFlow& f, Side from, Instant now) {
   SpliceWork& w = *work_of(f);
-  const size_t s = index_of(from);
-  const Hold& h = w.hold[s];
-  w.own_at[s] = {};
+  HeldStream& mine = w.at(from);
+  const Hold& h = mine.hold;
+  mine.own_at = {};
   // An ACK says that everything before has arrived, and of what went before the hold only its
   // receiver can say so.
-  if (h.active() && f.map[s].una() < h.base()) {
-    w.own_at[s] = now + kPatience;
-    return memory_.due(f.work, w.own_at[s]);
+  if (h.active() && f.at(from).map.una() < h.base()) {
+    mine.own_at = now + kPatience;
+    return memory_.due(f.work, mine.own_at);
   }
-  if (h.active() && h.end() > w.owned[s]) {
-    const Seq una = f.map[s].una();
-    const Seq from_there = w.owned[s] > una ? w.owned[s] : una;
+  if (h.active() && h.end() > mine.owned) {
+    const Seq una = f.at(from).map.una();
+    const Seq from_there = mine.owned > una ? mine.owned : una;
     if (h.end() > from_there) counters_.owned_bytes += static_cast<uint32_t>(h.end() - from_there);
-    w.owned[s] = h.end();
+    mine.owned = h.end();
     // A head may be larger than its receiver's window, and must still become complete.
-    if (!w.paused && !f.map[s].covers(h.end())) promise(f, from, h.end(), h.base() + kPartialHold);
-    if (!w.paused && w.resend_at[s].ns == 0) {
-      w.resend_at[s] = now + kResend;
-      memory_.due(f.work, w.resend_at[s]);
+    if (!w.paused() && !f.at(from).map.covers(h.end()))
+      promise(f, from, h.end(), h.base() + kPartialHold);
+    if (!w.paused() && mine.resend_at.ns == 0) {
+      mine.resend_at = now + kResend;
+      memory_.due(f.work, mine.resend_at);
     }
   }
   acknowledge_to(f, from);
@@ -178,24 +179,24 @@ void Splice::own(SpliceFlow& f, Side from, Instant now) {
 // Sends what the editor has let go and the receiver's window takes.
 void Splice::pump(SpliceFlow& f, Side from, Instant now) {
   SpliceWork& w = *work_of(f);
-  const size_t s = index_of(from);
-  const Hold& h = w.hold[s];
-  if (!h.active() || (w.paused && from == Side::client)) return;
-  StreamMap& map = f.map[s];
+  HeldStream& mine = w.at(from);
+  const Hold& h = mine.hold;
+  if (!h.active() || (w.paused() && from == Side::client)) return;
+  StreamMap& map = f.at(from).map;
   Seq stop = h.end();
   if (!map.is_open() && stop > map.frontier()) stop = map.frontier();
-  Seq next = w.next[s] < map.una() ? map.una() : w.next[s];
+  Seq next = mine.next < map.una() ? map.una() : mine.next;
   const bool fin = h.has_fin() && next <= h.end() && map.is_open();
   // A closed window is probed by time alone.
-  const bool closed = f.right[s] <= map.ack() && next > map.una();
+  const bool closed = f.at(from).right <= map.ack() && next > map.una();
   // As much of an insertion as the window takes has gone; each ACK would bring it anew, and each
   // part of it an ACK. (Found by simulation: a storm.)
-  const bool full = f.right[s] <= map.emitted() && map.emitted() > map.ack();
+  const bool full = f.at(from).right <= map.emitted() && map.emitted() > map.ack();
   if (!closed && !full && (next < stop || fin)) next = send_held(f, from, next, stop, fin);
-  w.next[s] = next;
-  if (w.owns(s, map.una()) && w.resend_at[s].ns == 0) {
-    w.resend_at[s] = now + kResend;
-    memory_.due(f.work, w.resend_at[s]);
+  mine.next = next;
+  if (mine.owns(map.una()) && mine.resend_at.ns == 0) {
+    mine.resend_at = now + kResend;
+    memory_.due(f.work, mine.resend_at);
   }
 }
 
@@ -203,11 +204,11 @@ void Splice::pump(SpliceFlow& f, Side from, Instant now) {
 // into a closed window (RFC 9293, 3.8.6.1).
 void Splice::resend(SpliceFlow& f, Side from, Instant now) {
   SpliceWork& w = *work_of(f);
-  const size_t s = index_of(from);
-  const Hold& h = w.hold[s];
-  StreamMap& map = f.map[s];
-  w.resend_at[s] = {};
-  if (!w.owns(s, map.una())) return;
+  HeldStream& mine = w.at(from);
+  const Hold& h = mine.hold;
+  StreamMap& map = f.at(from).map;
+  mine.resend_at = {};
+  if (!mine.owns(map.una())) return;
   Seq sendable = h.end();
   if (!map.is_open() && sendable > map.frontier()) sendable = map.frontier();
   const Seq una = map.una();
@@ -223,43 +224,43 @@ void Splice::resend(SpliceFlow& f, Side from, Instant now) {
   if (stop <= una && !fin) return;
   const Seq sent = send_held(f, from, una, stop, fin);
   counters_.resent_bytes += sent > una ? static_cast<uint32_t>(sent - una) : 0;
-  if (sent > w.next[s]) w.next[s] = sent;
-  w.backoff[s] = static_cast<uint8_t>(std::min<unsigned>(w.backoff[s] + 1u, kMaxBackoff));
-  w.resend_at[s] = now + kResend * (1u << w.backoff[s]);
-  memory_.due(f.work, w.resend_at[s]);
+  if (sent > mine.next) mine.next = sent;
+  mine.backoff = static_cast<uint8_t>(std::min<unsigned>(mine.backoff + 1u, kMaxBackoff));
+  mine.resend_at = now + kResend * (1u << mine.backoff);
+  memory_.due(f.work, mine.resend_at);
 }
 
 // An ACK or a larger window for the stream of `from` has come from its receiver.
 void Splice::acknowledged(SpliceFlow& f, Side from, bool news, bool opened, Instant now) {
   SpliceWork& w = *work_of(f);
-  const size_t s = index_of(from);
-  const StreamMap& map = f.map[s];
-  const Hold& h = w.hold[s];
+  HeldStream& mine = w.at(from);
+  const StreamMap& map = f.at(from).map;
+  const Hold& h = mine.hold;
   const bool final = map.is_open() || map.frontier() >= h.end();
-  if (final && map.una() >= h.end() && !(w.answers && from == Side::backend))
+  if (final && map.una() >= h.end() && !(w.answers() && from == Side::backend))
     return release(f, from);
   if (news) {
-    const bool recovering = w.backoff[s] != 0;
-    w.backoff[s] = 0;
-    if (w.resend_at[s].ns != 0) {
-      w.resend_at[s] = now + kResend;
-      memory_.due(f.work, w.resend_at[s]);
+    const bool recovering = mine.backoff != 0;
+    mine.backoff = 0;
+    if (mine.resend_at.ns != 0) {
+      mine.resend_at = now + kResend;
+      memory_.due(f.work, mine.resend_at);
     }
     // After a loss not every segment waits for a time-out of its own (RFC 6582).
-    if (recovering && w.next[s] > map.una()) resend(f, from, now);
+    if (recovering && mine.next > map.una()) resend(f, from, now);
   }
   // By probes of a closed window it has backed off from one that is open now.
-  if (opened && w.resend_at[s].ns != 0 && w.resend_at[s] > now + kResend) {
-    w.backoff[s] = 0;
-    w.resend_at[s] = now + kResend;
-    memory_.due(f.work, w.resend_at[s]);
+  if (opened && mine.resend_at.ns != 0 && mine.resend_at > now + kResend) {
+    mine.backoff = 0;
+    mine.resend_at = now + kResend;
+    memory_.due(f.work, mine.resend_at);
   }
   pump(f, from, now);
   if (news && !map.covers(h.end())) {
     // What was acknowledged makes room for the rest of a head. A sender that had filled the hold
     // hears of it from nobody else.
     const Seq ack = ack_to(f, from);
-    const bool closed = f.edge[s] <= ack;
+    const bool closed = f.at(from).edge <= ack;
     promise(f, from, ack, (map.una() > h.base() ? map.una() : h.base()) + kPartialHold);
     if (closed) acknowledge_to(f, from);
   }
@@ -267,11 +268,11 @@ void Splice::acknowledged(SpliceFlow& f, Side from, bool news, bool opened, Inst
 
 void Splice::release(SpliceFlow& f, Side from) {
   SpliceWork& w = *work_of(f);
-  Hold& h = w.hold[index_of(from)];
+  Hold& h = w.at(from).hold;
   if (h.active()) memory_.give({h.memory(), h.capacity()});
   h = Hold();
-  w.own_at[index_of(from)] = w.resend_at[index_of(from)] = {};
-  if (w.hold[0].active() || w.hold[1].active()) return;
+  w.at(from).own_at = w.at(from).resend_at = {};
+  if (w.streams[0].hold.active() || w.streams[1].hold.active()) return;
   memory_.give_work(f.work);
   f.work = kNoWork;
 }
@@ -281,9 +282,9 @@ void Splice::on_time(SpliceFlow& f, Instant now) {
     const size_t s = index_of(side);
     SpliceWork* w = work_of(f);
     if (w == nullptr) return;
-    if (w->own_at[s].ns != 0 && w->own_at[s] <= now) own(f, side, now);
-    if (w->resend_at[s].ns != 0 && w->resend_at[s] <= now) resend(f, side, now);
-    for (const Instant at : {w->own_at[s], w->resend_at[s]})
+    if (w->streams[s].own_at.ns != 0 && w->streams[s].own_at <= now) own(f, side, now);
+    if (w->streams[s].resend_at.ns != 0 && w->streams[s].resend_at <= now) resend(f, side, now);
+    for (const Instant at : {w->streams[s].own_at, w->streams[s].resend_at})
       if (at.ns != 0) memory_.due(f.work, at);
   }
 }

@@ -21,15 +21,17 @@ using wire::tcp_flag;
 // Less than a unit of the receiver's scale is its rounding.
 bool Splice::hear_window(SpliceFlow& f, Side from, const SegmentIn& in, bool news, bool later) {
   const size_t s = index_of(from), d = index_of(other(from));
-  if (in.ack < f.map[d].ack()) return false;
+  if (in.ack < f.ends[d].map.ack()) return false;
   const bool older = in.timestamps && f.timestamps[s] != 0 &&
-                     static_cast<int32_t>(f.ts_value[s] - in.timestamps->value) > 0;
-  const bool closes = in.window == 0 && in.seq >= f.wl1[s] && !older;
-  const bool newer = news || (in.seq > f.wl1[s] && !older) || (later && in.seq == f.wl1[s]);
-  if (newer) f.wl1[s] = in.seq;
+                     static_cast<int32_t>(f.ends[s].ts_value - in.timestamps->value) > 0;
+  const bool closes = in.window == 0 && in.seq >= f.ends[s].wl1 && !older;
+  const bool newer =
+      news || (in.seq > f.ends[s].wl1 && !older) || (later && in.seq == f.ends[s].wl1);
+  if (newer) f.ends[s].wl1 = in.seq;
   const Seq right = in.ack + (uint32_t{in.window} << f.scale[s]);
-  const bool less = right + (1u << f.scale[s]) <= f.right[d];
-  if (right >= f.right[d] || closes || (newer && (less || in.window == 0))) f.right[d] = right;
+  const bool less = right + (1u << f.scale[s]) <= f.ends[d].right;
+  if (right >= f.ends[d].right || closes || (newer && (less || in.window == 0)))
+    f.ends[d].right = right;
   return less && newer;
 }
 
@@ -37,8 +39,8 @@ bool Splice::hear_window(SpliceFlow& f, Side from, const SegmentIn& in, bool new
 bool Splice::collects(const SpliceFlow& f, Side side) const {
   const SpliceWork* w = work_of(f);
   if (w == nullptr) return false;
-  const Hold& h = w->hold[index_of(side)];
-  return w->paused || (h.active() && !f.map[index_of(side)].covers(h.end()));
+  const Hold& h = w->at(side).hold;
+  return w->paused() || (h.active() && !f.at(side).map.covers(h.end()));
 }
 
 // The receiver of what `side` sends has taken octets back and takes those before `edge`: `side` is
@@ -48,8 +50,8 @@ void Splice::take_back(SpliceFlow& f, Side side, Seq edge) const {
   const size_t s = index_of(side);
   if ((f.promised >> s & 1) != 0) return;
   if (collects(f, side)) {
-    const Hold& h = work_of(f)->hold[s];
-    const Seq una = f.map[s].una();
+    const Hold& h = work_of(f)->streams[s].hold;
+    const Seq una = f.ends[s].map.una();
     Seq most = (una > h.base() ? una : h.base()) + kPartialHold;
     if (most < h.end()) most = h.end();
     if (most > edge) {
@@ -61,23 +63,23 @@ void Splice::take_back(SpliceFlow& f, Side side, Seq edge) const {
   const Seq ack = ack_to(f, side);
   const uint32_t takes = edge > ack ? static_cast<uint32_t>(edge - ack) : 0;
   const Seq told = ack + ((takes + (1u << shift) - 1) >> shift << shift);
-  if (told >= f.edge[s]) return;
-  f.edge[s] = told;
+  if (told >= f.ends[s].edge) return;
+  f.ends[s].edge = told;
   f.shrunk = (f.shrunk | 1u << s) & 3;
 }
 
 // Whether the receiver of what `side` sends takes nothing, and we do not either.
 bool Splice::closed(const SpliceFlow& f, Side side) const {
   const size_t s = index_of(side);
-  return f.right[s] <= f.map[s].ack() && !collects(f, side);
+  return f.ends[s].right <= f.ends[s].map.ack() && !collects(f, side);
 }
 
 // Tells `side` that there is room behind `ack` which its receiver has not granted.
 void Splice::promise(SpliceFlow& f, Side side, Seq ack, Seq edge) const {
   const size_t s = index_of(side);
-  const Seq before = f.edge[s];
+  const Seq before = f.ends[s].edge;
   tell_window(f, side, ack, edge);
-  if (f.edge[s] > before && edge > before) f.promised = (f.promised | 1u << s) & 3;
+  if (f.ends[s].edge > before && edge > before) f.promised = (f.promised | 1u << s) & 3;
 }
 
 // The field that tells `side` a window up to `edge` (none: what it was told before) behind `ack`,
@@ -86,7 +88,7 @@ void Splice::promise(SpliceFlow& f, Side side, Seq ack, Seq edge) const {
 // told so, whatever was rounded or promised, unless a head is not complete.
 uint16_t Splice::tell_window(SpliceFlow& f, Side side, Seq ack, std::optional<Seq> edge) const {
   const unsigned shift = f.told[index_of(side)];
-  Seq& told = f.edge[index_of(side)];
+  Seq& told = f.at(side).edge;
   uint32_t units = 0;
   if (edge && *edge > ack)
     units = std::max<uint32_t>(static_cast<uint32_t>(*edge - ack) >> shift, 1);
@@ -102,26 +104,26 @@ uint16_t Splice::tell_window(SpliceFlow& f, Side side, Seq ack, std::optional<Se
 }
 
 Seq Splice::ack_to(const SpliceFlow& f, Side side) const {
-  const Seq una = f.map[index_of(side)].una();
+  const Seq una = f.at(side).map.una();
   const SpliceWork* w = work_of(f);
   if (w == nullptr) return una;
   const size_t s = index_of(side);
-  const bool taken = w->answers && side == Side::client && w->owned[s] > una;
-  return w->owns(s, una) || taken ? w->owned[s] : una;
+  const bool taken = w->answers() && side == Side::client && w->streams[s].owned > una;
+  return w->streams[s].owns(una) || taken ? w->streams[s].owned : una;
 }
 
 std::optional<wire::TcpOptions::Timestamps> Splice::timestamps_to(const SpliceFlow& f,
                                                                   Side side) const {
   if (!f.timestamps[index_of(side)]) return std::nullopt;
-  uint32_t value = f.ts_value[index_of(other(side))];
+  uint32_t value = f.at(other(side)).ts_value;
   if (side == Side::client) value += f.ts_offset;
-  return wire::TcpOptions::Timestamps{value, f.ts_value[index_of(side)]};
+  return wire::TcpOptions::Timestamps{value, f.at(side).ts_value};
 }
 
 SegmentOut Splice::blank(SpliceFlow& f, Side to) const {
   SegmentOut s;
-  s.seq = f.map[index_of(other(to))].emitted();
-  if (s.seq > f.right[index_of(other(to))]) s.seq = f.right[index_of(other(to))];
+  s.seq = f.at(other(to)).map.emitted();
+  if (s.seq > f.at(other(to)).right) s.seq = f.at(other(to)).right;
   s.ack = ack_to(f, to);
   s.flags = tcp_flag::ack;
   s.window = tell_window(f, to, s.ack, std::nullopt);
@@ -131,7 +133,7 @@ SegmentOut Splice::blank(SpliceFlow& f, Side to) const {
 }
 
 void Splice::acknowledge_to(SpliceFlow& f, Side side) {
-  sink_.emit(side, blank(f, side));
+  sink_.emit(f, side, blank(f, side));
 }
 
 // Of a segment of our own. The MSS counts neither header nor options, but whoever sends options
@@ -141,21 +143,21 @@ uint32_t Splice::payload_limit(const SpliceFlow& f, Side to, bool timestamps,
                                unsigned sack_blocks) const {
   uint32_t options = timestamps ? 12 : 0;
   if (sack_blocks != 0) options = std::min<uint32_t>(options + 4 + 8 * sack_blocks, 40);
-  const uint32_t most = std::min<uint32_t>(f.most[index_of(to)], sink_.most(to));
+  const uint32_t most = std::min<uint32_t>(f.at(to).most, sink_.most(f, to));
   return std::max(most, kLeastMss) - options;
 }
 
 // Of one that passes as it is. Its port is not asked: its sender is told when it takes less.
 // Rewritten in place it keeps the room of SACK blocks that say nothing any more.
 uint32_t Splice::limit_in_place(const SpliceFlow& f, Side to, const SegmentIn& in) {
-  return std::max<uint32_t>(f.most[index_of(to)], kLeastMss) - in.options;
+  return std::max<uint32_t>(f.at(to).most, kLeastMss) - in.options;
 }
 
 // `ecn`: of the segment whose octets these are, and of none else: an ACK, a retransmission of our
 // own and a window probe are not ECN-capable (RFC 3168, 6.1.4 to 6.1.6). Each part of a segment has
 // its mark, as each fragment would (5.3). Neither SYN of ours offers ECN (6.1.1), so an end that
 // keeps to that sends none.
-void Splice::emit(const SpliceFlow&, Side from, const Emission& e, std::span<const uint8_t> payload,
+void Splice::emit(SpliceFlow& f, Side from, const Emission& e, std::span<const uint8_t> payload,
                   uint8_t flags, uint8_t ecn, SegmentOut& s) {
   constexpr uint8_t kDscp = 0xfc;
   s.traffic_class = static_cast<uint8_t>((s.traffic_class & kDscp) | (e.length == 0 ? 0 : ecn));
@@ -170,14 +172,14 @@ void Splice::emit(const SpliceFlow&, Side from, const Emission& e, std::span<con
     s.pieces[i] = p.edit == kNoEdit ? payload.subspan(p.offset, p.length)
                                     : edits_.bytes(p.edit).subspan(p.offset, p.length);
   }
-  sink_.emit(other(from), s);
+  sink_.emit(f, other(from), s);
 }
 
 // How many mapped octets from `at` on the receiver's window takes. A closed one is probed with a
 // single octet: only so a lost window update is noticed (RFC 9293, 3.8.6.1).
 uint32_t Splice::room(const SpliceFlow& f, Side from, Seq at) const {
-  const Seq ack = f.map[index_of(from)].ack();
-  Seq right = f.right[index_of(from)];
+  const Seq ack = f.at(from).map.ack();
+  Seq right = f.at(from).right;
   if (right <= ack) right = ack + 1;
   return right > at ? static_cast<uint32_t>(right - at) : 0;
 }
@@ -185,11 +187,11 @@ uint32_t Splice::room(const SpliceFlow& f, Side from, Seq at) const {
 // Octets [begin, end) of the hold, and the FIN behind them, as far as the window goes. Returns
 // where it stopped; end + 1 behind a FIN.
 Seq Splice::send_held(SpliceFlow& f, Side from, Seq begin, Seq end, bool fin) {
-  const Hold& h = work_of(f)->hold[index_of(from)];
+  const Hold& h = work_of(f)->at(from).hold;
   SegmentOut s = blank(f, other(from));
   const std::span<const uint8_t> bytes =
       h.bytes(begin).subspan(0, static_cast<size_t>(end - begin));
-  StreamMap& map = f.map[index_of(from)];
+  StreamMap& map = f.at(from).map;
   StreamMap::Cut cut(map, edits_, begin, end, fin);
   const uint32_t limit = payload_limit(f, other(from), s.timestamps.has_value(), 0);
   Emission e;

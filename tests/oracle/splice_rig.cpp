@@ -114,7 +114,7 @@ void SpliceRig::give_work(uint32_t) {
 
 tcp::Shown SpliceRig::show(tcp::SpliceFlow& flow, Side from, std::span<const uint8_t> bytes,
                            bool fin) {
-  tcp::StreamMap& map = flow.map[index_of(from)];
+  tcp::StreamMap& map = flow.at(from).map;
   if (from == Side::backend) return dataplane::show_responses(session_, map, bytes, fin, context());
   const auto at = static_cast<uint32_t>(map.frontier() - start_[kClient]);
   const tcp::Shown shown = dataplane::show_requests(session_, map, bytes, fin, context());
@@ -126,7 +126,7 @@ tcp::Shown SpliceRig::show(tcp::SpliceFlow& flow, Side from, std::span<const uin
   return shown;
 }
 
-void SpliceRig::emit(Side to, const tcp::SegmentOut& o) {
+void SpliceRig::emit(tcp::SpliceFlow&, Side to, const tcp::SegmentOut& o) {
   std::string octets;
   for (unsigned i = 0; i < o.piece_count; ++i)
     octets.append(reinterpret_cast<const char*>(o.pieces[i].data()), o.pieces[i].size());
@@ -329,7 +329,7 @@ void SpliceRig::repair() {
   connect();
   for (unsigned round = 0; round < 100 && phase_ == Phase::established; ++round) {
     acknowledge();
-    const auto at = static_cast<uint32_t>(flow_.map[kClient].una() - start_[kClient]);
+    const auto at = static_cast<uint32_t>(flow_.ends[kClient].map.una() - start_[kClient]);
     if (at >= due()) return;
     for (uint32_t n = at; n < end_ && n < at + 4000; n += 1000)
       say(n, said(n, std::min<uint32_t>(1000, end_ - n)));
@@ -371,8 +371,9 @@ Promises SpliceRig::promises() const {
 std::string SpliceRig::complaint() {
   if (!wrong_.empty()) return wrong_;
   if (!switches_) note_bounds();
-  const bool all = phase_ == Phase::established && flow_.map[kClient].una() - start_[kClient] >=
-                                                       static_cast<int32_t>(judged_.octets.size());
+  const bool all =
+      phase_ == Phase::established && flow_.ends[kClient].map.una() - start_[kClient] >=
+                                          static_cast<int32_t>(judged_.octets.size());
   std::string text =
       oracle::complaint(judged_, {.octets = got_, .all = all, .switches = switches_}, promises());
   if (text.empty() && switches_) {
@@ -395,7 +396,7 @@ uint32_t SpliceRig::due() const {
 
 bool SpliceRig::arrived() const {
   return phase_ != Phase::established ||
-         flow_.map[kClient].una() - start_[kClient] >= static_cast<int32_t>(due());
+         flow_.ends[kClient].map.una() - start_[kClient] >= static_cast<int32_t>(due());
 }
 
 }  // namespace limpet::oracle

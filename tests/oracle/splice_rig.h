@@ -75,7 +75,7 @@ class SpliceRig : tcp::SpliceSink, tcp::SpliceEditor, tcp::HoldMemory {
  private:
   enum class Phase : uint8_t { none, head, connecting, established, over };
 
-  void emit(tcp::Side to, const tcp::SegmentOut& s) override;
+  void emit(tcp::SpliceFlow& flow, tcp::Side to, const tcp::SegmentOut& s) override;
   tcp::Shown show(tcp::SpliceFlow& flow, tcp::Side from, std::span<const uint8_t> bytes,
                   bool fin) override;
   void not_kept(tcp::SpliceFlow&, tcp::Side from) override { session_.not_kept(from); }

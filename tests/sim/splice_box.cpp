@@ -117,7 +117,7 @@ std::string SpliceBox::leaks() {
 
 uint32_t SpliceBox::judged() const {
   if (phase_ == Phase::none) return 0;
-  const tcp::StreamMap& up = flow_.map[index_of(Side::client)];
+  const tcp::StreamMap& up = flow_.at(Side::client).map;
   return up.is_open() ? ~uint32_t{0}
                       : static_cast<uint32_t>(up.frontier() - start_[index_of(Side::client)]);
 }
@@ -151,7 +151,7 @@ Segment SpliceBox::towards(Side to) const {
   return s;
 }
 
-void SpliceBox::emit(Side to, const tcp::SegmentOut& o) {
+void SpliceBox::emit(tcp::SpliceFlow&, Side to, const tcp::SegmentOut& o) {
   Segment s = towards(to);
   s.seq = o.seq.value;
   s.ack = (o.flags & kAck) != 0 ? o.ack.value : 0;
@@ -179,7 +179,7 @@ tcp::Shown SpliceBox::show(tcp::SpliceFlow& flow, Side from, std::span<const uin
                            bool fin) {
   const size_t d = index_of(from);
   const EditPlan& plan = plan_[d];
-  tcp::StreamMap& map = flow.map[d];
+  tcp::StreamMap& map = flow.ends[d].map;
   const auto at = static_cast<uint32_t>(map.frontier() - start_[d]);
   const auto end = at + static_cast<uint32_t>(bytes.size());
   uint32_t final = 0;
@@ -199,10 +199,10 @@ tcp::Shown SpliceBox::show(tcp::SpliceFlow& flow, Side from, std::span<const uin
 
 void SpliceBox::send_syn(Instant now) {
   if (syn_at_.ns != 0) ++syns_again;
-  const uint32_t mss = std::min(most(Side::client), most(Side::backend));
+  const uint32_t mss = std::min(most(flow_, Side::client), most(flow_, Side::backend));
   // Sometimes the port towards the client is not known yet.
-  const uint32_t said = scenario_.seed % 4 == 0 ? most(Side::backend) : mss;
-  emit(Side::backend, tcp::backend_syn(splice_, flow_, static_cast<uint16_t>(said)));
+  const uint32_t said = scenario_.seed % 4 == 0 ? most(flow_, Side::backend) : mss;
+  emit(flow_, Side::backend, tcp::backend_syn(splice_, flow_, static_cast<uint16_t>(said)));
   syn_at_ = now + syn_wait_;
   syn_wait_ = std::min<Duration>(syn_wait_ * 2, 5s);
 }
@@ -213,7 +213,7 @@ void SpliceBox::no_flow(const Segment& s, const tcp::SegmentIn& in, Instant now)
   const tcp::Hearing h = listener_->hear(tuple, in, promise_, now);
   early += h.what == tcp::Heard::early ? 1 : 0;
   strangers += h.what == tcp::Heard::stranger || h.what == tcp::Heard::stale ? 1 : 0;
-  if (h.what == tcp::Heard::answered) return emit(Side::client, h.answer);
+  if (h.what == tcp::Heard::answered) return emit(flow_, Side::client, h.answer);
   if (h.what != tcp::Heard::open) return;
   start_[index_of(Side::client)] = in.seq;
   if (!tcp::start(splice_, flow_, h.offer, promise_, in)) return;
@@ -317,8 +317,8 @@ std::optional<Instant> SpliceBox::next_timer() const {
   if (phase_ == Phase::connecting) earlier(syn_at_);
   if (work_used_)
     for (const size_t s : {0u, 1u}) {
-      earlier(work_.own_at[s]);
-      earlier(work_.resend_at[s]);
+      earlier(work_.streams[s].own_at);
+      earlier(work_.streams[s].resend_at);
     }
   return next.ns == 0 ? std::nullopt : std::optional(next);
 }

@@ -56,8 +56,10 @@ class SpliceBox : public Middlebox, tcp::SpliceSink, tcp::SpliceEditor, tcp::Hol
   std::string leaks();
 
  private:
-  void emit(tcp::Side to, const tcp::SegmentOut& segment) override;
-  uint32_t most(tcp::Side to) override { return port_mtu[tcp::index_of(to)] - headers(); }
+  void emit(tcp::SpliceFlow& flow, tcp::Side to, const tcp::SegmentOut& segment) override;
+  uint32_t most(const tcp::SpliceFlow&, tcp::Side to) override {
+    return port_mtu[tcp::index_of(to)] - headers();
+  }
   uint32_t headers() const { return scenario_.v6 ? 60 : 40; }
   tcp::Shown show(tcp::SpliceFlow& flow, tcp::Side from, std::span<const uint8_t> bytes,
                   bool fin) override;

@@ -113,74 +113,99 @@ class Nibbles {
   uint8_t both_ = 0;
 };
 
+// One end of a connection.
+struct SpliceEnd {
+  StreamMap map;           // the stream that it sends
+  Seq edge;                // right edge of the window told to it, in its own numbers
+  Seq right;               // right edge of the window of its stream's receiver, in mapped numbers
+  Seq wl1;                 // number of its newest segment whose window counted (SND.WL1)
+  uint32_t ts_value = 0;   // newest TSval that it sent, as it sent it
+  uint32_t ts_recent = 0;  // TS.Recent of its stream's receiver (RFC 7323, 4.3), as far as it is
+                           // known; 0: not at all
+  uint16_t most = 536;     // most bytes of options and payload in a segment to it
+  // Of its newest segment that was accepted, for those that we make in its place.
+  uint8_t ttl = 0;   // 0: there was none
+  uint8_t dscp = 0;  // as in the traffic class, without ECN
+};
+static_assert(sizeof(SpliceEnd) == 52);
+
 // Per connection, beside the flow record; [side] as index means what the comment says.
 struct SpliceFlow {
-  StreamMap map[2];  // [side] the stream that this side sends
-  Seq edge[2];       // [side] right edge of the window told to it, in its own numbers
-  Seq right[2];      // [side] right edge of the window of its stream's receiver, in mapped numbers
-  Seq wl1[2];        // [side] number of its newest segment whose window counted (SND.WL1)
-  Seq first;         // the client's first octet
-  uint32_t ts_offset = 0;         // client's view of the backend's TSval = backend's + this
-  uint32_t ts_value[2] = {0, 0};  // [side] newest TSval that it sent, as it sent it
-  // [side] TS.Recent of its stream's receiver (RFC 7323, 4.3), as far as it is known; 0: not at all
-  uint32_t ts_recent[2] = {0, 0};
-  uint16_t most[2] = {536, 536};  // [side] most bytes of options and payload in a segment to it
-  Nibbles scale;                  // [side] shift of the windows that it sends
-  Nibbles told;                   // [side] shift of the windows that it is told
-  Nibbles timestamps;             // [side] 1: it uses them
-  bool sack : 1 = false;          // the client permits SACK blocks; later: both do
-  bool scaled : 1 = false;        // the client's windows are scaled
-  bool ended : 1 = false;         // the client's FIN was taken: at the frontier
-  uint8_t shrunk : 2 = 0;         // bit [side]: it was told less than before, for good
-  uint8_t promised : 2 = 0;       // bit [side]: its edge is a promise of ours, not its receiver's
-  uint32_t work = kNoWork;        // index of its SpliceWork, while it has one
-  uint32_t editor = kNoWork;      // the editor's own; nobody else looks at it
-  CopyList copies = kNoCopies;    // of what the client sent and the editor judged
-  // Of its newest segment that was accepted, for those that we make in its place.
-  uint8_t ttl[2] = {0, 0};   // [side] 0: there was none
-  uint8_t dscp[2] = {0, 0};  // [side] as in the traffic class, without ECN
+  SpliceEnd ends[2];
+  Seq first;                    // the client's first octet
+  uint32_t ts_offset = 0;       // client's view of the backend's TSval = backend's + this
+  Nibbles scale;                // [side] shift of the windows that it sends
+  Nibbles told;                 // [side] shift of the windows that it is told
+  Nibbles timestamps;           // [side] 1: it uses them
+  bool sack : 1 = false;        // the client permits SACK blocks; later: both do
+  bool scaled : 1 = false;      // the client's windows are scaled
+  bool ended : 1 = false;       // the client's FIN was taken: at the frontier
+  uint8_t shrunk : 2 = 0;       // bit [side]: it was told less than before, for good
+  uint8_t promised : 2 = 0;     // bit [side]: its edge is a promise of ours, not its receiver's
+  uint32_t work = kNoWork;      // index of its SpliceWork, while it has one
+  uint32_t editor = kNoWork;    // the editor's own; nobody else looks at it
+  CopyList copies = kNoCopies;  // of what the client sent and the editor judged
+
+  SpliceEnd& at(Side side) { return ends[index_of(side)]; }
+  const SpliceEnd& at(Side side) const { return ends[index_of(side)]; }
 
   void hear(Side from, const SegmentIn& in) {
     constexpr uint8_t kDscp = 0xfc;
-    ttl[index_of(from)] = in.ttl;
-    dscp[index_of(from)] = in.traffic_class & kDscp;
+    at(from).ttl = in.ttl;
+    at(from).dscp = in.traffic_class & kDscp;
   }
   // What is ours to deliver must not end on the way because its sender's own copy would.
   static constexpr uint8_t kLeastHops = 32;
   void mark(Side from, SegmentOut& out) const {
-    const uint8_t t = ttl[index_of(from)];
+    const uint8_t t = at(from).ttl;
     if (t != 0) out.ttl = t > kLeastHops ? static_cast<uint8_t>(t - 1) : kLeastHops;
-    out.traffic_class = dscp[index_of(from)];
+    out.traffic_class = at(from).dscp;
   }
 };
 static_assert(sizeof(SpliceFlow) <= 128 && std::is_trivially_copyable_v<SpliceFlow>);
 
-// What a connection needs only while octets of it are held; [side] as above.
-struct SpliceWork {
-  Hold hold[2];
-  Seq owned[2];       // [side] behind what we have acknowledged to it ourselves; base when nothing
-  Seq next[2];        // [side] next octet of its hold to be sent on
-  Instant own_at[2];  // [side] when patience ends; 0: nothing waits
-  Instant resend_at[2];  // [side] when what is owned goes again; 0: nothing to resend
-  uint8_t backoff[2] = {0, 0};
-  bool paused = false;   // the backend is not there yet: what the client sent waits
-  bool shown = false;    // while paused: the editor has seen enough
-  bool answers = false;  // limpet itself plays the backend
-  bool client_fin = false;
-  uint32_t window = 0;  // octets that the client was promised before the backend was there
+// What waits of the stream of one end.
+struct HeldStream {
+  Hold hold;
+  Seq owned;          // behind what we have acknowledged to it ourselves; base when nothing
+  Seq next;           // next octet of its hold to be sent on
+  Instant own_at;     // when patience ends; 0: nothing waits
+  Instant resend_at;  // when what is owned goes again; 0: nothing to resend
+  uint8_t backoff = 0;
 
   // Whether octets beyond `una` are ours to deliver.
-  bool owns(size_t side, Seq una) const {
-    return hold[side].active() && owned[side] > hold[side].base() && owned[side] > una;
-  }
+  bool owns(Seq una) const { return hold.active() && owned > hold.base() && owned > una; }
 };
 
+// What a connection needs only while octets of it are held.
+struct SpliceWork {
+  // How far it has got.
+  enum class Stage : uint8_t {
+    head,       // the editor has not seen enough of what the client sent to begin
+    decided,    // it has; the backend is not there yet
+    relaying,   // both ends stand
+    answering,  // limpet itself plays the backend
+    closing     // and the client has closed
+  };
+  HeldStream streams[2];  // by side
+  Stage stage = Stage::relaying;
+  uint32_t window = 0;  // octets that the client was promised before the backend was there
+
+  HeldStream& at(Side side) { return streams[index_of(side)]; }
+  const HeldStream& at(Side side) const { return streams[index_of(side)]; }
+  // What the client sends goes nowhere.
+  bool paused() const { return stage != Stage::relaying; }
+  bool answers() const { return stage == Stage::answering || stage == Stage::closing; }
+};
+
+// Where segments of our own go. Each call says whose they are; spans in them are read before it
+// returns.
 class SpliceSink {
  public:
   virtual ~SpliceSink() = default;
-  virtual void emit(Side to, const SegmentOut& segment) = 0;
+  virtual void emit(SpliceFlow& flow, Side to, const SegmentOut& segment) = 0;
   // Most bytes of options and payload that a frame to `to` holds by the MTU of its port.
-  virtual uint32_t most(Side) { return 65535; }
+  virtual uint32_t most(const SpliceFlow&, Side /*to*/) { return 65535; }
 };
 
 // Runs of octets that nobody judges: what is in bodies. Offsets from the first octet shown, in
@@ -310,8 +335,7 @@ class Splice {
 
   // While the backend is not there: octets that the client takes.
   uint32_t client_window(const SpliceFlow& flow) const {
-    return static_cast<uint32_t>(flow.right[index_of(Side::backend)] -
-                                 flow.map[index_of(Side::backend)].ack());
+    return static_cast<uint32_t>(flow.at(Side::backend).right - flow.at(Side::backend).map.ack());
   }
 
   // A router says that a packet to `to`, with this sequence number as `to` sees it, is larger than
@@ -343,28 +367,38 @@ class Splice {
   // it never heard an ACK (RFC 9293, 3.10.7.4; RFC 5961, 5.2).
   bool plausible(const SpliceFlow& flow, const SegmentIn& in) const {
     constexpr size_t c = index_of(Side::client);
-    const StreamMap &up = flow.map[c], &down = flow.map[index_of(Side::backend)];
+    const StreamMap &up = flow.ends[c].map, &down = flow.at(Side::backend).map;
     return in.ack <= down.emitted() && in.ack >= down.ack() - kOldestAck &&
            in.seq <= furthest(flow, Side::client) && in.seq >= up.una() - (0xffffu << flow.told[c]);
   }
   // What a reset must be numbered with to be believed by `side` (RFC 5961, 3.2).
-  Seq exact(const SpliceFlow& flow, Side side) const {
-    return flow.map[index_of(other(side))].ack();
-  }
+  Seq exact(const SpliceFlow& flow, Side side) const { return flow.at(other(side)).map.ack(); }
 
  private:
   SpliceWork* work_of(const SpliceFlow& f) const {
     return f.work == kNoWork ? nullptr : &memory_.work(f.work);
   }
   // splice.cpp: segments of both sides
-  Handled data(SpliceFlow& f, Side from, const SegmentIn& in, Handled h, bool news, Instant now);
+  struct Passing;  // a segment on its way to the other end
+  // Of its octets: those that leave with it.
+  struct Part {
+    Seq begin, stop;
+    bool fin;    // and the FIN behind them
+    Seq judged;  // the frontier before it came
+  };
+  Handled data(SpliceFlow& f, Passing p);
+  void pass_ack(SpliceFlow& f, const Passing& p);
+  void pass_bare(SpliceFlow& f, Passing& p);
+  std::optional<Part> part_that_leaves(SpliceFlow& f, Passing& p);
+  void pass_old(SpliceFlow& f, Passing& p, Seq position, bool whole);
+  void pass_part(SpliceFlow& f, Passing& p, const Part& part);
   Handled reset(SpliceFlow& f, Side from, const SegmentIn& in, Handled h);
   bool at_our_end(const SpliceFlow& f, Side from, Seq seq) const;
   // Not beyond the window that `from` was told (but for a FIN or a probe behind it), nor older than
   // what it may send again (RFC 9293, 3.4). How far behind an ACK may be: RFC 5961, 5.2.
   static bool in_window(const SpliceFlow& f, Side from, Seq seq) {
     const size_t s = index_of(from);
-    return seq <= furthest(f, from) + 1 && seq >= f.map[s].una() - (0xffffu << f.told[s]);
+    return seq <= furthest(f, from) + 1 && seq >= f.ends[s].map.una() - (0xffffu << f.told[s]);
   }
   // The right edge of what `from` may have sent. It was told of a window that it has no more: what
   // it sent until then is still right, and is at most what a host lets be under way (Linux'
@@ -372,10 +406,10 @@ class Splice {
   static constexpr uint32_t kMostUnderWay = 4u << 20;
   static Seq furthest(const SpliceFlow& f, Side from) {
     const size_t s = index_of(from);
-    if ((f.shrunk >> s & 1) == 0) return f.edge[s];
+    if ((f.shrunk >> s & 1) == 0) return f.ends[s].edge;
     const uint32_t told = 0xffffu << f.told[s];
-    const Seq most = f.map[s].una() + (told < kMostUnderWay ? told : kMostUnderWay);
-    return most > f.edge[s] ? most : f.edge[s];
+    const Seq most = f.ends[s].map.una() + (told < kMostUnderWay ? told : kMostUnderWay);
+    return most > f.ends[s].edge ? most : f.ends[s].edge;
   }
   static uint32_t oldest_ack(const SpliceFlow& f, Side from) {
     return 0xffffu << f.scale[index_of(from)];
@@ -395,7 +429,7 @@ class Splice {
   Seq ack_to(const SpliceFlow& f, Side side) const;
   std::optional<wire::TcpOptions::Timestamps> timestamps_to(const SpliceFlow& f, Side side) const;
   SegmentOut blank(SpliceFlow& f, Side to) const;
-  void emit(const SpliceFlow& f, Side from, const Emission& e, std::span<const uint8_t> payload,
+  void emit(SpliceFlow& f, Side from, const Emission& e, std::span<const uint8_t> payload,
             uint8_t flags, uint8_t ecn, SegmentOut& out);
   uint32_t room(const SpliceFlow& f, Side from, Seq at) const;
   Seq send_held(SpliceFlow& f, Side from, Seq begin, Seq end, bool fin);

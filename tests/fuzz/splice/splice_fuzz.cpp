@@ -36,8 +36,8 @@ class Ends : SpliceSink, SpliceEditor, HoldMemory {
   enum class Phase { head, connecting, established, answered, over };
 
   // The product's interfaces.
-  void emit(Side to, const SegmentOut& s) override;
-  uint32_t most(Side to) override { return to == Side::client ? 1240 : 1460; }
+  void emit(SpliceFlow&, Side to, const SegmentOut& s) override;
+  uint32_t most(const SpliceFlow&, Side to) override { return to == Side::client ? 1240 : 1460; }
   Shown show(SpliceFlow& flow, Side from, std::span<const uint8_t> bytes, bool fin) override;
   std::span<uint8_t> take(uint32_t size) override;
   void give(std::span<uint8_t> memory) override;
@@ -142,7 +142,7 @@ SpliceWork& Ends::work(uint32_t index) {
 Shown Ends::show(SpliceFlow& flow, Side from, std::span<const uint8_t> bytes, bool fin) {
   const size_t d = index_of(from);
   Stream& s = stream_[d];
-  StreamMap& map = flow.map[d];
+  StreamMap& map = flow.ends[d].map;
   require(!map.is_open(), "an open stream is not shown");
   const auto at = static_cast<uint32_t>(map.frontier() - start_[d]);
   const auto end = at + static_cast<uint32_t>(bytes.size());
@@ -204,7 +204,7 @@ void Ends::check_octets(Side to, Seq seq, std::span<const uint8_t> octets, uint3
 void Ends::receive(Side to, uint32_t y, uint32_t length, bool fin) {
   const Side from = other(to);
   Stream& s = stream(from);
-  const StreamMap& map = flow_.map[index_of(from)];
+  const StreamMap& map = flow_.at(from).map;
   const uint32_t end = y + length;
   if (!map.is_open()) {
     const auto frontier = static_cast<uint32_t>(map.frontier() - start_[index_of(from)]);
@@ -221,7 +221,7 @@ void Ends::receive(Side to, uint32_t y, uint32_t length, bool fin) {
   if (fin) s.fin_received = true;
 }
 
-void Ends::emit(Side to, const SegmentOut& o) {
+void Ends::emit(SpliceFlow&, Side to, const SegmentOut& o) {
   const Side from = other(to);
   Bytes octets;
   for (unsigned i = 0; i < o.piece_count; ++i)
@@ -236,7 +236,7 @@ void Ends::emit(Side to, const SegmentOut& o) {
   const bool fin = (o.flags & tcp_flag::fin) != 0;
   if (octets.empty() && !fin) return;
   const uint32_t options = (o.timestamps ? 12 : 0) + (o.sack.count != 0 ? 4 + 8 * o.sack.count : 0);
-  const uint32_t announced = std::max<uint32_t>(flow_.most[index_of(to)], Splice::kLeastMss);
+  const uint32_t announced = std::max<uint32_t>(flow_.at(to).most, Splice::kLeastMss);
   require(o.length + options <= std::min(announced, most(to)), "octets and options fit");
   check_octets(to, o.seq, octets, 0);
   receive(to, static_cast<uint32_t>(o.seq - mapped_[index_of(from)]), o.length, fin);
@@ -252,7 +252,7 @@ void Ends::in_place(Side from, const SegmentIn& in, const wire::SpliceNumbers& n
   if (in.timestamps) heard_[index_of(to)] = in.timestamps->value + n.tsval_shift;
   const bool fin = (in.flags & tcp_flag::fin) != 0;
   if (in.payload.empty() && !fin) return;
-  const StreamMap& map = flow_.map[index_of(from)];
+  const StreamMap& map = flow_.at(from).map;
   const auto length = static_cast<uint32_t>(in.payload.size());
   // A probe may carry an octet of garbage that is old.
   if (Seq{n.seq} + length == map.ack() && length == 1 && !fin) return;
@@ -314,7 +314,7 @@ SegmentIn Ends::blank(Side from, uint8_t extra) {
 void Ends::note_window(Side from, const SegmentIn& in) {
   const size_t d = index_of(from);
   const Seq right = in.ack + (uint32_t{in.window} << flow_.scale[d]);
-  if (in.ack > flow_.map[index_of(other(from))].emitted()) return;
+  if (in.ack > flow_.at(other(from)).map.emitted()) return;
   if (right > right_[d]) right_[d] = right;
   if (in.window == 0 || right + (1u << flow_.scale[d]) <= right_[d]) taken_back_[d] = true;
 }
@@ -328,7 +328,7 @@ void Ends::deliver(Side from, const SegmentIn& in) {
       (in.flags & (tcp_flag::syn | tcp_flag::rst)) == 0 && (in.flags & tcp_flag::ack) != 0;
   // Before the backend is there, what is no plain segment of the connection ends in front of the
   // splice.
-  const bool plain = normal && in.ack <= flow_.map[index_of(other(from))].emitted();
+  const bool plain = normal && in.ack <= flow_.at(other(from)).map.emitted();
   if (phase_ != Phase::established && !plain) return;
   if (normal && (!in.payload.empty() || fin)) {
     s.sent.add(offset, offset + static_cast<uint32_t>(in.payload.size()));
@@ -383,7 +383,7 @@ void Ends::odd_segment(Side from, uint8_t kind) {
       in.flags = tcp_flag::psh;
       break;
     case 2:
-      in.ack = flow_.map[index_of(other(from))].emitted() + 1 + in_.half();
+      in.ack = flow_.at(other(from)).map.emitted() + 1 + in_.half();
       break;
     case 3:
       in.seq = in.seq + in_.half();
@@ -397,7 +397,7 @@ void Ends::odd_segment(Side from, uint8_t kind) {
       in.sack.block[1] = {in.ack.value + 9, in.ack.value + 3};
       break;
     case 6: {  // a keep-alive probe with an octet that is none of the stream
-      const Seq una = flow_.map[index_of(from)].una();
+      const Seq una = flow_.at(from).map.una();
       static constexpr uint8_t kGarbage[1] = {0};
       if (una == start_[index_of(from)] || phase_ != Phase::established) return;
       in.seq = una - 1;
@@ -540,7 +540,7 @@ void Ends::act() {
       break;
     case 6: {
       if (phase_ != Phase::established) break;
-      const StreamMap& map = flow_.map[index_of(other(side))];
+      const StreamMap& map = flow_.at(other(side)).map;
       const uint32_t headers = op & 64 ? 60 : 40;
       const uint32_t mtu = in_.half();
       const auto told = splice_.too_big(flow_, side, map.ack() + in_.half() % 3000, mtu, headers);

@@ -17,7 +17,7 @@ constexpr uint8_t kSyn = tcp_flag::syn, kAck = tcp_flag::ack, kRst = tcp_flag::r
 
 class HandshakeTest : public testing::Test, SpliceSink, SpliceEditor, HoldMemory {
  protected:
-  void emit(Side, const SegmentOut& s) override { last = s; }
+  void emit(SpliceFlow&, Side, const SegmentOut& s) override { last = s; }
   Shown show(SpliceFlow&, Side, std::span<const uint8_t> b, bool) override {
     return {static_cast<uint32_t>(b.size()), false};
   }
@@ -105,7 +105,7 @@ TEST_F(HandshakeTest, a_syn_ack_promises_what_was_offered_and_may_be_promised) {
 
 TEST_F(HandshakeTest, the_backend_s_syn_is_the_client_s) {
   begin();
-  flow.right[1] = flow.map[1].ack() + 100000;
+  flow.ends[1].right = flow.ends[1].map.ack() + 100000;
   const SegmentOut s = backend_syn(splice, flow, 1460);
   EXPECT_EQ(s.seq, Seq{1000});
   EXPECT_EQ(s.mss, 1400);
@@ -119,14 +119,14 @@ TEST_F(HandshakeTest, the_backend_s_syn_is_the_client_s) {
 TEST_F(HandshakeTest, the_backend_s_options_count_from_its_syn_ack_on) {
   begin();
   EXPECT_EQ(hear_backend(syn_ack()), Connecting::connected);
-  EXPECT_EQ(flow.most[1], 1300);
+  EXPECT_EQ(flow.ends[1].most, 1300);
   EXPECT_EQ(flow.scale[1], 9);
   EXPECT_EQ(flow.told[1], 6);
   EXPECT_TRUE(flow.sack);
   EXPECT_EQ(last.seq, Seq{1001});
   EXPECT_EQ(last.ack, Seq{7001});
   EXPECT_EQ(last.timestamps->echo, 300u);
-  EXPECT_EQ(flow.right[0], Seq{2001}) << "the window of a SYN-ACK is not scaled";
+  EXPECT_EQ(flow.ends[0].right, Seq{2001}) << "the window of a SYN-ACK is not scaled";
 }
 
 TEST_F(HandshakeTest, a_backend_without_options_gets_none) {
@@ -137,7 +137,7 @@ TEST_F(HandshakeTest, a_backend_without_options_gets_none) {
   in.sack_permitted = false;
   in.timestamps.reset();
   EXPECT_EQ(hear_backend(in), Connecting::connected);
-  EXPECT_EQ(flow.most[1], 536);
+  EXPECT_EQ(flow.ends[1].most, 536);
   EXPECT_EQ(flow.scale[1], 0);
   EXPECT_EQ(flow.told[1], 0);
   EXPECT_FALSE(flow.sack);

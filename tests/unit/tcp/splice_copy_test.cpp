@@ -127,23 +127,23 @@ TEST_F(SpliceCopies, what_was_read_and_not_kept_is_forgotten) {
 }
 
 TEST_F(SpliceCopies, without_room_for_copies_the_frontier_stops) {
-  flow.edge[0] = flow.right[0] = Seq{2001001};
+  flow.ends[0].edge = flow.ends[0].right = Seq{2001001};
   flow.told[0] = flow.scale[1] = 8;
   const std::string lines(1400, '\n');
   for (uint32_t at = 1001; splice.counters().uncopied == 0; at += 1400) client(at, lines);
   const size_t full = copies.bytes_used();
   EXPECT_GT(full, copies.bytes_total() / 5 - 4096);
   // What follows waits: its sender is told what it knows, by a duplicate ACK.
-  const uint32_t frontier = flow.map[0].frontier().value;
+  const uint32_t frontier = flow.ends[0].map.frontier().value;
   const Handled h = client(frontier, lines);
   EXPECT_EQ(h.fate, Fate::dropped);
   EXPECT_EQ(h.reason, Drop::beyond_frontier);
   ASSERT_EQ(out.size(), 1u);
   EXPECT_EQ(out[0].to, kClient);
   EXPECT_EQ(out[0].ack, 1001u);
-  EXPECT_EQ(flow.map[0].frontier().value, frontier);
+  EXPECT_EQ(flow.ends[0].map.frontier().value, frontier);
   // The window says so too, as far as it was not promised before.
-  flow.edge[0] = Seq{frontier};
+  flow.ends[0].edge = Seq{frontier};
   EXPECT_EQ(backend_acks(1001).numbers.window, (frontier + Splice::kLeastRoom - 1001) >> 8);
   // When the backend has something, it goes on.
   backend_acks(1001 + 14000);
@@ -153,7 +153,7 @@ TEST_F(SpliceCopies, without_room_for_copies_the_frontier_stops) {
 
 TEST_F(SpliceCopies, behind_a_fin_that_was_taken_nothing_passes) {
   client(1001, "GET a\n", kFin);
-  EXPECT_TRUE(flow.map[0].is_open());
+  EXPECT_TRUE(flow.ends[0].map.is_open());
   EXPECT_EQ(passed(1007, "GET b\n"), "");
   EXPECT_EQ(passed(1001, "GET a\nGET b\n"), "GET a\n");
   EXPECT_EQ(client(1001, "GET a\n", kFin).fate, Fate::in_place) << "the same again";

@@ -41,12 +41,12 @@ struct Emitted {
 class SpliceTest : public testing::Test, SpliceSink, SpliceEditor, HoldMemory {
  protected:
   SpliceTest() {
-    flow.map[0] = StreamMap(Seq{1001}, Seq{1001});
-    flow.map[1] = StreamMap(Seq{7001}, Seq{5001});
-    flow.right[0] = flow.edge[0] = Seq{21001};
-    flow.right[1] = Seq{25001};
-    flow.edge[1] = Seq{27001};
-    flow.most[0] = flow.most[1] = 1460;
+    flow.ends[0].map = StreamMap(Seq{1001}, Seq{1001});
+    flow.ends[1].map = StreamMap(Seq{7001}, Seq{5001});
+    flow.ends[0].right = flow.ends[0].edge = Seq{21001};
+    flow.ends[1].right = Seq{25001};
+    flow.ends[1].edge = Seq{27001};
+    flow.ends[0].most = flow.ends[1].most = 1460;
     flow.sack = true;
   }
   void TearDown() override {
@@ -56,7 +56,7 @@ class SpliceTest : public testing::Test, SpliceSink, SpliceEditor, HoldMemory {
     EXPECT_TRUE(memory_.empty()) << "what was held goes back";
     EXPECT_FALSE(working_);
   }
-  void emit(Side to, const SegmentOut& s) override {
+  void emit(SpliceFlow&, Side to, const SegmentOut& s) override {
     Emitted e{
         to,      s.seq.value,  s.ack.value, s.window,       {}, (s.flags & tcp_flag::fin) != 0,
         s.split, s.timestamps, s.ttl,       s.traffic_class};
@@ -65,15 +65,15 @@ class SpliceTest : public testing::Test, SpliceSink, SpliceEditor, HoldMemory {
     EXPECT_EQ(e.data.size(), s.length);
     out.push_back(std::move(e));
   }
-  uint32_t most(Side to) override { return port_takes[index_of(to)]; }
+  uint32_t most(const SpliceFlow&, Side to) override { return port_takes[index_of(to)]; }
   Shown show(SpliceFlow& f, Side from, std::span<const uint8_t> octets, bool octets_end) override {
     const size_t s = index_of(from);
     const std::string_view text(reinterpret_cast<const char*>(octets.data()), octets.size());
     uint32_t final = 0;
     for (size_t end; (end = text.find('\n', final)) != text.npos;) {
       if (!inserted[s].empty()) {
-        EXPECT_TRUE(f.map[s].append(edits, f.map[s].frontier() + static_cast<uint32_t>(end), 0,
-                                    bytes(inserted[s])));
+        EXPECT_TRUE(f.ends[s].map.append(
+            edits, f.ends[s].map.frontier() + static_cast<uint32_t>(end), 0, bytes(inserted[s])));
       }
       final = static_cast<uint32_t>(end) + 1;
       if (opens) return {static_cast<uint32_t>(text.size()), true};
@@ -100,10 +100,10 @@ class SpliceTest : public testing::Test, SpliceSink, SpliceEditor, HoldMemory {
   SpliceWork& work(uint32_t) override { return work_; }
   void due(uint32_t, Instant) override {}
 
-  void open(Side side) { flow.map[index_of(side)].open(); }
+  void open(Side side) { flow.at(side).map.open(); }
   // Before open().
   void edit(Side side, uint32_t at, uint32_t removed, std::string_view text) {
-    ASSERT_TRUE(flow.map[index_of(side)].append(edits, Seq{at}, removed, bytes(text)));
+    ASSERT_TRUE(flow.at(side).map.append(edits, Seq{at}, removed, bytes(text)));
   }
   Handled relay(Side from, SegmentIn in) {
     out.clear();
@@ -168,7 +168,7 @@ class AnsweredTest : public SpliceTest {
  protected:
   void SetUp() override {
     flow = SpliceFlow{};
-    flow.most[0] = flow.most[1] = 1460;
+    flow.ends[0].most = flow.ends[1].most = 1460;
     ASSERT_TRUE(splice.begin(flow, Seq{1001}, Seq{5001}, 16384));
     EXPECT_FALSE(splice.collect(flow, segment(1001, 5001, "half a li"), now));
   }

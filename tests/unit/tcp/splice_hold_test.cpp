@@ -113,7 +113,7 @@ TEST_F(SpliceTest, what_follows_octets_in_flight_is_not_owned_before_they_have_a
 }
 
 TEST_F(SpliceTest, held_octets_go_when_the_window_opens) {
-  flow.right[0] = Seq{1004};
+  flow.ends[0].right = Seq{1004};
   client(1001, "GE");
   client(1003, "TTING\n");
   EXPECT_EQ(data_to(kBackend), "GET");
@@ -132,7 +132,7 @@ TEST_F(SpliceTest, a_window_told_while_a_head_leaves_does_not_shrink_either) {
   edit(kBackend, 7001, 2, "");
   open(kBackend);
   flow.told[1] = 7;
-  flow.edge[1] = Seq{7001};
+  flow.ends[1].edge = Seq{7001};
   relay(kBackend, segment(7001, 1001, "abcd"));
   client(1001, "GE");
   SegmentIn rest = segment(1003, 5001, "T\n");
@@ -185,7 +185,7 @@ TEST_F(SpliceTest, a_hold_grows_and_keeps_what_it_has) {
 
 TEST_F(SpliceTest, the_client_s_clock_goes_on_with_the_backend_s) {
   flow.timestamps[0] = true;
-  flow.ts_value[1] = 5000;  // what the SYN-ACK to the client said
+  flow.ends[1].ts_value = 5000;  // what the SYN-ACK to the client said
   ASSERT_TRUE(splice.begin(flow, Seq{1001}, Seq{5001}, 16384));
   SegmentIn in = segment(1001, 5001, "GET\n");
   in.timestamps = {8, 5000};
@@ -200,7 +200,7 @@ TEST_F(SpliceTest, the_client_s_clock_goes_on_with_the_backend_s) {
 
 TEST_F(SpliceTest, the_backend_is_told_the_client_s_window) {
   ASSERT_TRUE(splice.begin(flow, Seq{1001}, Seq{5001}, 16384));
-  flow.right[1] = Seq{5001};
+  flow.ends[1].right = Seq{5001};
   ASSERT_TRUE(splice.collect(flow, segment(1001, 5001, "GET\n"), now));
   EXPECT_EQ(splice.client_window(flow), 20000u);
   splice.connected(flow, Seq{7001}, 2, std::nullopt, now);
@@ -222,7 +222,7 @@ TEST_F(SpliceTest, a_large_piece_of_a_head_waits_for_patience_only) {
 
 TEST_F(SpliceTest, our_own_answer_is_sent_again_with_its_fin) {
   ASSERT_TRUE(splice.begin(flow, Seq{1001}, Seq{5001}, 16384));
-  flow.right[1] = Seq{25001};
+  flow.ends[1].right = Seq{25001};
   splice.collect(flow, segment(1001, 5001, "\x16\x03"), now);
   out.clear();
   ASSERT_TRUE(splice.answer(flow, bytes("no"), false, now));

@@ -56,7 +56,7 @@ TEST_F(SpliceTest, nobody_is_told_an_mtu_that_he_would_not_believe) {
 TEST_F(SpliceTest, a_part_that_the_window_has_cut_off_fits_its_port_too) {
   open(kClient);
   port_takes[1] = 1000;
-  flow.right[0] = Seq{2201};
+  flow.ends[0].right = Seq{2201};
   client(1001, std::string(1400, 'a'));
   ASSERT_EQ(out.size(), 2u);
   EXPECT_EQ(out[0].data.size(), 1000u);
@@ -87,7 +87,7 @@ TEST_F(SpliceTest, what_is_rebuilt_fits_its_port_too) {
 TEST_F(SpliceTest, an_mss_below_that_of_any_host_is_kept) {
   open(kClient);
   flow.timestamps[0] = flow.timestamps[1] = true;
-  flow.most[1] = 100;
+  flow.ends[1].most = 100;
   SegmentIn in = segment(1001, 5001, {});
   const std::string large(880, 'a');
   in.timestamps = {8, 9};
@@ -97,7 +97,7 @@ TEST_F(SpliceTest, an_mss_below_that_of_any_host_is_kept) {
   EXPECT_EQ(out.size(), 10u);
   for (const Emitted& e : out) EXPECT_EQ(e.data.size(), 88u);
   EXPECT_EQ(data_to(kBackend), large);
-  flow.most[1] = 1;
+  flow.ends[1].most = 1;
   in.payload = in.payload.subspan(0, 360);
   relay(kClient, in);
   EXPECT_EQ(out.size(), 10u) << "but not one that multiplies packets";
@@ -110,7 +110,7 @@ TEST_F(SpliceTest, all_options_and_the_least_mss_leave_room_for_octets) {
   open(kBackend);
   flow.timestamps[0] = flow.timestamps[1] = true;
   relay(kBackend, segment(7001, 1001, std::string(100, 'b')));
-  flow.most[1] = 20;
+  flow.ends[1].most = 20;
   SegmentIn in = segment(1001, 5001, "0123456789");
   in.timestamps = {8, 9};
   for (uint32_t i = 0; i < 4; ++i) in.sack.block[in.sack.count++] = {5011 + 20 * i, 5021 + 20 * i};
@@ -123,7 +123,7 @@ TEST_F(SpliceTest, all_options_and_the_least_mss_leave_room_for_octets) {
 // What other options take is not ours to leave out.
 TEST_F(SpliceTest, options_that_we_do_not_know_take_their_room_in_place) {
   open(kClient);
-  flow.most[1] = 1000;
+  flow.ends[1].most = 1000;
   const std::string full(990, 'a');
   SegmentIn in = segment(1001, 5001, full);
   in.options = 8;
@@ -160,7 +160,7 @@ TEST_F(SpliceTest, what_we_own_is_sent_again_from_within_an_insertion) {
 // Each ACK would bring it anew, and each segment an ACK: more and more of them.
 TEST_F(SpliceTest, a_part_of_an_insertion_that_fills_the_window_goes_once) {
   inserted[0] = std::string(350, '+');
-  flow.right[0] = Seq{1101};
+  flow.ends[0].right = Seq{1101};
   client(1001, "GE");
   client(1003, "T\n");
   EXPECT_EQ(data_to(kBackend).size(), 100u);

@@ -44,15 +44,15 @@ TEST_F(SplicePaws, older_than_what_its_receiver_has_moves_nothing) {
   EXPECT_FALSE(old(at(1000, 1001, "abcd")));
   relay(kBackend, acked(1005));
   EXPECT_FALSE(old(at(1010, 1005, "efgh")));
-  const Seq edge = flow.right[1];
+  const Seq edge = flow.ends[1].right;
   SegmentIn in = at(1008, 1009, "ijkl");
   in.window = 65535;
   in.ack = Seq{5001};
   EXPECT_TRUE(old(in));
   ASSERT_EQ(out.size(), 1u) << "it is answered (RFC 7323, 5.3, R1)";
   EXPECT_EQ(out[0].to, kClient);
-  EXPECT_EQ(flow.right[1], edge) << "not even its window counts";
-  EXPECT_EQ(flow.map[0].emitted(), Seq{1009});
+  EXPECT_EQ(flow.ends[1].right, edge) << "not even its window counts";
+  EXPECT_EQ(flow.ends[0].map.emitted(), Seq{1009});
   EXPECT_TRUE(old(at(1000, 1009, "", kFin)));
   EXPECT_FALSE(old(at(1011, 1009, "ijkl")));
 }
@@ -75,7 +75,7 @@ TEST_F(SplicePaws, an_old_ack_that_says_something_new_is_not_believed) {
   in.ack = Seq{5006};
   EXPECT_TRUE(old(in));
   EXPECT_TRUE(out.empty()) << "two who disagree would go on for ever";
-  EXPECT_EQ(flow.map[1].ack(), Seq{5001});
+  EXPECT_EQ(flow.ends[1].map.ack(), Seq{5001});
 }
 
 TEST_F(SplicePaws, a_zero_is_no_clock) {

@@ -10,7 +10,7 @@ class ShrinkTest : public SpliceTest {
  protected:
   // The backend takes up to 1301. The client was promised more, for a head that is complete now.
   void promise_for_a_head() {
-    flow.edge[0] = flow.right[0] = Seq{1301};
+    flow.ends[0].edge = flow.ends[0].right = Seq{1301};
     client(1001, "one line\n");
     backend_acks(1010, 291);
     client(1010, "half a li");
@@ -23,8 +23,8 @@ TEST_F(SpliceTest, a_window_that_its_receiver_takes_back_is_told_so) {
   client(1001, std::string(100, 'a'));
   const Handled h = backend_acks(1101, 500);
   EXPECT_EQ(h.numbers.window, 500u);
-  EXPECT_EQ(flow.edge[0], Seq{1601});
-  EXPECT_EQ(flow.right[0], Seq{1601});
+  EXPECT_EQ(flow.ends[0].edge, Seq{1601});
+  EXPECT_EQ(flow.ends[0].right, Seq{1601});
   client(1101, std::string(600, 'b'));
   EXPECT_EQ(data_to(kBackend).size(), 500u) << "no more than it takes";
   EXPECT_EQ(backend_acks(1601, 0).numbers.window, 0u);
@@ -35,7 +35,7 @@ TEST_F(SpliceTest, a_window_of_zero_arrives) {
   open(kClient);
   client(1001, std::string(100, 'a'));
   EXPECT_EQ(backend_acks(1101, 0).numbers.window, 0u);
-  EXPECT_EQ(flow.edge[0], Seq{1101});
+  EXPECT_EQ(flow.ends[0].edge, Seq{1101});
   out.clear();
   splice.acknowledge_to(flow, kClient);
   EXPECT_EQ(out.at(0).window, 0u) << "also in an ACK of our own";
@@ -45,13 +45,13 @@ TEST_F(SpliceTest, a_window_of_zero_arrives) {
 TEST_F(SpliceTest, a_window_of_zero_arrives_in_a_coarser_scale) {
   open(kClient);
   flow.told[0] = 7;
-  flow.right[0] = flow.edge[0] = Seq{1001};
+  flow.ends[0].right = flow.ends[0].edge = Seq{1001};
   backend_acks(1001, 1000);
   client(1001, std::string(109, 'a'));
   backend_acks(1100, 901);
-  EXPECT_EQ(flow.edge[0], Seq{1996});
+  EXPECT_EQ(flow.ends[0].edge, Seq{1996});
   backend_acks(1110, 891);
-  EXPECT_EQ(flow.edge[0], Seq{2006}) << "rounded up, so that it does not move back";
+  EXPECT_EQ(flow.ends[0].edge, Seq{2006}) << "rounded up, so that it does not move back";
   client(1110, std::string(891, 'a'));
   EXPECT_EQ(backend_acks(2001, 0).numbers.window, 0u);
   EXPECT_EQ(relay(kClient, segment(2006, 5001)).fate, Fate::in_place) << "it may have sent that";
@@ -63,28 +63,28 @@ TEST_F(SpliceTest, old_segments_do_not_shrink_a_window) {
   client(1001, std::string(200, 'a'));
   relay(kBackend, segment(7001, 1101, "abcd"));
   relay(kBackend, segment(7005, 1101, "efgh"));
-  EXPECT_EQ(flow.right[0], Seq{21101});
+  EXPECT_EQ(flow.ends[0].right, Seq{21101});
   SegmentIn in = segment(7001, 1101, "abcd");  // late, or again
   for (const uint16_t window : {100, 0}) {
     in.window = window;
     relay(kBackend, in);
-    EXPECT_EQ(flow.right[0], Seq{21101}) << "SND.WL1";
+    EXPECT_EQ(flow.ends[0].right, Seq{21101}) << "SND.WL1";
   }
   in = segment(7009, 1051);
   in.window = 100;
   relay(kBackend, in);
-  EXPECT_EQ(flow.right[0], Seq{21101}) << "SND.WL2";
+  EXPECT_EQ(flow.ends[0].right, Seq{21101}) << "SND.WL2";
   in = segment(7009, 1101);
   in.window = 100;
   relay(kBackend, in);
-  EXPECT_EQ(flow.right[0], Seq{1201}) << "newer than what told the last";
+  EXPECT_EQ(flow.ends[0].right, Seq{1201}) << "newer than what told the last";
   in.window = 50;
   relay(kBackend, in);
-  EXPECT_EQ(flow.right[0], Seq{1201}) << "as new: nobody knows which came first";
+  EXPECT_EQ(flow.ends[0].right, Seq{1201}) << "as new: nobody knows which came first";
   in.window = 0;
   relay(kBackend, in);
-  EXPECT_EQ(flow.right[0], Seq{1101}) << "but for zero";
-  EXPECT_EQ(flow.edge[0], Seq{1201}) << "which may be late: what was told is told again";
+  EXPECT_EQ(flow.ends[0].right, Seq{1101}) << "but for zero";
+  EXPECT_EQ(flow.ends[0].edge, Seq{1201}) << "which may be late: what was told is told again";
 }
 
 TEST_F(SpliceTest, of_equal_numbers_the_newer_clock_shrinks_a_window) {
@@ -96,11 +96,11 @@ TEST_F(SpliceTest, of_equal_numbers_the_newer_clock_shrinks_a_window) {
   relay(kBackend, in);
   in.window = 300;
   relay(kBackend, in);
-  EXPECT_EQ(flow.edge[0], Seq{21101}) << "of the same tick";
+  EXPECT_EQ(flow.ends[0].edge, Seq{21101}) << "of the same tick";
   in.timestamps = {501, 0};
   relay(kBackend, in);
-  EXPECT_EQ(flow.edge[0], Seq{1401});
-  EXPECT_EQ(flow.right[0], Seq{1401});
+  EXPECT_EQ(flow.ends[0].edge, Seq{1401});
+  EXPECT_EQ(flow.ends[0].right, Seq{1401});
 }
 
 TEST_F(SpliceTest, what_is_sent_again_with_more_acknowledged_shrinks_a_window) {
@@ -112,7 +112,7 @@ TEST_F(SpliceTest, what_is_sent_again_with_more_acknowledged_shrinks_a_window) {
   SegmentIn in = segment(7001, 1151, "abcd");
   in.window = 400;
   EXPECT_EQ(relay(kBackend, in).numbers.window, 400u);
-  EXPECT_EQ(flow.edge[0], Seq{1551});
+  EXPECT_EQ(flow.ends[0].edge, Seq{1551});
   in = segment(7005, 1151, "efgh");
   in.window = 300;
   EXPECT_EQ(relay(kBackend, in).numbers.window, 300u) << "and what follows it";
@@ -139,7 +139,7 @@ TEST_F(SpliceTest, a_client_s_shrinking_is_told_to_the_backend) {
   const Handled h = relay(kClient, in);
   EXPECT_EQ(h.numbers.ack, 7101u);
   EXPECT_EQ(h.numbers.window, 600u);
-  EXPECT_EQ(flow.edge[1], Seq{7701});
+  EXPECT_EQ(flow.ends[1].edge, Seq{7701});
   in.ack = Seq{5101};
   in.window = 0;
   EXPECT_EQ(relay(kClient, in).numbers.window, 0u);
@@ -151,27 +151,27 @@ TEST_F(SpliceTest, a_window_is_taken_back_by_what_was_inserted_too) {
   open(kClient);
   client(1001, std::string(100, 'a'));
   EXPECT_EQ(backend_acks(1021, 1000).numbers.window, 960u);
-  EXPECT_EQ(flow.edge[0], Seq{1981});
+  EXPECT_EQ(flow.ends[0].edge, Seq{1981});
 }
 
 TEST_F(SpliceTest, an_old_window_does_not_come_back) {
   open(kClient);
   client(1001, std::string(200, 'a'));
   backend_acks(1101, 100);
-  EXPECT_EQ(flow.right[0], Seq{1201});
+  EXPECT_EQ(flow.ends[0].right, Seq{1201});
   backend_acks(1051, 20000);
-  EXPECT_EQ(flow.right[0], Seq{1201});
+  EXPECT_EQ(flow.ends[0].right, Seq{1201});
   backend_acks(1101, 20000);
-  EXPECT_EQ(flow.right[0], Seq{21101}) << "a new one does";
+  EXPECT_EQ(flow.ends[0].right, Seq{21101}) << "a new one does";
 }
 
 TEST_F(SpliceTest, rounding_is_no_shrinking) {
   open(kClient);
   flow.scale[1] = 7;
-  flow.right[0] = flow.edge[0] = Seq{21001};
+  flow.ends[0].right = flow.ends[0].edge = Seq{21001};
   client(1001, std::string(100, 'a'));
   EXPECT_EQ(backend_acks(1101, 155).numbers.window, 19900u) << "edge 20941, 60 less";
-  EXPECT_EQ(flow.right[0], Seq{21001});
+  EXPECT_EQ(flow.ends[0].right, Seq{21001});
   client(1101, "b");
   EXPECT_EQ(backend_acks(1102, 154).numbers.window, 154u * 128) << "edge 20814";
 }
@@ -185,7 +185,7 @@ TEST_F(SpliceTest, what_was_sent_into_the_larger_window_is_still_of_this_connect
   backend_acks(1101, 0);
   SegmentIn in = segment(15001, 5005);
   EXPECT_EQ(relay(kClient, in).fate, Fate::in_place);
-  EXPECT_EQ(flow.map[1].una(), Seq{7005}) << "its ACK counts";
+  EXPECT_EQ(flow.ends[1].map.una(), Seq{7005}) << "its ACK counts";
   in = segment(15001, 5005, "data");
   EXPECT_EQ(relay(kClient, in).reason, Drop::beyond_window) << "its octets come again";
   EXPECT_EQ(relay(kClient, segment(15001, 5005, {}, kRst)).reason, Drop::outside_window);
@@ -193,15 +193,15 @@ TEST_F(SpliceTest, what_was_sent_into_the_larger_window_is_still_of_this_connect
 }
 
 TEST_F(SpliceTest, a_hold_keeps_the_window_that_it_was_promised) {
-  flow.edge[0] = Seq{1301};
-  flow.right[0] = Seq{1301};
+  flow.ends[0].edge = Seq{1301};
+  flow.ends[0].right = Seq{1301};
   client(1001, "one line\n");
   backend_acks(1010, 291);
   client(1010, "half a li");  // owned, and so promised the rest of the hold
-  const Seq promised = flow.edge[0];
+  const Seq promised = flow.ends[0].edge;
   EXPECT_GE(promised, Seq{1010 + 16384});
   EXPECT_GE(backend_acks(1010, 0).numbers.window, 16000u);
-  EXPECT_EQ(flow.edge[0], promised);
+  EXPECT_EQ(flow.ends[0].edge, promised);
   client(1019, "ne\n");
   EXPECT_EQ(backend_acks(1010, 0).numbers.window, 0u) << "nothing is to be held any more";
   backend_acks(1010, 200);
@@ -216,7 +216,7 @@ TEST_F(SpliceTest, a_window_that_is_taken_back_leaves_room_for_a_head) {
   client(1001, "one line\n");
   backend_acks(1010, 30000);
   client(1010, "half a li");
-  EXPECT_EQ(flow.edge[0], Seq{31010});
+  EXPECT_EQ(flow.ends[0].edge, Seq{31010});
   client(1019, "");
   backend_acks(1010, 0);
   SegmentIn in = segment(7001, 1010);
@@ -225,7 +225,7 @@ TEST_F(SpliceTest, a_window_that_is_taken_back_leaves_room_for_a_head) {
     in.window = window;
     relay(kBackend, in);
   }
-  EXPECT_EQ(flow.edge[0], Seq{1010 + 16384}) << "as much as a hold takes";
+  EXPECT_EQ(flow.ends[0].edge, Seq{1010 + 16384}) << "as much as a hold takes";
 }
 
 TEST_F(SpliceTest, who_knows_no_numbers_does_not_hit_a_window_that_shrank) {
@@ -248,7 +248,7 @@ TEST_F(SpliceTest, a_blind_reset_is_not_made_exact_by_a_window_that_closes) {
   client(1001, std::string(100, 'a'));
   backend_acks(1101, 20000);
   backend_acks(1101, 0);
-  EXPECT_EQ(flow.edge[0], Seq{21101});
+  EXPECT_EQ(flow.ends[0].edge, Seq{21101});
   const Handled h = relay(kClient, segment(15000, 5001, {}, kRst));
   EXPECT_FALSE(h.fate == Fate::in_place && h.numbers.seq == 1101u)
       << "the backend believes it: " << h.numbers.seq;
@@ -277,15 +277,15 @@ TEST_F(SpliceTest, a_blind_reset_of_the_backend_is_not_made_exact) {
 
 TEST_F(SpliceTest, rounding_is_no_promise) {
   flow.told[0] = 7;
-  flow.right[0] = flow.edge[0] = Seq{1001};
+  flow.ends[0].right = flow.ends[0].edge = Seq{1001};
   backend_acks(1001, 60000);
   client(1001, "one line\n");
   backend_acks(1010, 59991);
-  const Seq granted = flow.right[0];
+  const Seq granted = flow.ends[0].right;
   client(1010, "half a li");  // owned; the hold's promise is far below what the receiver granted
   EXPECT_GT(granted, Seq{1010 + 16384});
   EXPECT_EQ(flow.promised, 0u) << "nothing was promised beyond the receiver's grant; edge "
-                               << flow.edge[0].value;
+                               << flow.ends[0].edge.value;
   client(1019, "ne\n");
   EXPECT_EQ(backend_acks(1022, 640).numbers.window, 5u) << "the receiver has taken its window back";
 }
@@ -350,9 +350,9 @@ TEST_F(SpliceTest, one_overtaken_by_a_retransmission_shrinks_nothing) {
   SegmentIn again = segment(7001, 1151, "abcd");  // sent third: again, and its window is open
   again.timestamps = {502, 0};
   relay(kBackend, again);
-  EXPECT_EQ(flow.right[0], Seq{21151});
+  EXPECT_EQ(flow.ends[0].right, Seq{21151});
   relay(kBackend, late);
-  EXPECT_EQ(flow.right[0], Seq{21151}) << "nobody has taken anything back";
+  EXPECT_EQ(flow.ends[0].right, Seq{21151}) << "nobody has taken anything back";
 }
 
 TEST_F(SpliceTest, an_answered_client_whose_window_was_closed_is_told_an_open_one) {
@@ -374,8 +374,8 @@ TEST_F(SpliceTest, a_probe_is_answered_without_memory) {
 }
 
 TEST_F(SpliceTest, a_blind_reset_at_a_full_window) {
-  flow.edge[0] = Seq{21001};
-  flow.right[0] = Seq{1301};
+  flow.ends[0].edge = Seq{21001};
+  flow.ends[0].right = Seq{1301};
   open(kClient);
   client(1001, std::string(300, 'a'));
   const Handled h = relay(kClient, segment(15000, 5001, {}, kRst));
@@ -389,7 +389,7 @@ TEST_F(AnsweredTest, numbers_wrap) {
     for (const uint32_t answer : {0xfffffffeu, 0u, 0x7ffffff0u, 0x80000001u})
       for (const uint32_t other : {0xffffffffu, 0u, 0x7fffffffu, 0x80000000u, 0x12345678u}) {
         flow = SpliceFlow{};
-        flow.most[0] = flow.most[1] = 1460;
+        flow.ends[0].most = flow.ends[1].most = 1460;
         ASSERT_TRUE(splice.begin(flow, Seq{first}, Seq{answer}, 16384));
         SegmentIn c = segment(first, answer, "half a li");
         splice.collect(flow, c, now);
@@ -417,7 +417,7 @@ TEST_F(AnsweredTest, numbers_wrap) {
         c = segment(first + 12, answer + 5, "x");
         c.window = 0;
         relay(kClient, c);
-        EXPECT_EQ(flow.right[1], flow.map[1].ack());
+        EXPECT_EQ(flow.ends[1].right, flow.ends[1].map.ack());
         splice.end(flow);
       }
 }
@@ -430,17 +430,17 @@ TEST_F(SpliceTest, a_blind_reset_is_not_made_exact_by_rounding) {
   in.window = 100;
   relay(kBackend, in);
   const Handled h = relay(kClient, segment(9000, 5001, {}, kRst));
-  EXPECT_FALSE(h.fate == Fate::in_place && h.numbers.seq == 1301u) << flow.edge[0].value;
+  EXPECT_FALSE(h.fate == Fate::in_place && h.numbers.seq == 1301u) << flow.ends[0].edge.value;
 }
 
 // Its head is not complete, and its edge was its receiver's: now it is ours.
 TEST_F(SpliceTest, a_shrinking_that_comes_during_a_head_leaves_the_room_for_it) {
-  flow.edge[0] = flow.right[0] = Seq{10001};
+  flow.ends[0].edge = flow.ends[0].right = Seq{10001};
   client(1001, "one line\nhalf a li");
   SegmentIn in = segment(7002, 1001);
   in.window = 1000;
   relay(kBackend, in);
-  EXPECT_EQ(flow.right[0], Seq{2001});
+  EXPECT_EQ(flow.ends[0].right, Seq{2001});
   EXPECT_EQ(flow.promised, 1u);
   client(1019, "ne\n");
   in = segment(7002, 1022);
@@ -456,17 +456,17 @@ TEST_F(SpliceTest, a_shrinking_that_comes_during_a_head_leaves_the_room_for_it) 
 
 TEST_F(AnsweredTest, what_was_promised_before_a_backend_stands_stays) {
   splice.collect(flow, segment(1010, 5001, "ne\n"), now);
-  EXPECT_EQ(flow.edge[0], Seq{1001 + 16384});
+  EXPECT_EQ(flow.ends[0].edge, Seq{1001 + 16384});
   splice.connected(flow, Seq{7001}, 65535, std::nullopt, now);
   SegmentIn in = segment(7001, 1001);
   in.window = 200;
   relay(kBackend, in);
-  EXPECT_EQ(flow.edge[0], Seq{1001 + 16384});
+  EXPECT_EQ(flow.ends[0].edge, Seq{1001 + 16384});
 }
 
 TEST_F(SpliceTest, a_window_that_is_taken_back_takes_nothing_from_a_hold) {
   flow = SpliceFlow{};
-  flow.most[0] = flow.most[1] = 1460;
+  flow.ends[0].most = flow.ends[1].most = 1460;
   ASSERT_TRUE(splice.begin(flow, Seq{1001}, Seq{5001}, 65535));
   std::string first(40000, 'x');
   first.back() = '\n';
@@ -479,7 +479,7 @@ TEST_F(SpliceTest, a_window_that_is_taken_back_takes_nothing_from_a_hold) {
     in.window = static_cast<uint16_t>(window);
     relay(kBackend, in);
     flow.promised = 0;
-    EXPECT_GE(flow.edge[0], Seq{41010}) << window;
+    EXPECT_GE(flow.ends[0].edge, Seq{41010}) << window;
   }
 }
 

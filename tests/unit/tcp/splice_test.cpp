@@ -64,7 +64,7 @@ TEST_F(SpliceTest, our_own_segments_echo_the_newest_timestamp) {
 TEST_F(SpliceTest, who_agreed_to_timestamps_gets_them_in_every_segment) {
   open(kClient);
   flow.timestamps[1] = true;
-  flow.ts_value[0] = 77;
+  flow.ends[0].ts_value = 77;
   EXPECT_EQ(client(1001, "hello").fate, Fate::consumed);
   ASSERT_EQ(out.size(), 1u);
   EXPECT_EQ(out[0].data, "hello");
@@ -106,12 +106,12 @@ TEST_F(SpliceTest, an_ack_of_what_was_never_sent_goes_no_further) {
   EXPECT_EQ(h.reason, Drop::ack_unsent);
   ASSERT_EQ(out.size(), 1u);
   EXPECT_EQ(out[0].to, kBackend) << "it is told where we are";
-  EXPECT_EQ(flow.map[0].una(), Seq{1001});
+  EXPECT_EQ(flow.ends[0].map.una(), Seq{1001});
 }
 
 TEST_F(SpliceTest, what_fits_goes_in_place_and_what_does_not_is_cut) {
   open(kClient);
-  flow.most[1] = 1000;
+  flow.ends[1].most = 1000;
   EXPECT_EQ(client(1001, std::string(1000, 'a')).fate, Fate::in_place);
   EXPECT_TRUE(out.empty());
   EXPECT_EQ(client(2001, std::string(1001, 'b')).fate, Fate::consumed);
@@ -126,7 +126,7 @@ TEST_F(SpliceTest, what_fits_goes_in_place_and_what_does_not_is_cut) {
 TEST_F(SpliceTest, options_take_their_room_from_a_segment) {
   open(kClient);
   flow.timestamps[0] = flow.timestamps[1] = true;
-  flow.most[1] = 1000;
+  flow.ends[1].most = 1000;
   SegmentIn in = segment(1001, 5001, {});
   in.timestamps = {8, 9};
   in.options = 12;
@@ -139,7 +139,7 @@ TEST_F(SpliceTest, options_take_their_room_from_a_segment) {
 
 TEST_F(SpliceTest, a_full_segment_does_not_keep_the_room_of_blocks_that_say_nothing) {
   open(kClient);
-  flow.most[1] = 1000;
+  flow.ends[1].most = 1000;
   const std::string full(990, 'a');
   SegmentIn in = segment(1001, 5001, full);
   in.sack.block[in.sack.count++] = {9000, 9010};  // of what nobody has sent
@@ -186,7 +186,7 @@ TEST_F(SpliceTest, a_keep_alive_probe_stays_one) {
 
 TEST_F(SpliceTest, a_window_once_told_does_not_shrink) {
   open(kClient);
-  flow.edge[0] = Seq{1001};
+  flow.ends[0].edge = Seq{1001};
   EXPECT_EQ(backend_acks(1001, 5000).numbers.window, 5000);
   EXPECT_EQ(backend_acks(1001, 3000).numbers.window, 5000)
       << "its right edge stays: of equal numbers nobody knows which came first";
@@ -195,24 +195,24 @@ TEST_F(SpliceTest, a_window_once_told_does_not_shrink) {
 
 TEST_F(SpliceTest, an_open_window_is_never_told_as_closed) {
   open(kClient);
-  flow.edge[0] = Seq{1001};
+  flow.ends[0].edge = Seq{1001};
   flow.told[0] = 7;
   EXPECT_EQ(backend_acks(1001, 100).numbers.window, 1);
-  EXPECT_EQ(flow.edge[0], Seq{1129});
+  EXPECT_EQ(flow.ends[0].edge, Seq{1129});
   EXPECT_EQ(backend_acks(1001, 300).numbers.window, 2) << "in units of 128, rounded down";
   EXPECT_EQ(backend_acks(1001, 200).numbers.window, 2) << "perhaps said before that";
 }
 
 TEST_F(SpliceTest, a_closed_window_is_told_as_closed) {
   open(kClient);
-  flow.edge[0] = Seq{1001};
+  flow.ends[0].edge = Seq{1001};
   EXPECT_EQ(backend_acks(1001, 0).numbers.window, 0);
 }
 
 TEST_F(SpliceTest, a_window_smaller_than_an_insertion_lets_its_carrier_go) {
   edit(kClient, 1001, 0, std::string(400, '+'));
   open(kClient);
-  flow.edge[0] = flow.right[0] = Seq{1001};
+  flow.ends[0].edge = flow.ends[0].right = Seq{1001};
   EXPECT_EQ(backend_acks(1001, 100).numbers.window, 1);
   client(1001, "a");
   EXPECT_EQ(data_to(kBackend), std::string(100, '+')) << "as much as the window takes";
@@ -220,7 +220,7 @@ TEST_F(SpliceTest, a_window_smaller_than_an_insertion_lets_its_carrier_go) {
 
 TEST_F(SpliceTest, a_closed_window_is_probed_with_one_octet) {
   open(kClient);
-  flow.right[0] = Seq{1001};
+  flow.ends[0].right = Seq{1001};
   client(1001, "abc");
   EXPECT_EQ(data_to(kBackend), "a");
   const Handled h = client(1002, "bc");
@@ -246,10 +246,10 @@ TEST_F(SpliceTest, a_router_s_error_is_told_in_the_numbers_of_the_sender) {
   ASSERT_TRUE(told);
   EXPECT_EQ(told->seq, Seq{1401});
   EXPECT_EQ(told->mtu, 1180u) << "the insertion travels beside";
-  EXPECT_EQ(flow.most[1], 1240);
+  EXPECT_EQ(flow.ends[1].most, 1240);
   EXPECT_FALSE(splice.too_big(flow, kBackend, Seq{1000}, 600, 40));
   EXPECT_FALSE(splice.too_big(flow, kBackend, Seq{2102}, 600, 40));
-  EXPECT_EQ(flow.most[1], 1240) << "what is not in flight is not believed";
+  EXPECT_EQ(flow.ends[1].most, 1240) << "what is not in flight is not believed";
 }
 
 TEST_F(SpliceTest, no_router_makes_segments_smaller_than_the_least) {
@@ -259,12 +259,12 @@ TEST_F(SpliceTest, no_router_makes_segments_smaller_than_the_least) {
   const auto told = splice.too_big(flow, kBackend, Seq{1501}, 600, 40);
   ASSERT_TRUE(told);
   EXPECT_EQ(told->mtu, 552u) << "nobody would believe 500: the insertion is cut off instead";
-  EXPECT_EQ(flow.most[1], 560);
+  EXPECT_EQ(flow.ends[1].most, 560);
   ASSERT_TRUE(splice.too_big(flow, kBackend, Seq{1501}, 68, 40));
-  EXPECT_EQ(flow.most[1], 512);
-  flow.most[1] = 1440;
+  EXPECT_EQ(flow.ends[1].most, 512);
+  flow.ends[1].most = 1440;
   ASSERT_TRUE(splice.too_big(flow, kBackend, Seq{1501}, 68, 60));
-  EXPECT_EQ(flow.most[1], 1220) << "over IPv6";
+  EXPECT_EQ(flow.ends[1].most, 1220) << "over IPv6";
 }
 
 TEST_F(SpliceTest, errors_are_about_octets_that_may_be_on_their_way) {

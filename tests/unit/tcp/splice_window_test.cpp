@@ -27,7 +27,7 @@ TEST_F(SpliceTest, a_reset_in_the_window_is_not_made_exact) {
   open(kClient);
   client(1001, "abcdefgh");
   EXPECT_EQ(relay(kClient, segment(1500, 5001, {}, kRst)).numbers.seq, 1510u);
-  flow.right[0] = Seq{1030};
+  flow.ends[0].right = Seq{1030};
   EXPECT_EQ(relay(kClient, segment(1500, 5001, {}, kRst)).numbers.seq, 1030u)
       << "beyond the window nobody would ask";
 }
@@ -60,7 +60,7 @@ TEST_F(SpliceTest, a_reset_at_the_end_of_what_we_hold_is_put_right) {
 
 TEST_F(SpliceTest, a_segment_outside_the_window_says_nothing) {
   flow.timestamps[0] = flow.timestamps[1] = true;
-  flow.ts_value[0] = 100, flow.ts_value[1] = 200;
+  flow.ends[0].ts_value = 100, flow.ends[1].ts_value = 200;
   open(kClient);
   open(kBackend);
   relay(kBackend, segment(7001, 1001, "abcdefgh"));
@@ -77,8 +77,8 @@ TEST_F(SpliceTest, a_segment_outside_the_window_says_nothing) {
     EXPECT_EQ(out[0].to, kClient) << "it is told where we are";
     EXPECT_EQ(out[0].ack, 1001u);
   }
-  EXPECT_EQ(flow.ts_value[0], 100u) << "its clock is not believed";
-  EXPECT_EQ(flow.map[1].una(), Seq{7001}) << "nor its ACK";
+  EXPECT_EQ(flow.ends[0].ts_value, 100u) << "its clock is not believed";
+  EXPECT_EQ(flow.ends[1].map.una(), Seq{7001}) << "nor its ACK";
 }
 
 TEST_F(SpliceTest, an_ack_older_than_any_window_is_not_believed) {
@@ -91,7 +91,7 @@ TEST_F(SpliceTest, an_ack_older_than_any_window_is_not_believed) {
 // A FIN or a probe stands behind a window that is full; a probe of what was acknowledged before it.
 TEST_F(SpliceTest, the_edges_of_a_window_belong_to_it) {
   open(kClient);
-  flow.edge[0] = Seq{21001};
+  flow.ends[0].edge = Seq{21001};
   EXPECT_NE(relay(kClient, segment(21002, 5001)).reason, Drop::outside_window);
   EXPECT_EQ(relay(kClient, segment(21003, 5001)).reason, Drop::outside_window);
   EXPECT_NE(relay(kClient, segment(1001 - 65535, 5001)).reason, Drop::outside_window);
