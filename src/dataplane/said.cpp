@@ -40,7 +40,7 @@ Result<Said> read_request(const Snapshot& snapshot, const ServiceEntry& service,
   show_requests(session, map, {reinterpret_cast<const uint8_t*>(head.data()), head.size()}, false,
                 context);
   if (session.refused != http::Refusal::none) return Error{refused_text(refused(session.refused))};
-  if (!session.begun || session.broken) return Error{"the head is not complete"};
+  if (!session.begun() || session.broken) return Error{"the head is not complete"};
   Said said;
   said.cookie_count = outcomes(session, context, {}, said.cookies);
   for (size_t i = 0; i < said.cookie_count; ++i)

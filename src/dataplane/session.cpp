@@ -83,6 +83,12 @@ bool only_empty_lines(std::span<const uint8_t> bytes) {
   return std::all_of(bytes.begin(), bytes.end(), is_line_end);
 }
 
+// What requests waited for has come, or never will.
+void resume(Session& s) {
+  s.call_up = s.call_up || s.pause != Session::Pause::none;
+  s.pause = Session::Pause::none;
+}
+
 // Responses cannot be told apart any more, or none will follow: they pass as they are.
 Shown give_up(Session& s, const SessionContext& c, std::span<const uint8_t> bytes,
               Session::Down down) {
@@ -90,15 +96,15 @@ Shown give_up(Session& s, const SessionContext& c, std::span<const uint8_t> byte
   forget_asked(s, c.service);
   // What an upgrade led to is not known either. Nothing may pass that would have been edited.
   if (s.up == Session::Up::ask) s.up = Session::Up::head;
-  s.call_up = s.call_up || s.waits;
-  s.waits = s.unread = false;
+  resume(s);
   return all(bytes);
 }
 
 // A later request that must not pass. `asked`: of its own, when its head has passed.
 template <class Reason>
 void refuse(Session& s, const SessionContext& c, Reason why, uint8_t asked) {
-  if (!s.starved) c.service.refused[refused(why)].add();  // a lack of memory is our own fault
+  if (s.blame != Session::Blame::memory)
+    c.service.refused[refused(why)].add();  // a lack of memory is our own fault
   s.up = Session::Up::refused;
   s.refused_asked = asked;
 }
@@ -122,8 +128,7 @@ void answered(Session& s, const SessionContext& c) {
   let_go(s.asked[s.asked_first].rules, c.service);
   s.asked_first = static_cast<uint8_t>((s.asked_first + 1u) % Session::kMaxAsked);
   --s.asked_count;
-  s.call_up = s.call_up || s.waits;
-  s.waits = s.unread = false;
+  resume(s);
 }
 
 Shown follow_requests(Session& s, tcp::StreamMap& map, std::span<const uint8_t> bytes, bool fin,
@@ -145,11 +150,11 @@ Shown follow_requests(Session& s, tcp::StreamMap& map, std::span<const uint8_t> 
         s.request = {};
         break;
       case Session::Up::ask:
-        s.waits = true;
+        s.pause = Session::Pause::response;
         return {done, fin && done >= bytes.size()};
       case Session::Up::refused:
         if (responses_due(s)) {
-          s.waits = true;
+          s.pause = Session::Pause::response;
           return {done, false};
         }
         s.broken = true;
@@ -159,18 +164,18 @@ Shown follow_requests(Session& s, tcp::StreamMap& map, std::span<const uint8_t> 
       case Session::Up::head: {
         if (done >= bytes.size()) return {done, fin};
         if (s.asked_count == Session::kMaxAsked) {
-          s.waits = true;
+          s.pause = Session::Pause::response;
           return {done, false};
         }
         if (c.down != nullptr && unread(*c.down, c.edits) >= kMostUnread) {
-          s.waits = s.unread = true;
+          s.pause = Session::Pause::reader;
           return {done, false};
         }
         const std::span<const uint8_t> rest = bytes.subspan(done);
         // Its response would pass unread, without its cookies: on another connection it does not.
         if (s.down == Session::Down::lost && !only_empty_lines(rest)) {
           c.service.refused[refused(Refused::response_unread)].add();
-          s.broken = s.disowned = true;
+          s.break_off(Session::Blame::backend);
           break;
         }
         // What was not kept comes again, perhaps in smaller pieces.
@@ -181,15 +186,15 @@ Shown follow_requests(Session& s, tcp::StreamMap& map, std::span<const uint8_t> 
         if (fed == Fed::need_more) {
           // Behind the first one there is a backend, and some take the end of the stream for the
           // end of the head. (The first one is refused by who collects it.)
-          if (fin && (!s.begun || only_empty_lines(rest))) return all(bytes);
+          if (fin && (!s.begun() || only_empty_lines(rest))) return all(bytes);
           // The first one's length is the business of who collects it.
           const uint32_t most = std::min(by.rules->settings.head_bytes, Session::kMaxHead);
-          if (!s.begun || (!fin && rest.size() < most)) return {done, false};
+          if (!s.begun() || (!fin && rest.size() < most)) return {done, false};
           refuse(s, c, fin ? Refused::head_unfinished : Refused::head_too_long, 0);
           break;
         }
         if (fed == Fed::refused) {
-          if (s.begun) {
+          if (s.begun()) {
             s.refused = s.request.refusal();
             refuse(s, c, s.refused, 0);
             break;
@@ -202,11 +207,13 @@ Shown follow_requests(Session& s, tcp::StreamMap& map, std::span<const uint8_t> 
         const uint8_t asked = s.asked_count;
         if (!edit_request(s, map, rest, map.frontier() + done, head, c, by)) {
           refuse(s, c, Refused::head_unedited, static_cast<uint8_t>(s.asked_count - asked));
-          s.broken = !s.begun;
+          s.broken = !s.begun();
           break;
         }
-        if (!s.begun) s.whole = http::BodySkipper(head.framing, http::Side::request).finished();
-        s.begun = true;
+        if (!s.begun())
+          s.first = http::BodySkipper(head.framing, http::Side::request).finished()
+                        ? Session::First::whole
+                        : Session::First::asked;
         // Not while an answer is to be edited, by rules that were there before.
         if (!by.rules->follows() && s.asked_count == 0) {
           s.down = Session::Down::open;
@@ -269,7 +276,7 @@ Shown show_requests(Session& s, tcp::StreamMap& map, std::span<const uint8_t> by
 Shown show_responses(Session& s, tcp::StreamMap& map, std::span<const uint8_t> bytes, bool fin,
                      const SessionContext& c) {
   uint32_t done = 0;
-  while (!s.disowned) {
+  while (s.blame != Session::Blame::backend) {
     switch (s.down) {
       case Session::Down::open:
       case Session::Down::lost:
@@ -304,7 +311,7 @@ Shown show_responses(Session& s, tcp::StreamMap& map, std::span<const uint8_t> b
           // What follows would be a tunnel that nobody asked for: requests in it pass unread.
           c.worker.splice_unasked_upgrades.add();
           c.service.refused[refused(Refused::upgrade_unasked)].add();
-          s.broken = s.disowned = true;
+          s.break_off(Session::Blame::backend);
           break;
         }
         done += head.bounds.end;

@@ -76,16 +76,27 @@ struct Session {
   http::Refusal refused = http::Refusal::none;
   bool asks = false;          // the request whose body is passing
   uint8_t refused_asked = 0;  // of the refused one: 1 when its head has passed
-  bool begun = false;         // the first request head is complete
-  bool whole = false;         // and that request has no body
-  bool broken = false;        // what the client says must not pass: the connection ends
-  bool disowned = false;  // and so it does for what the backend said: nobody is to blame by a 400
-  bool starved = false;   // nor when there was no memory for the edits
-  bool counted = false;   // that it is turned away; without buffers it is tried again
-  bool waits = false;     // requests are held back until a response has come
-  bool unread = false;    // or until the client has acknowledged more of those that it has
-  bool first_answered = false;
-  bool call_up = false;  // one has: Splice::again() for the client's stream, then cleared
+  // How far the first request has got.
+  enum class First : uint8_t {
+    head,   // its head is not complete
+    asked,  // it is
+    whole,  // and it has no body
+    answered
+  };
+  First first = First::head;
+  // What requests are held back for.
+  enum class Pause : uint8_t {
+    none,
+    response,  // of one before them
+    reader     // the client has not acknowledged enough of the responses that it has
+  };
+  Pause pause = Pause::none;
+  bool call_up = false;  // it is over: Splice::again() for the client's stream, then cleared
+  bool broken = false;   // what the client says must not pass: the connection ends
+  // Whose doing that is; only the client is told by a 400.
+  enum class Blame : uint8_t { client, backend, memory };
+  Blame blame = Blame::client;
+  bool counted = false;  // that it is turned away; without buffers it is tried again
   // Of the first request, by cookie rule of mode learn: what moves when its backend is gone.
   std::array<affinity::LearnedRequest, kMaxCookieRules> learned;
   // Of the first request, by header rule: affinity::hash_key(), and none where it had no value.
@@ -101,11 +112,18 @@ struct Session {
     else
       response = http::ResponseFramer(http::Method::get);  // of which one is known when it begins
   }
+  bool begun() const { return first != First::head; }
+  bool first_answered() const { return first == First::answered; }
+  void break_off(Blame whose) {
+    broken = true;
+    blame = whose;
+  }
   const Asked& front() const { return asked[asked_first]; }
   // Nothing of a message is under way in either direction.
   bool idle() const {
-    return begun && asked_count == 0 && up == Up::head && request.position() == 0 &&
-           down == Down::head && response.position() == 0 && !broken && !call_up && !unread;
+    return begun() && asked_count == 0 && up == Up::head && request.position() == 0 &&
+           down == Down::head && response.position() == 0 && !broken && !call_up &&
+           pause != Pause::reader;
   }
 };
 static_assert(std::is_trivially_copyable_v<Session>);

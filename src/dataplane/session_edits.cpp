@@ -145,7 +145,7 @@ void read_keys(Session& s, const Keys& keys, size_t cookie, const SessionContext
       flag = rule.after_source || cookie < rule.cookies_before || any_of_first(keys, i)
                  ? RequestFlag::unused
                  : RequestFlag::valid;
-    if (!s.begun) {
+    if (!s.begun()) {
       s.keys[i] = keys[i].value_or(0);
       s.key_flags[i] = flag;
       continue;
@@ -185,7 +185,7 @@ bool edit_request(Session& s, tcp::StreamMap& map, std::span<const uint8_t> byte
   std::array<Hit, kMaxHits> hits;
   size_t found = 0;
   if (rules.request) {
-    if (c.tools == nullptr) return s.starved = true, false;
+    if (c.tools == nullptr) return s.blame = Session::Blame::memory, false;
     const http::ScanResult r = rules.request->scan(bytes, head.bounds, c.tools->scratch, hits);
     if (r.status != http::ScanStatus::complete) return false;
     found = r.hits;
@@ -220,9 +220,9 @@ bool edit_request(Session& s, tcp::StreamMap& map, std::span<const uint8_t> byte
         if (count_of != 0) known.decision.flag = RequestFlag::unused;
       }
       d = known.decision;
-      if (!s.begun) s.learned[i] = known;
+      if (!s.begun()) s.learned[i] = known;
       // A user of his own on a connection that stands, as one who waits for a long answer.
-      if (s.begun && c.goes_by != nullptr && known.handle.present() && d.member == c.member)
+      if (s.begun() && c.goes_by != nullptr && known.handle.present() && d.member == c.member)
         *c.goes_by = known.handle;
     } else {
       d = rule.policy.request(c.ids, crypter_of(c), mine, c.unix_now, status,
@@ -230,7 +230,7 @@ bool edit_request(Session& s, tcp::StreamMap& map, std::span<const uint8_t> byte
     }
     if (d.member != Maglev::kNone) decided = std::min(decided, i);
     d.member = d.member == Maglev::kNone ? d.member : slot_of(c, d.member);
-    if (s.begun) {  // the connection stands, so a cookie cannot choose any more
+    if (s.begun()) {  // the connection stands, so a cookie cannot choose any more
       // One that comes with the first, before there is a backend, may have chosen it.
       const bool elsewhere = d.flag == RequestFlag::valid && c.member != Maglev::kNone &&
                              d.member != slot_of(c, c.member);
@@ -247,14 +247,14 @@ bool edit_request(Session& s, tcp::StreamMap& map, std::span<const uint8_t> byte
     ++s.asked_count;
   } else {
     let_go(s, c.service);
-    if (!s.begun) s.asked[0] = asked;
+    if (!s.begun()) s.asked[0] = asked;
   }
 
   EditList edits;
   bool fits = true;
   const bool proxy = rules.settings.forwarded == Forwarded::proxy_v1 ||
                      rules.settings.forwarded == Forwarded::proxy_v2;
-  if (!s.begun && proxy) fits = edits.add(0, 0, ProxyHeader(c, rules.settings.forwarded).bytes());
+  if (!s.begun() && proxy) fits = edits.add(0, 0, ProxyHeader(c, rules.settings.forwarded).bytes());
   // A client that asks for HTTP/2 is served in HTTP/1.1: nobody reads what follows that upgrade.
   std::array<http::Range, kMaxCuts> cuts;
   const size_t asks_h2c = head.h2c ? http::cut_h2c(bytes, head, cuts) : 0;
@@ -286,8 +286,9 @@ bool edit_request(Session& s, tcp::StreamMap& map, std::span<const uint8_t> byte
                              std::string_view(line.data(), static_cast<size_t>(end - line.data())));
   }
   if (!fits) return false;
-  s.starved = !edits.apply(map, c.edits, first);
-  return !s.starved;
+  const bool applied = edits.apply(map, c.edits, first);
+  if (!applied) s.blame = Session::Blame::memory;
+  return applied;
 }
 
 bool edit_response(Session& s, tcp::StreamMap& map, std::span<const uint8_t> bytes, tcp::Seq first,
@@ -321,7 +322,7 @@ bool edit_response(Session& s, tcp::StreamMap& map, std::span<const uint8_t> byt
   }
   cacheable = cacheable && !forbidden && head.status >= 200;
 
-  const uint16_t home = by.known && s.first_answered ? home_of(asked, c) : c.member;
+  const uint16_t home = by.known && s.first_answered() ? home_of(asked, c) : c.member;
   std::array<std::array<char, affinity::kMaxResponseText>, kMaxCookieRules> texts;
   std::array<affinity::ResponseEdits, kMaxCookieRules> make;
   for (size_t i = 0; i < rules.cookies.size(); ++i) {
@@ -351,7 +352,7 @@ bool edit_response(Session& s, tcp::StreamMap& map, std::span<const uint8_t> byt
     if (PersistenceCounters* n = counters_of(c, by, rule.entry))
       n->response[static_cast<size_t>(make[i].flag)].add();
   }
-  s.first_answered = true;
+  s.first = Session::First::answered;
 
   fits = fits && r.status == http::ScanStatus::complete;
   for (const Hit& h : all) {

@@ -71,7 +71,7 @@ uint32_t Splicer::head_limit(flow::FlowId id) {
 }
 
 void Splicer::refuse_head(flow::FlowId id) {
-  if (const Session* s = session_of(id); s != nullptr && s->starved) {
+  if (const Session* s = session_of(id); s != nullptr && s->blame == Session::Blame::memory) {
     core_.n.splice_no_memory.add();
     not_served(id, affinity::Reason::no_memory);
     const SpliceEntry* entry = entry_of(book_.at(id));
@@ -94,7 +94,7 @@ void Splicer::not_served(flow::FlowId id, affinity::Reason reason) {
 
 void Splicer::collected(flow::FlowId id) {
   // A stream that ended within its head is open too, but there is no request in it.
-  if (const Session* s = session_of(id); s == nullptr || !s->begun || s->broken)
+  if (const Session* s = session_of(id); s == nullptr || !s->begun() || s->broken)
     return refuse_head(id);
   choose(id, false);
 }
@@ -192,7 +192,7 @@ void Splicer::nobody(flow::FlowId id) {
   flow::Record& r = book_.at(id);
   core_.services[r.service].no_backend.add();
   const Session* s = session_of(id);
-  const bool asked = s != nullptr && s->begun;
+  const bool asked = s != nullptr && s->begun();
   if (asked) count_first(*s, context(id), balance::Maglev::kNone);
   not_served(id, affinity::Reason::no_backend);
   const SpliceEntry* entry = entry_of(r);
@@ -201,7 +201,7 @@ void Splicer::nobody(flow::FlowId id) {
 
 // What answers HEAD ends with its head, whatever length that tells (RFC 9110, 9.3.2).
 std::string_view Splicer::answer_to(const Session* s, std::string_view text) {
-  const bool is_head = s != nullptr && s->begun && s->front().method == http::Method::head;
+  const bool is_head = s != nullptr && s->begun() && s->front().method == http::Method::head;
   return is_head ? text.substr(0, std::min(text.size(), text.find("\r\n\r\n") + 4)) : text;
 }
 
@@ -326,7 +326,7 @@ void Splicer::connected(flow::FlowId id, const Binding& chosen) {
   }
   // The first request may be whole with its head, which tells even where nobody follows.
   if (const Session* s = session_of(id); s != nullptr)
-    flow::set_wait(r, s->whole ? flow::Wait::response : flow::Wait::other);
+    flow::set_wait(r, s->first == Session::First::whole ? flow::Wait::response : flow::Wait::other);
   book_.enter(id, fin ? tcp::Track::fin_client : tcp::Track::established);
   core_.services[r.service].reasons[book_.aside(id).reason].add();
   if (const Session* s = session_of(id); s != nullptr) {

@@ -39,7 +39,7 @@ void Splicer::note_session(flow::FlowId id) {
     note.backend = r.backend;
     note.backend_generation = r.backend_generation;
   }
-  if (const Session* s = session_of(id); s != nullptr && s->begun) {
+  if (const Session* s = session_of(id); s != nullptr && s->begun()) {
     const SessionContext c = context(id);
     const RulesInUse by = c.by(s->front().rules);
     const size_t cookies = by.known ? by.rules->cookies.size() : 0;
@@ -55,7 +55,7 @@ void Splicer::note_session(flow::FlowId id) {
       note.detail[i] = d.detail;
     }
     // A later request's headers are not kept: nothing depends on them.
-    if (by.known && !s->first_answered) {
+    if (by.known && !s->first_answered()) {
       note.headers = static_cast<uint8_t>(by.rules->headers.size());
       for (size_t i = 0; i < note.headers; ++i) note.header[i] = flag_of_key(*s, c, i, c.member);
     }

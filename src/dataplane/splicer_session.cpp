@@ -85,7 +85,7 @@ tcp::Shown Splicer::show(tcp::SpliceFlow& f, tcp::Side from, std::span<const uin
   if (f.editor == kNoSession) {
     f.editor = sessions_.take();
     Session& s = sessions_.at(f.editor);
-    s.begun = s.first_answered = book_.at(id).state != tcp::Track::head;
+    if (book_.at(id).state != tcp::Track::head) s.first = Session::First::answered;
   }
   Session& s = sessions_.at(f.editor);
   SessionContext c = context(id);
@@ -109,8 +109,8 @@ void Splicer::follow_up(flow::FlowId id, bool moved) {
   if (s == nullptr) return;
   tcp::SpliceFlow& f = flows_[id];
   // Whoever has acknowledged enough of his answers may ask again.
-  if (s->waits && s->unread && unread(f.ends[1].map, edits_) < kMostUnread) {
-    s->waits = s->unread = false;
+  if (s->pause == Session::Pause::reader && unread(f.ends[1].map, edits_) < kMostUnread) {
+    s->pause = Session::Pause::none;
     s->call_up = true;
   }
   for (unsigned turns = 0; s->call_up && turns < Session::kMaxAsked; ++turns) {
@@ -137,9 +137,9 @@ void Splicer::watch_head(flow::FlowId id, const Session& s) {
   Binding& b = pool_.at(f.work);
   const tcp::Hold& held = b.splice.at(tcp::Side::client).hold;
   const tcp::Seq begin = f.ends[0].map.frontier();
-  const bool partial = s.begun && s.up == Session::Up::head && (!s.waits || s.unread) &&
-                       !f.ends[0].map.is_open() && held.active() && held.end() > begin &&
-                       f.ends[0].map.una() >= begin;
+  const bool partial = s.begun() && s.up == Session::Up::head &&
+                       s.pause != Session::Pause::response && !f.ends[0].map.is_open() &&
+                       held.active() && held.end() > begin && f.ends[0].map.una() >= begin;
   if (!partial) {
     b.head_by = {};
   } else if (b.head_by.ns == 0) {  // of the one before it was cleared while that was under way
@@ -161,7 +161,7 @@ Splicer::Quiet Splicer::quiet(flow::FlowId id) {
   const Session* s = session_of(id);
   // A client that has closed may still read; behind a backend's FIN nothing can stand.
   const bool stands = r.state == tcp::Track::established || r.state == tcp::Track::fin_client;
-  if (!stands || f.work == tcp::kNoWork || s == nullptr || s->disowned ||
+  if (!stands || f.work == tcp::kNoWork || s == nullptr || s->blame == Session::Blame::backend ||
       s->asked_count > s->refused_asked || s->down != Session::Down::head ||
       s->response.position() != 0)
     return Quiet::never;
@@ -179,13 +179,13 @@ void Splicer::turn_away(flow::FlowId id, bool slow) {
   const flow::Record& r = book_.at(id);
   Session* s = session_of(id);
   const SpliceEntry* entry = entry_of(r);
-  const bool starved = s != nullptr && s->starved;
+  const bool starved = s != nullptr && s->blame == Session::Blame::memory;
   slow = slow && (s == nullptr || !s->broken);
   if (s == nullptr || !std::exchange(s->counted, true)) {
     if (slow) core_.services[r.service].refused[refused(Refused::head_slow)].add();
     if (starved)
       core_.n.splice_no_memory.add();
-    else if (s == nullptr || !s->disowned)
+    else if (s == nullptr || s->blame != Session::Blame::backend)
       (slow ? core_.n.splice_slow_heads : core_.n.splice_bad_heads).add();
   }
   if (quiet(id) != Quiet::now || entry == nullptr) {

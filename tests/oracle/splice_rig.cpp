@@ -260,7 +260,7 @@ void SpliceRig::follow_up() {
   if (session_.broken) phase_ = Phase::over;
   if (session_.idle()) {
     session_ = dataplane::Session{};
-    session_.begun = session_.first_answered = true;
+    session_.first = dataplane::Session::First::answered;
   }
 }
 

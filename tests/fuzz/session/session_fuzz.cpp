@@ -197,7 +197,7 @@ class Connection {
   void check();
   std::string requests() { return client_.edited(edits_); }
   bool over() const {
-    return session_.broken || (!session_.begun && session_.refused != http::Refusal::none);
+    return session_.broken || (!session_.begun() && session_.refused != http::Refusal::none);
   }
 
  private:
@@ -298,7 +298,7 @@ void Connection::look_up(size_t less) {
     const tcp::Shown again = show_requests(session_, client_.map, shown, client_.fin, context());
     require(again.final == 0 && !again.open, "nothing passes any more");
   }
-  if (!begun_ && session_.begun && !over()) {  // a backend is chosen
+  if (!begun_ && session_.begun() && !over()) {  // a backend is chosen
     begun_ = true;
     std::array<affinity::CookieOutcome, kMaxCookieRules> said;
     const size_t n = outcomes(session_, context(), {}, said);
@@ -348,7 +348,7 @@ void Connection::run(std::string_view up, std::string_view down, uint8_t seed) {
     if (session_.idle()) {  // as the worker does
       let_go(session_, service_);
       session_ = Session{};
-      session_.begun = session_.first_answered = true;
+      session_.first = dataplane::Session::First::answered;
     }
     const size_t dice = cutter.next();
     if (dice == 7) unix_now_ += 1000, now_ = now_ + std::chrono::seconds(1000);
@@ -370,7 +370,7 @@ void Connection::check() {
   const std::string_view said = passed(client_);
   std::string edited = requests();
   if (!begun_) {  // no request, or refused together with one behind it: nobody gets it
-    require(session_.begun || edited == said, "what is no request is left alone");
+    require(session_.begun() || edited == said, "what is no request is left alone");
     return;
   }
   if (rules_[0].settings.forwarded == Forwarded::proxy_v1 ||

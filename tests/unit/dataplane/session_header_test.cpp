@@ -62,14 +62,14 @@ TEST_F(SessionHeader, the_first_element_of_the_first_line_of_any_case_counts) {
   };
   for (const auto& [lines, key_of] : cases) {
     first(lines);
-    EXPECT_TRUE(session.begun) << lines;
+    EXPECT_TRUE(session.begun()) << lines;
     EXPECT_EQ(key(), key_of) << lines;
   }
   std::string many;
   for (int i = 0; i < 100; ++i) many += "X-User-ID: " + std::to_string(17 + i) + "\r\n";
   first(many);
   EXPECT_EQ(session.refused, http::Refusal::none);
-  EXPECT_TRUE(session.begun);
+  EXPECT_TRUE(session.begun());
   EXPECT_EQ(key(), of("17"));
   const std::string most(8192, 'v');
   first("X-User-ID: " + most + "\r\n");

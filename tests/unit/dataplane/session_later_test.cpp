@@ -101,7 +101,7 @@ TEST_F(SessionTest, a_bad_request_behind_good_ones_waits_for_their_responses) {
     use(rules_of({cookie(CookieMode::insert)}));
     up(all.substr(0, cut));
     up(all.substr(cut));
-    EXPECT_TRUE(session.begun) << "so a backend is chosen";
+    EXPECT_TRUE(session.begun()) << "so a backend is chosen";
     EXPECT_FALSE(session.broken);
     EXPECT_EQ(requests(), good) << "cut at " << cut;
     down("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\no");
@@ -112,7 +112,7 @@ TEST_F(SessionTest, a_bad_request_behind_good_ones_waits_for_their_responses) {
     EXPECT_FALSE(session.broken) << "an octet is still to come";
     down("\n");
     EXPECT_TRUE(session.broken);
-    EXPECT_FALSE(session.disowned) << "it has a 400 coming";
+    EXPECT_EQ(session.blame, Session::Blame::client) << "it has a 400 coming";
     EXPECT_EQ(requests(), good);
     EXPECT_EQ(refusals(http::Refusal::name_blank), 1u);
   }
@@ -216,7 +216,7 @@ TEST_F(SessionTest, a_response_whose_end_nobody_can_tell_is_the_last_of_its_conn
       up("\r\n");
       EXPECT_FALSE(session.broken);
       up(kGet);
-      EXPECT_TRUE(session.broken && session.disowned) << form;
+      EXPECT_TRUE(session.broken && session.blame == Session::Blame::backend) << form;
       EXPECT_EQ(requests(), before);
       EXPECT_EQ(refusals(Refused::response_unread), 1u);
     }
@@ -228,7 +228,7 @@ TEST_F(SessionTest, a_response_that_falls_apart_in_its_body_is_the_last_too) {
   down("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n");
   EXPECT_EQ(worker.splice_bad_responses.get(), 1u);
   up(kGet);
-  EXPECT_TRUE(session.broken && session.disowned);
+  EXPECT_TRUE(session.broken && session.blame == Session::Blame::backend);
 }
 
 TEST_F(SessionTest, so_is_one_that_nobody_asked_for) {
@@ -236,7 +236,7 @@ TEST_F(SessionTest, so_is_one_that_nobody_asked_for) {
   up(kGet);
   down(kOk + "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n");
   up(kGet);
-  EXPECT_TRUE(session.broken && session.disowned);
+  EXPECT_TRUE(session.broken && session.blame == Session::Blame::backend);
 }
 
 // Of users of s2 on a connection to s1. Their cookie is good; HAProxy would bring them to s2.

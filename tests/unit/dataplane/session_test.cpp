@@ -298,7 +298,7 @@ TEST_F(SessionTest, a_first_head_that_is_none_is_refused_with_its_reason) {
   use(rules_of({cookie(CookieMode::insert)}));
   up("GET / HTTP/1.1\r\nno colon here\r\n\r\n");
   EXPECT_EQ(session.refused, http::Refusal::name_blank);
-  EXPECT_FALSE(session.begun);
+  EXPECT_FALSE(session.begun());
   EXPECT_EQ(refusals(http::Refusal::name_blank), 1u);
 }
 
@@ -311,7 +311,7 @@ TEST_F(SessionTest, a_response_that_is_none_passes_as_it_is) {
   EXPECT_EQ(worker.splice_bad_responses.get(), 1u);
   up("GET / HTTP/1.1\r\nCookie: SRV=s1\r\n\r\n");
   EXPECT_EQ(requests(), kGet) << "its answer would be unread: the connection ends";
-  EXPECT_TRUE(session.broken && session.disowned);
+  EXPECT_TRUE(session.broken && session.blame == Session::Blame::backend);
   EXPECT_EQ(refusals(Refused::response_unread), 1u);
 }
 

@@ -106,7 +106,7 @@ TEST_F(SessionTest, switching_protocols_unasked_ends_the_connection) {
       const std::string before = responses();
       up(request);
       down(kSwitching + "GET / HTTP/1.1\r\n\r\n");
-      EXPECT_TRUE(session.broken && session.disowned) << request;
+      EXPECT_TRUE(session.broken && session.blame == Session::Blame::backend) << request;
       EXPECT_EQ(responses(), before) << "nothing of it passes";
       EXPECT_FALSE(client.map.is_open() || backend.map.is_open());
       EXPECT_EQ(worker.splice_unasked_upgrades.get(), ++count);
