@@ -21,6 +21,7 @@
 #include "controller_impl.h"
 #include "limpet/base/log.h"
 #include "limpet/base/memory.h"
+#include "limpet/base/os_error.h"
 
 namespace limpet::control {
 namespace {
@@ -85,7 +86,7 @@ Controller::Impl::~Impl() {
 }
 
 Status Controller::Impl::open() {
-  auto loop = Loop::create();
+  auto loop = Loop::create(control_now);
   if (!loop) return Error{loop.error()};
   loop_ = std::move(*loop);
 
@@ -108,7 +109,7 @@ Status Controller::Impl::open() {
   checks_ = std::make_unique<HealthChecks>(
       *prober_, check_limit_.checks,
       [this](uint16_t slot, const HealthState::Transition& t) { on_health(slot, t); },
-      [this](uint16_t slot, const TcpOptions& o) { on_options(slot, o); });
+      [this](uint16_t slot, const tcp::Agreed& o) { on_options(slot, o); });
   loop_->watch(prober_->fd(), EPOLLIN, [](uint32_t) {});  // every turn runs it
 
   queries_ = std::make_unique<Queries>(

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "check_load.h"
+#include "limpet/base/loop.h"
 #include "limpet/control/conflicts.h"
 #include "limpet/control/controller.h"
 #include "limpet/control/health.h"
@@ -25,7 +26,6 @@
 #include "limpet/control/request.h"
 #include "limpet/control/view.h"
 #include "listing.h"
-#include "loop.h"
 #include "metrics.h"
 #include "metrics_server.h"
 #include "queries.h"
@@ -86,7 +86,7 @@ class Controller::Impl {
 
   // states.cpp
   void on_health(uint16_t slot, const HealthState::Transition& transition);
-  void on_options(uint16_t slot, const TcpOptions& options);
+  void on_options(uint16_t slot, const tcp::Agreed& options);
   void renew_promises(Instant now);
   void set_admin(uint16_t slot, balance::Admin admin);
   void log_state(uint16_t slot, balance::BackendStatus before, const std::string& reason);

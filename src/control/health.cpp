@@ -129,7 +129,7 @@ void HealthChecks::take(const ProbeResult& result, Instant now) {
   if (transition) on_change_(slot, *transition);
 }
 
-void HealthChecks::learn(uint16_t slot, Item& item, const TcpOptions& options) {
+void HealthChecks::learn(uint16_t slot, Item& item, const tcp::Agreed& options) {
   const bool news = item.tcp != options;
   item.tcp = options;
   if (news && on_options_) on_options_(slot, options);

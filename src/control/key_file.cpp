@@ -10,7 +10,7 @@
 #include <cstdlib>
 #include <utility>
 
-#include "limpet/control/prober.h"
+#include "limpet/base/os_error.h"
 
 namespace limpet::control {
 namespace {

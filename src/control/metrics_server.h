@@ -14,11 +14,11 @@
 #include <string>
 #include <vector>
 
+#include "limpet/base/loop.h"
 #include "limpet/base/result.h"
 #include "limpet/base/time.h"
 #include "limpet/config/document.h"
 #include "limpet/http/request.h"
-#include "loop.h"
 #include "metrics_text.h"
 
 namespace limpet::control {

@@ -14,7 +14,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
@@ -23,6 +22,7 @@
 #include <set>
 #include <utility>
 
+#include "limpet/base/os_error.h"
 #include "limpet/base/units.h"
 
 namespace limpet::control {
@@ -75,13 +75,6 @@ std::string ranges_text(const std::vector<config::StatusRange>& ranges) {
     if (!text.empty()) text += ",";
     text += r.first == r.last ? fmt::format("{}", r.first) : fmt::format("{}-{}", r.first, r.last);
   }
-  return text;
-}
-
-std::string lower_first(std::string text) {
-  // "SSL ..." keeps its case.
-  if (text.size() > 1 && std::isupper(static_cast<unsigned char>(text[1])) == 0)
-    text[0] = static_cast<char>(std::tolower(static_cast<unsigned char>(text[0])));
   return text;
 }
 
@@ -164,14 +157,14 @@ bool offers(const char* option) {
   return value != 0;
 }
 
-std::optional<TcpOptions> tcp_options(CURL* easy) {
+std::optional<tcp::Agreed> tcp_options(CURL* easy) {
   curl_socket_t fd = CURL_SOCKET_BAD;
   if (curl_easy_getinfo(easy, CURLINFO_ACTIVESOCKET, &fd) != CURLE_OK || fd == CURL_SOCKET_BAD)
     return std::nullopt;
   tcp_info info{};
   socklen_t length = sizeof info;
   if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length) != 0) return std::nullopt;
-  TcpOptions o;
+  tcp::Agreed o;
   o.mss = info.tcpi_snd_mss;
   o.wscale =
       (info.tcpi_options & TCPI_OPT_WSCALE) != 0 ? uint8_t{info.tcpi_snd_wscale} : uint8_t{0};
@@ -218,10 +211,6 @@ CheckResult judge(const Transfer& t, CURLcode code) {
 }
 
 }  // namespace
-
-std::string errno_text(int error) {
-  return lower_first(strerror(error));
-}
 
 class Prober::Impl {
  public:

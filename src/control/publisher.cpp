@@ -91,7 +91,7 @@ Status Publisher::refresh(Instant now) {
   return Ok{};
 }
 
-bool Publisher::set_offer(uint16_t slot, const TcpOptions& options) {
+bool Publisher::set_offer(uint16_t slot, const tcp::Agreed& options) {
   offers_[slot] = options;
   for (const dataplane::ServiceEntry& s : current()->services) {
     if (!s.configured || s.splice == nullptr) continue;

@@ -11,9 +11,9 @@
 #include <optional>
 #include <string>
 
+#include "limpet/base/loop.h"
 #include "limpet/base/result.h"
 #include "limpet/base/time.h"
-#include "loop.h"
 
 namespace limpet::control {
 

@@ -125,7 +125,7 @@ dataplane::RuleSettings rule_settings(const config::Service& service) {
 // cut, SACK left out), which costs; nothing breaks. Windows are scaled by a constant instead: a
 // client that holds a cookie would be told windows in another scale than its SYN-ACK said.
 tcp::Promise promise_for(std::span<const uint16_t> members,
-                         std::span<const std::optional<TcpOptions>> offers, uint16_t most,
+                         std::span<const std::optional<tcp::Agreed>> offers, uint16_t most,
                          uint16_t window) {
   constexpr uint32_t kLeast = 88;  // as a cookie's (tcp/syn_cookie.cpp)
   tcp::Promise p;
@@ -133,7 +133,7 @@ tcp::Promise promise_for(std::span<const uint16_t> members,
   p.window = window;
   for (const uint16_t slot : members) {
     if (slot >= offers.size() || !offers[slot]) continue;
-    const TcpOptions& o = *offers[slot];
+    const tcp::Agreed& o = *offers[slot];
     if (!o.mss_at_least) p.mss = static_cast<uint16_t>(std::clamp<uint32_t>(o.mss, kLeast, p.mss));
     p.sack = p.sack && o.sack;
     p.timestamps = p.timestamps && o.timestamps;

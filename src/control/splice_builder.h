@@ -12,16 +12,16 @@
 #include "limpet/base/result.h"
 #include "limpet/config/document.h"
 #include "limpet/control/slots.h"
-#include "limpet/control/tcp_options.h"
 #include "limpet/dataplane/snapshot.h"
+#include "limpet/tcp/agreed.h"
 
 namespace limpet::control {
 
 struct SpliceBuild {
-  uint16_t mtu = 1500;                                     // the smallest of all ports
-  std::span<const uint16_t> members = {};                  // of its pool, backend slots
-  std::span<const std::optional<TcpOptions>> offers = {};  // by backend slot
-  HashKey stick_secret{};                                  // random, of this process
+  uint16_t mtu = 1500;                                      // the smallest of all ports
+  std::span<const uint16_t> members = {};                   // of its pool, backend slots
+  std::span<const std::optional<tcp::Agreed>> offers = {};  // by backend slot
+  HashKey stick_secret{};                                   // random, of this process
   const dataplane::SpliceEntry* previous =
       nullptr;                                   // of the same service, to share what is unchanged
   std::span<const KeptSlot> kept = {};           // likewise: rules that may be wanted again

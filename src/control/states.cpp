@@ -69,7 +69,7 @@ void Controller::Impl::log_state(uint16_t slot, BackendStatus before, const std:
 
 // A snapshot for each answer of each backend of a starting limpet would be many: what is learned
 // within a second goes together.
-void Controller::Impl::on_options(uint16_t slot, const TcpOptions& options) {
+void Controller::Impl::on_options(uint16_t slot, const tcp::Agreed& options) {
   if (publisher_->set_offer(slot, options) && !promises_due_)
     promises_due_ = control_now() + std::chrono::seconds(1);
 }

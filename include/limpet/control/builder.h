@@ -14,9 +14,9 @@
 #include "limpet/base/result.h"
 #include "limpet/config/document.h"
 #include "limpet/control/slots.h"
-#include "limpet/control/tcp_options.h"
 #include "limpet/dataplane/snapshot.h"
 #include "limpet/flow/toeplitz.h"
+#include "limpet/tcp/agreed.h"
 
 namespace limpet::control {
 
@@ -24,13 +24,13 @@ struct BuildInput {
   const config::Document* document = nullptr;
   std::span<const dataplane::PortEntry> ports;  // one for each of document->ports, same order
   unsigned workers = 1;
-  const flow::Toeplitz* toeplitz = nullptr;                // may be null with one worker
-  uint64_t serial = 1;                                     // of the snapshot to be built
-  uint64_t random = 0;                                     // where source ports start
-  affinity::CookieKeys keys;                               // that seal and open cookies
-  HashKey stick_secret{};                                  // of stick tables; random in production
-  std::span<const std::optional<TcpOptions>> offers = {};  // by backend slot, as far as known
-  const dataplane::Snapshot* previous = nullptr;           // the one that `current` slots belong to
+  const flow::Toeplitz* toeplitz = nullptr;                 // may be null with one worker
+  uint64_t serial = 1;                                      // of the snapshot to be built
+  uint64_t random = 0;                                      // where source ports start
+  affinity::CookieKeys keys;                                // that seal and open cookies
+  HashKey stick_secret{};                                   // of stick tables; random in production
+  std::span<const std::optional<tcp::Agreed>> offers = {};  // by backend slot, as far as known
+  const dataplane::Snapshot* previous = nullptr;  // the one that `current` slots belong to
   std::optional<uint64_t> memory;  // bytes that new sets of source ports may take; absent: any
 };
 
@@ -51,7 +51,7 @@ struct Built {
 // What the SYN-ACKs of a service may say: what every backend of the pool accepts, as far as it is
 // known. `members`: backend slots. `most`: the MSS that no port allows more than.
 tcp::Promise promise_for(std::span<const uint16_t> members,
-                         std::span<const std::optional<TcpOptions>> offers, uint16_t most,
+                         std::span<const std::optional<tcp::Agreed>> offers, uint16_t most,
                          uint16_t window);
 
 // Services by slot of which a document replaces the rules while requests under way hold as many

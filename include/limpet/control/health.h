@@ -32,11 +32,11 @@ class HealthChecks {
     uint16_t generation = 0;
     Probe probe;
     HealthState state{1, 1};
-    std::optional<TcpOptions> tcp;
+    std::optional<tcp::Agreed> tcp;
     std::optional<Instant> tcp_at;  // last asked
   };
   using OnChange = std::function<void(uint16_t slot, const HealthState::Transition&)>;
-  using OnOptions = std::function<void(uint16_t slot, const TcpOptions&)>;
+  using OnOptions = std::function<void(uint16_t slot, const tcp::Agreed&)>;
 
   // At most `parallel` checks at a time, with one descriptor each. `on_options` may be null.
   HealthChecks(Prober& prober, size_t parallel, OnChange on_change, OnOptions on_options = nullptr)
@@ -60,7 +60,7 @@ class HealthChecks {
 
  private:
   void take(const ProbeResult& result, Instant now);
-  void learn(uint16_t slot, Item& item, const TcpOptions& options);
+  void learn(uint16_t slot, Item& item, const tcp::Agreed& options);
   bool ask_options(uint16_t slot, Item& item, Instant now);
   void remove(uint16_t slot);
   template <class Wanted>

@@ -13,7 +13,7 @@
 #include "limpet/base/time.h"
 #include "limpet/config/document.h"
 #include "limpet/control/health_state.h"
-#include "limpet/control/tcp_options.h"
+#include "limpet/tcp/agreed.h"
 
 namespace limpet::control {
 
@@ -33,7 +33,7 @@ struct Probe {
 struct ProbeResult {
   uint64_t id = 0;
   CheckResult result;
-  std::optional<TcpOptions> tcp;  // of successful probes of type tcp
+  std::optional<tcp::Agreed> tcp;  // of successful probes of type tcp
 };
 
 class Prober {
@@ -63,8 +63,5 @@ class Prober {
   explicit Prober(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };
-
-// "connection refused" for ECONNREFUSED; no upper case, so that it fits into a sentence.
-std::string errno_text(int error);
 
 }  // namespace limpet::control

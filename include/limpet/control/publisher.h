@@ -63,7 +63,7 @@ class Publisher {
   Status refresh(Instant now);  // the current configuration again
   // What a backend's stack accepts. True when refresh() would make clients be promised something
   // else because of it.
-  bool set_offer(uint16_t slot, const TcpOptions& options);
+  bool set_offer(uint16_t slot, const tcp::Agreed& options);
 
   const Slots& slots() const { return slots_; }
   const dataplane::Snapshot* current() const { return current_.snapshot.get(); }
@@ -115,8 +115,8 @@ class Publisher {
   config::Document document_;  // of the current snapshot, for building without what was reclaimed
   std::vector<Old> old_;       // oldest first
   std::vector<balance::BackendStatus> status_;
-  std::vector<Pending> pending_;                   // by worker
-  std::vector<std::optional<TcpOptions>> offers_;  // by slot
+  std::vector<Pending> pending_;                    // by worker
+  std::vector<std::optional<tcp::Agreed>> offers_;  // by slot
   affinity::CookieKeys keys_;
   uint64_t resident_ = 0;  // bytes of the process before there were source ports
   uint64_t serial_ = 0;

@@ -542,14 +542,14 @@ TEST_F(Tables, begin_anew_before_kinds_of_keys_run_out) {
 
 TEST(Builder, clients_are_promised_what_every_backend_accepts) {
   const std::vector<uint16_t> members = {4, 1, 2};
-  std::vector<std::optional<TcpOptions>> offers(5);
+  std::vector<std::optional<tcp::Agreed>> offers(5);
   const tcp::Promise all = promise_for(members, offers, 8960, 16384);
   EXPECT_EQ(all.mss, 8960);
   EXPECT_TRUE(all.sack && all.timestamps) << "nothing is known yet";
 
-  offers[1] = TcpOptions{.mss = 1400, .wscale = 9, .sack = true, .timestamps = true};
-  offers[2] = TcpOptions{.mss = 1460, .sack = true, .mss_at_least = true};
-  offers[3] = TcpOptions{.mss = 600};  // of another pool
+  offers[1] = tcp::Agreed{.mss = 1400, .wscale = 9, .sack = true, .timestamps = true};
+  offers[2] = tcp::Agreed{.mss = 1460, .sack = true, .mss_at_least = true};
+  offers[3] = tcp::Agreed{.mss = 600};  // of another pool
   const tcp::Promise some = promise_for(members, offers, 8960, 16384);
   EXPECT_EQ(some.mss, 1400);
   EXPECT_TRUE(some.sack);
@@ -557,10 +557,10 @@ TEST(Builder, clients_are_promised_what_every_backend_accepts) {
   EXPECT_EQ(some.window_scale, all.window_scale) << "cookies do not say which one was told";
   EXPECT_EQ(some.window, 16384);
 
-  offers[4] = TcpOptions{.mss = 20};
+  offers[4] = tcp::Agreed{.mss = 20};
   EXPECT_EQ(promise_for(members, offers, 8960, 16384).mss, 88) << "the least of a cookie";
   offers[1]->mss_at_least = true;
-  offers[4] = TcpOptions{.mss = 1460, .mss_at_least = true};
+  offers[4] = tcp::Agreed{.mss = 1460, .mss_at_least = true};
   EXPECT_EQ(promise_for(members, offers, 8960, 16384).mss, 8960) << "the checker saw no more";
 }
 

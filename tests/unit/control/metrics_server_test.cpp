@@ -37,7 +37,7 @@ class MetricsServerTest : public ::testing::Test {
     char name[] = "/tmp/limpet-metrics-test-XXXXXX";
     directory_ = mkdtemp(name);
     path_ = directory_ + "/metrics";
-    loop_ = Loop::create().value();
+    loop_ = Loop::create([this] { return now_; }).value();
     server_ = std::make_unique<MetricsServer>(*loop_, [this](MetricFormat format) {
       ++begun_;
       return std::make_unique<Text>(format == MetricFormat::open_metrics ? "open" + body_ : body_,

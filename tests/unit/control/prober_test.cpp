@@ -348,7 +348,7 @@ TEST_F(ProberTest, backends_go_down_and_come_back_by_their_checks) {
   HealthChecks checks(
       *prober_, 16,
       [&](uint16_t slot, const HealthState::Transition& t) { seen[slot].push_back(t.reason); },
-      [&](uint16_t slot, const TcpOptions& o) {
+      [&](uint16_t slot, const tcp::Agreed& o) {
         ++learned[slot];
         EXPECT_GT(o.mss, 500u);
       });

@@ -294,10 +294,10 @@ TEST_F(PublisherTest, what_a_backend_accepts_changes_what_clients_are_promised) 
   apply(with(kSample, "protocol = \"tcp\"; pool = \"web\";",
              "protocol = \"tcp\"; pool = \"web\"; mode = \"splice\";"));
   const auto promise = [this] { return publisher_->current()->services[0].splice->promise; };
-  const TcpOptions usual{.mss = 1460, .wscale = 7, .sack = true, .timestamps = true};
+  const tcp::Agreed usual{.mss = 1460, .wscale = 7, .sack = true, .timestamps = true};
   EXPECT_FALSE(publisher_->set_offer(0, usual)) << "that was assumed";
-  EXPECT_FALSE(publisher_->set_offer(2, TcpOptions{.mss = 600})) << "of a pool in mode nat";
-  TcpOptions without = usual;
+  EXPECT_FALSE(publisher_->set_offer(2, tcp::Agreed{.mss = 600})) << "of a pool in mode nat";
+  tcp::Agreed without = usual;
   without.timestamps = false;
   EXPECT_TRUE(publisher_->set_offer(1, without));
   EXPECT_TRUE(promise().timestamps) << "a snapshot does not change";

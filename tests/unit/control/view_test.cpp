@@ -108,7 +108,7 @@ TEST_F(ViewTest, a_check_says_what_it_knows) {
   item.state = HealthState(1, 1);
   item.state.feed({true, ""}, {kNow.ns - 2'500'000'000});
   item.state.feed({false, "connection refused"}, {kNow.ns - 500'000'000});
-  item.tcp = TcpOptions{1460, 7, true, false};
+  item.tcp = tcp::Agreed{1460, 7, true, false};
   const json check = (*backend_rows(view(), "web/s1", false))[0]["check"];
   EXPECT_EQ(check["last_ok_s"], 2.5);
   EXPECT_EQ(check["last_error"], "connection refused");

@@ -1,5 +1,5 @@
 // epoll with handlers.
-#include "loop.h"
+#include "limpet/base/loop.h"
 
 #include <sys/epoll.h>
 #include <unistd.h>
@@ -10,7 +10,7 @@
 #include <chrono>
 #include <cstring>
 
-namespace limpet::control {
+namespace limpet {
 namespace {
 
 uint64_t tag(int fd, uint32_t serial) {
@@ -19,10 +19,10 @@ uint64_t tag(int fd, uint32_t serial) {
 
 }  // namespace
 
-Result<std::unique_ptr<Loop>> Loop::create() {
+Result<std::unique_ptr<Loop>> Loop::create(Clock clock) {
   const int epoll = epoll_create1(EPOLL_CLOEXEC);
   if (epoll < 0) return Error{std::string("no event loop: ") + strerror(errno)};
-  return std::unique_ptr<Loop>(new Loop(epoll));
+  return std::unique_ptr<Loop>(new Loop(epoll, std::move(clock)));
 }
 
 Loop::~Loop() {
@@ -55,9 +55,9 @@ void Loop::wait(Duration at_most) {
   const std::chrono::milliseconds limit(std::clamp<int64_t>(
       std::chrono::ceil<std::chrono::milliseconds>(at_most).count(), 0, 60'000));
   std::array<epoll_event, kEvents> events;
-  const auto before = std::chrono::steady_clock::now();
+  const Instant before = clock_();
   const int n = epoll_wait(epoll_, events.data(), kEvents, static_cast<int>(limit.count()));
-  slept_ = std::min<Duration>(std::chrono::steady_clock::now() - before, limit);
+  slept_ = std::min<Duration>(clock_() - before, limit);
   for (int i = 0; i < n; ++i) {
     const epoll_event& event = events[static_cast<size_t>(i)];
     const auto at = watched_.find(static_cast<int>(event.data.u64 & 0xffffffff));
@@ -67,4 +67,4 @@ void Loop::wait(Duration at_most) {
   }
 }
 
-}  // namespace limpet::control
+}  // namespace limpet

@@ -1,23 +1,26 @@
-// The event loop's one blocking call: descriptors with a handler each, over epoll. A handler may
+// An event loop's one blocking call: descriptors with a handler each, over epoll. A handler may
 // watch and forget any descriptor, its own included.
-// Owner: the control thread.
+// Owner: one thread.
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <unordered_map>
+#include <utility>
 
 #include "limpet/base/result.h"
 #include "limpet/base/time.h"
 
-namespace limpet::control {
+namespace limpet {
 
 class Loop {
  public:
   using Handler = std::function<void(uint32_t events)>;  // EPOLLIN, EPOLLOUT, EPOLLHUP, EPOLLERR
 
-  static Result<std::unique_ptr<Loop>> create();
+  using Clock = std::function<Instant()>;  // monotonic
+
+  static Result<std::unique_ptr<Loop>> create(Clock clock);
   ~Loop();
   Loop(const Loop&) = delete;
   Loop& operator=(const Loop&) = delete;
@@ -38,11 +41,12 @@ class Loop {
     Handler handler;
     uint32_t serial = 0;  // a descriptor's number is used again: tells late events apart
   };
-  explicit Loop(int epoll) : epoll_(epoll) {}
+  Loop(int epoll, Clock clock) : epoll_(epoll), clock_(std::move(clock)) {}
   int epoll_;
+  Clock clock_;
   uint32_t serial_ = 0;
   Duration slept_{};
   std::unordered_map<int, Watched> watched_;
 };
 
-}  // namespace limpet::control
+}  // namespace limpet

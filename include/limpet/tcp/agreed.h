@@ -3,16 +3,16 @@
 
 #include <cstdint>
 
-namespace limpet::control {
+namespace limpet::tcp {
 
-struct TcpOptions {
+struct Agreed {
   uint32_t mss = 0;  // octets in a segment, options included
   uint8_t wscale = 0;
   bool sack = false;
   bool timestamps = false;
   // The MSS is as large as the checker's own interface lets it seem: the backend may take more.
   bool mss_at_least = false;
-  friend bool operator==(const TcpOptions&, const TcpOptions&) = default;
+  friend bool operator==(const Agreed&, const Agreed&) = default;
 };
 
-}  // namespace limpet::control
+}  // namespace limpet::tcp
