@@ -25,7 +25,7 @@ std::string to_line(const json& j) {
 }
 
 // "web/s0" -> slot; several if the name was configured with other addresses before
-std::vector<uint16_t> backend_slots(const Slots& slots, const std::string& name) {
+std::vector<uint16_t> backend_slots(const publish::Slots& slots, const std::string& name) {
   const size_t slash = name.find('/');
   if (slash == std::string::npos) return {};
   return slots.find_backends(std::string_view(name).substr(0, slash),
@@ -38,7 +38,7 @@ View Controller::Impl::view() const {
   return {setup_.document,
           *publisher_->current(),
           publisher_->slots(),
-          notes_,
+          baselines_,
           [this](uint16_t slot) { return publisher_->status(slot); },
           [this](uint16_t slot) { return checks_->find(slot); },
           setup_.workers,

@@ -41,8 +41,8 @@ uint64_t random_seed() {
   return uint64_t{device()} << 32 | device();
 }
 
-AllStats stats_of(const std::vector<WorkerInfo>& workers) {
-  AllStats stats;
+publish::AllStats stats_of(const std::vector<WorkerInfo>& workers) {
+  publish::AllStats stats;
   for (const WorkerInfo& w : workers) stats.push_back(w.stats);
   return stats;
 }
@@ -64,7 +64,7 @@ Controller::Impl::Impl(Setup s)
     : setup_(std::move(s)),
       started_(control_now()),
       checked_(started_),
-      notes_(stats_of(setup_.workers)),
+      baselines_(stats_of(setup_.workers)),
       conflicts_(stats_of(setup_.workers), setup_.ports.size()),
       links_(setup_.link_up, setup_.ports.size()) {
   facts_.start_time = static_cast<double>(std::time(nullptr));
@@ -90,7 +90,7 @@ Status Controller::Impl::open() {
   if (!loop) return Error{loop.error()};
   loop_ = std::move(*loop);
 
-  Publisher::Setup publishing;
+  publish::Publisher::Setup publishing;
   publishing.shared = setup_.shared;
   publishing.ports = setup_.ports;
   publishing.stats = stats_of(setup_.workers);
@@ -98,7 +98,7 @@ Status Controller::Impl::open() {
   publishing.random = random_seed();
   if (Status s = fill_random(publishing.stick_secret); !s) return s;
   publishing.memory = &memory_now;
-  publisher_ = std::make_unique<Publisher>(std::move(publishing));
+  publisher_ = std::make_unique<publish::Publisher>(std::move(publishing));
 
   session_log_ = std::make_unique<SessionLog>(
       *setup_.shared, [](const std::string& line) { log(LogLevel::info, "session", "{}", line); });

@@ -20,11 +20,11 @@
 #include "limpet/control/health.h"
 #include "limpet/control/key_file.h"
 #include "limpet/control/links.h"
-#include "limpet/control/notes.h"
 #include "limpet/control/prober.h"
-#include "limpet/control/publisher.h"
 #include "limpet/control/request.h"
 #include "limpet/control/view.h"
+#include "limpet/publish/baselines.h"
+#include "limpet/publish/publisher.h"
 #include "listing.h"
 #include "metrics.h"
 #include "metrics_server.h"
@@ -109,7 +109,7 @@ class Controller::Impl {
   Instant started_;
   Instant checked_;  // when health checks last had their turn
   std::unique_ptr<Loop> loop_;
-  std::unique_ptr<Publisher> publisher_;
+  std::unique_ptr<publish::Publisher> publisher_;
   std::unique_ptr<Prober> prober_;
   std::unique_ptr<HealthChecks> checks_;
   std::unique_ptr<Queries> queries_;
@@ -119,7 +119,7 @@ class Controller::Impl {
   bool sessions_logged_ = false;         // some service wants it
   std::optional<Waiting> waiting_;       // the newest file, as long as it waits
   std::optional<Instant> promises_due_;  // clients are to be promised something else from then on
-  Notes notes_;
+  publish::Baselines baselines_;
   std::unique_ptr<MetricsServer> metrics_;
   ProcessFacts facts_;
   Conflicts conflicts_;

@@ -50,8 +50,8 @@ MetricType type_of(CounterKind kind) {
 }
 
 // Those that are configured; what else still has flows keeps no name that somebody could ask for.
-const BackendSlot* backend_at(const View& v, size_t i) {
-  const BackendSlot& b = v.slots.backends[i];
+const publish::BackendSlot* backend_at(const View& v, size_t i) {
+  const publish::BackendSlot& b = v.slots.backends[i];
   return b.used && b.configured ? &b : nullptr;
 }
 
@@ -64,7 +64,7 @@ Family of_backends(std::string name, MetricType type, std::string help, Tell tel
   return {
       std::move(name), type, std::move(help), backends,
       [tell](const View& v, const ProcessFacts&, size_t i, MetricsText& out) {
-        if (const BackendSlot* b = backend_at(v, i))
+        if (const publish::BackendSlot* b = backend_at(v, i))
           out.sample({{"pool", b->pool}, {"backend", b->name}}, tell(v, static_cast<uint16_t>(i)));
       }};
 }
@@ -81,10 +81,10 @@ uint64_t ports_of(const View& v, uint16_t slot, Of of) {
 }
 
 void add_backends(std::vector<Family>& out) {
-  for (const auto& c : kBackendCounters)
+  for (const auto& c : publish::kBackendCounters)
     out.push_back(of_backends(
         metric_name("backend", c.json), type_of(c.kind), c.help,
-        [&c](const View& v, uint16_t slot) { return v.notes.backend_totals(slot).*c.value; }));
+        [&c](const View& v, uint16_t slot) { return v.baselines.backend_totals(slot).*c.value; }));
   out.push_back(of_backends("limpet_backend_up", MetricType::gauge,
                             "1: it takes new clients, 0: it is down, drains or was not checked yet",
                             [](const View& v, uint16_t slot) {
@@ -104,13 +104,13 @@ void add_backends(std::vector<Family>& out) {
 }
 
 void add_services(std::vector<Family>& out) {
-  for (const auto& c : kServiceCounters)
+  for (const auto& c : publish::kServiceCounters)
     out.push_back({metric_name("service", c.json), type_of(c.kind), c.help, services,
                    [&c](const View& v, const ProcessFacts&, size_t i, MetricsText& text) {
                      const uint16_t slot = service_slot(v, i);
                      if (slot != dataplane::kNoSlot)
                        text.sample({{"service", v.document.services[i].name}},
-                                   v.notes.service_totals(slot).*c.value);
+                                   v.baselines.service_totals(slot).*c.value);
                    }});
   out.push_back({"limpet_service_up", MetricType::gauge, "1: some backend takes new clients",
                  services, [](const View& v, const ProcessFacts&, size_t i, MetricsText& text) {
@@ -128,7 +128,7 @@ void add_services(std::vector<Family>& out) {
                  [](const View& v, const ProcessFacts&, size_t i, MetricsText& text) {
                    const uint16_t slot = service_slot(v, i);
                    if (slot == dataplane::kNoSlot) return;
-                   const ServiceTotals t = v.notes.service_totals(slot);
+                   const publish::ServiceTotals t = v.baselines.service_totals(slot);
                    for (size_t r = 0; r < t.reasons.size(); ++r)
                      text.sample(
                          {{"service", v.document.services[i].name},
@@ -142,7 +142,7 @@ void add_services(std::vector<Family>& out) {
                    if (slot == dataplane::kNoSlot ||
                        v.snapshot.services[slot].forwarding != Forwarding::splice)
                      return;
-                   const ServiceTotals t = v.notes.service_totals(slot);
+                   const publish::ServiceTotals t = v.baselines.service_totals(slot);
                    for (size_t r = 0; r < t.refused.size(); ++r)
                      if (r != dataplane::refused(http::Refusal::none) &&
                          r != dataplane::refused(http::BodyFault::none))
@@ -167,7 +167,7 @@ void add_tables(std::vector<Family>& out) {
                        text.sample({{"service", v.document.services[i].name}}, value(*t));
                    }});
   };
-  for (const auto& c : kTableCounters)
+  for (const auto& c : publish::kTableCounters)
     add(c.json, type_of(c.kind), c.help,
         [&c](const affinity::StickTable& t) { return t.counters().*c.value; });
   add("limit", MetricType::gauge, "Entries that there is room for",
@@ -184,12 +184,12 @@ using Decisions = std::vector<std::pair<const char*, uint64_t>>;  // only what c
 Decisions decisions(const View& v, uint16_t slot, size_t entry, const config::Persistence& of) {
   const auto n = [](const auto& counts, auto which) { return counts[static_cast<size_t>(which)]; };
   if (std::holds_alternative<affinity::SourceSettings>(of)) {
-    const ServiceTotals t = v.notes.service_totals(slot);
+    const publish::ServiceTotals t = v.baselines.service_totals(slot);
     return {{"kept", n(t.reasons, affinity::Reason::source) +
                          n(t.reasons, affinity::Reason::source_pinned)},
             {"moved_down", n(t.reasons, affinity::Reason::source_redirected)}};
   }
-  const PersistenceTotals t = v.notes.persistence_totals(slot, entry);
+  const publish::PersistenceTotals t = v.baselines.persistence_totals(slot, entry);
   Decisions all = {{"kept", t.kept},
                    {"new", n(t.request, RequestFlag::none)},
                    {"moved_down", t.moved_down},
@@ -231,26 +231,26 @@ void add_persistence(std::vector<Family>& out) {
                    [=](const View& v, uint16_t slot, size_t e, const std::string& service,
                        const std::string& entry, const config::Persistence& p, MetricsText& text) {
                      if (!std::holds_alternative<affinity::CookieSettings>(p)) return;
-                     const PersistenceTotals t = v.notes.persistence_totals(slot, e);
+                     const publish::PersistenceTotals t = v.baselines.persistence_totals(slot, e);
                      for (size_t i = first; i < (t.*counts).size(); ++i)
                        text.sample({{"service", service}, {"entry", entry}, {label, name_of(i)}},
                                    (t.*counts)[i]);
                    }));
   };
   named("limpet_persistence_responses", "What was done to responses for the sake of a cookie",
-        "result", 0, &PersistenceTotals::response,
+        "result", 0, &publish::PersistenceTotals::response,
         [](size_t i) { return affinity::name(static_cast<affinity::ResponseFlag>(i)); });
   named("limpet_persistence_invalid", "What was wrong with cookies", "reason", 1,
-        &PersistenceTotals::detail,
+        &publish::PersistenceTotals::detail,
         [](size_t i) { return affinity::name(static_cast<affinity::InvalidDetail>(i)); });
-  for (const auto& c : kPersistenceCounters) {
+  for (const auto& c : publish::kPersistenceCounters) {
     if (*c.json == '\0') continue;  // a decision
     out.push_back(
         of_entries(metric_name("persistence", c.json), c.help,
                    [&c](const View& v, uint16_t slot, size_t e, const std::string& service,
                         const std::string& entry, const config::Persistence&, MetricsText& text) {
                      text.sample({{"service", service}, {"entry", entry}},
-                                 v.notes.persistence_totals(slot, e).*c.value);
+                                 v.baselines.persistence_totals(slot, e).*c.value);
                    }));
   }
 }
@@ -305,7 +305,8 @@ void add_process(std::vector<Family>& out) {
 }
 
 // Also what `show` puts together with others: by its member. A gauge is no `_total`.
-std::string worker_metric(const CounterDef<dataplane::WorkerCounters, dataplane::Counter>& c) {
+std::string worker_metric(
+    const publish::CounterDef<dataplane::WorkerCounters, dataplane::Counter>& c) {
   if (*c.json != '\0') return metric_name("worker", c.json);
   std::string name = metric_name("worker", c.member);
   if (name.size() < std::strlen("limpet_worker_") + std::strlen(c.member)) name += "_limit";
@@ -313,7 +314,7 @@ std::string worker_metric(const CounterDef<dataplane::WorkerCounters, dataplane:
 }
 
 void add_workers(std::vector<Family>& out) {
-  for (const auto& c : kWorkerCounters)
+  for (const auto& c : publish::kWorkerCounters)
     out.push_back({worker_metric(c), type_of(c.kind), c.help, workers,
                    [&c](const View& v, const ProcessFacts&, size_t i, MetricsText& text) {
                      text.sample({{"worker", std::to_string(v.workers[i].id)}},

@@ -1,8 +1,8 @@
 // What limpet tells Prometheus: families of samples, made in slices between the other turns of the
 // event loop, as sixteen thousand backends are megabytes of text. Owner: the control thread.
 //
-// The counters are those of `show`, from the same tables (dataplane/counters.h, control/notes.h),
-// so that scripts and dashboards find the same numbers.
+// The counters are those of `show`, from the same tables (dataplane/counters.h,
+// publish/baselines.h), so that scripts and dashboards find the same numbers.
 #pragma once
 
 #include <cstdint>

@@ -35,7 +35,7 @@ Status Controller::Impl::apply(const config::Document& document) {
   if (!keys) return Error{keys.error()};
   if (Status s = metrics_->prepare(document.metrics); !s) return s;
   publisher_->set_keys(*keys);
-  Result<Publisher::Applied> applied = publisher_->apply(document, now);
+  Result<publish::Publisher::Applied> applied = publisher_->apply(document, now);
   if (!applied) {
     publisher_->set_keys(keys_before);
     metrics_->abandon();
@@ -46,7 +46,7 @@ Status Controller::Impl::apply(const config::Document& document) {
   facts_.last_reload_good = true;
   log_keys(keys_before, document.cookie_keys_file);
   setup_.document = document;
-  const Slots& slots = publisher_->slots();
+  const publish::Slots& slots = publisher_->slots();
   std::vector<bool> is_new(slots.backends.size());
   for (const uint16_t slot : applied->new_backends) is_new[slot] = true;
   for (const uint16_t slot : applied->new_backends) {
@@ -54,15 +54,15 @@ Status Controller::Impl::apply(const config::Document& document) {
     if (publisher_->status(slot).health != balance::Health::unknown)
       reason =
           checks_->find(slot) != nullptr ? "configured again; checked all the time" : "not checked";
-    notes_.new_backend(slot, slots.backends[slot], reason, now);
+    baselines_.new_backend(slot, slots.backends[slot], reason, now);
   }
   for (size_t i = 0; i < slots.backends.size(); ++i)
     if (slots.backends[i].configured && !is_new[i])
       log_state(static_cast<uint16_t>(i), before[i], "checks switched off");
   for (const uint16_t slot : applied->new_services)
-    notes_.new_service(slot, slots.services[slot].entry);
+    baselines_.new_service(slot, slots.services[slot].entry);
   for (const config::Service& service : document.services)
-    notes_.set_entries(slots.find_service(service.name), service.persistence);
+    baselines_.set_entries(slots.find_service(service.name), service.persistence);
   sessions_logged_ = std::any_of(document.services.begin(), document.services.end(),
                                  [](const config::Service& s) { return s.session_log; });
   checks_->configure(document, *publisher_->current(), now);

@@ -22,7 +22,7 @@ std::string endpoint(const IpAddress& address, be16 port) {
 }
 
 // " SRV=V- X-User-ID=V": names as they were when the request was read.
-std::string carriers(const ServiceSlot& service, const SessionNote& note) {
+std::string carriers(const publish::ServiceSlot& service, const SessionNote& note) {
   const dataplane::SessionRules* by = service.rules(note.rules);
   if (by == nullptr) return {};
   const auto& rules = by->cookies;
@@ -40,7 +40,7 @@ std::string carriers(const ServiceSlot& service, const SessionNote& note) {
 
 }  // namespace
 
-bool SessionLog::turn(const Slots& slots) {
+bool SessionLog::turn(const publish::Slots& slots) {
   bool more = false;
   for (const dataplane::WorkerRings& rings : shared_.rings) {
     std::array<SessionNote, kPerTurn> notes;
@@ -54,7 +54,7 @@ bool SessionLog::turn(const Slots& slots) {
   return more;
 }
 
-std::string session_line(const Slots& slots, const SessionNote& note) {
+std::string session_line(const publish::Slots& slots, const SessionNote& note) {
   if (note.service >= slots.services.size() || !slots.services[note.service].entry.used ||
       note.reason >= affinity::kReasonCount)
     return {};
@@ -62,7 +62,7 @@ std::string session_line(const Slots& slots, const SessionNote& note) {
   std::string to = "nobody";
   if (note.backend != dataplane::kNoSlot) {
     if (note.backend >= slots.backends.size()) return {};
-    const BackendSlot& b = slots.backends[note.backend];
+    const publish::BackendSlot& b = slots.backends[note.backend];
     if (!b.used || b.generation != note.backend_generation) return {};
     to = fmt::format("{}/{} {}", b.pool, b.name, endpoint(b.endpoint.address, b.endpoint.port));
   }

@@ -9,8 +9,8 @@
 #include <string>
 
 #include "limpet/base/time.h"
-#include "limpet/control/slots.h"
 #include "limpet/dataplane/shared.h"
+#include "limpet/publish/slots.h"
 
 namespace limpet::control {
 
@@ -22,7 +22,7 @@ class SessionLog {
   using Write = std::function<void(const std::string& line)>;
   SessionLog(dataplane::Shared& shared, Write write) : shared_(shared), write_(std::move(write)) {}
 
-  bool turn(const Slots& slots);  // true: there is more
+  bool turn(const publish::Slots& slots);  // true: there is more
 
  private:
   dataplane::Shared& shared_;
@@ -34,6 +34,6 @@ class SessionLog {
 // The two letters are those of HAProxy's log: what the request's cookie was, and what was done to
 // the response's, which is "-" as there is no response yet. Empty when the slots mean something
 // else by now.
-std::string session_line(const Slots& slots, const dataplane::SessionNote& note);
+std::string session_line(const publish::Slots& slots, const dataplane::SessionNote& note);
 
 }  // namespace limpet::control

@@ -32,7 +32,7 @@ void Controller::Impl::on_health(uint16_t slot, const HealthState::Transition& t
   after.health = transition.to;
   publisher_->set_status(slot, after);
   if (after == before)  // up already, for lack of checks: now there is a better reason
-    notes_.set_reason(slot, transition.reason, notes_.backend(slot).since);
+    baselines_.set_reason(slot, transition.reason, baselines_.backend(slot).since);
   log_state(slot, before, transition.reason);
 }
 
@@ -49,8 +49,8 @@ void Controller::Impl::log_state(uint16_t slot, BackendStatus before, const std:
   if (after == before) return;
   // Behind the operator's "down" the checks go on, but say nothing new.
   if (after.state() == before.state() && after.admin == before.admin) return;
-  notes_.set_reason(slot, reason, control_now());
-  const BackendSlot& b = publisher_->slots().backends[slot];
+  baselines_.set_reason(slot, reason, control_now());
+  const publish::BackendSlot& b = publisher_->slots().backends[slot];
   size_t left = 0, all = 0;
   for (const dataplane::PoolEntry& pool : publisher_->current()->pools) {
     if (pool.name != b.pool) continue;

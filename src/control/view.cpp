@@ -66,10 +66,10 @@ json check_json(const View& v, uint16_t slot, config::HealthType type) {
 
 // `place` is null for a backend that is no longer configured.
 json backend_json(const View& v, uint16_t slot, const PoolPlace* place) {
-  const BackendSlot& b = v.slots.backends[slot];
+  const publish::BackendSlot& b = v.slots.backends[slot];
   const BackendStatus status = v.status(slot);
-  const BackendTotals t = v.notes.backend_totals(slot);
-  const Notes::Backend& note = v.notes.backend(slot);
+  const publish::BackendTotals t = v.baselines.backend_totals(slot);
+  const publish::Baselines::Backend& note = v.baselines.backend(slot);
   uint32_t weight = 0, entries = 0;
   auto type = config::HealthType::none;
   if (place != nullptr) {
@@ -90,13 +90,13 @@ json backend_json(const View& v, uint16_t slot, const PoolPlace* place) {
               {"weight", weight},
               {"effective_weight", status.accepts_new() ? weight : 0},
               {"maglev_entries", entries}};
-  for (const auto& c : kBackendCounters) row[c.json] = t.*c.value;
+  for (const auto& c : publish::kBackendCounters) row[c.json] = t.*c.value;
   return row;
 }
 
 json service_json(const View& v, uint16_t slot) {
   const dataplane::ServiceEntry& s = v.slots.services[slot].entry;
-  const ServiceTotals t = v.notes.service_totals(slot);
+  const publish::ServiceTotals t = v.baselines.service_totals(slot);
   json reasons = json::object();
   for (size_t i = 0; i < t.reasons.size(); ++i)
     reasons[affinity::reason_name(static_cast<affinity::Reason>(i))] = t.reasons[i];
@@ -128,7 +128,7 @@ json service_json(const View& v, uint16_t slot) {
               {"backends_up", up},
               {"backends_total", total},
               {"reasons", std::move(reasons)}};
-  for (const auto& c : kServiceCounters) row[c.json] = t.*c.value;
+  for (const auto& c : publish::kServiceCounters) row[c.json] = t.*c.value;
   return row;
 }
 
@@ -152,7 +152,7 @@ Result<Rows> service_rows(const View& v, std::string_view name, bool removed, bo
     const dataplane::ServiceEntry& s = v.slots.services[i].entry;
     if (!s.used || s.configured || (!name.empty() && name != s.name)) continue;
     const auto slot = static_cast<uint16_t>(i);
-    if (!removed && !(busy && v.notes.service_totals(slot).connections_active != 0)) continue;
+    if (!removed && !(busy && v.baselines.service_totals(slot).connections_active != 0)) continue;
     found = true;
     rows.push_back(service_json(v, slot));
   }
@@ -177,10 +177,10 @@ Result<Rows> backend_rows(const View& v, std::string_view name, bool removed, bo
       rows.push_back(backend_json(v, slot, &place));
     }
   for (size_t i = 0; i < v.slots.backends.size(); ++i) {
-    const BackendSlot& b = v.slots.backends[i];
+    const publish::BackendSlot& b = v.slots.backends[i];
     const auto slot = static_cast<uint16_t>(i);
     if (b.used && !b.configured && selected(b.pool, b.name) &&
-        (removed || (busy && v.notes.backend_totals(slot).connections_active != 0)))
+        (removed || (busy && v.baselines.backend_totals(slot).connections_active != 0)))
       rows.push_back(backend_json(v, slot, nullptr));
   }
   if (rows.empty() && !name.empty())

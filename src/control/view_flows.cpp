@@ -30,9 +30,9 @@ json flow_json(const View& v, unsigned worker, const flow::Listed& r, dataplane:
                Tick now) {
   const dataplane::ServiceEntry& s = v.slots.services[r.service].entry;
   // Before a backend is chosen there is nobody behind these names.
-  static const BackendSlot kNobody;
+  static const publish::BackendSlot kNobody;
   const bool bound = r.bound;
-  const BackendSlot& b = bound ? v.slots.backends[r.backend] : kNobody;
+  const publish::BackendSlot& b = bound ? v.slots.backends[r.backend] : kNobody;
   return {{"worker", worker},
           {"service", s.name},
           {"protocol", r.protocol == 6 ? "tcp" : "udp"},

@@ -30,12 +30,12 @@ json table_json(const dataplane::ServiceEntry& s) {
   const affinity::StickTable& table = *s.splice->table;
   const affinity::StickCounters c = table.counters();
   json row = {{"capacity", table.capacity()}, {"bytes", table.bytes()}};
-  for (const auto& counter : kTableCounters) row[counter.json] = c.*counter.value;
+  for (const auto& counter : publish::kTableCounters) row[counter.json] = c.*counter.value;
   return row;
 }
 
 // In mode nat nobody but the source address can decide, and it is counted as a reason only.
-uint64_t decided_in_nat(const ServiceTotals& t) {
+uint64_t decided_in_nat(const publish::ServiceTotals& t) {
   uint64_t n = 0;
   for (const Reason r : {Reason::source, Reason::source_redirected, Reason::source_pinned})
     n += t.reasons[static_cast<size_t>(r)];
@@ -47,7 +47,7 @@ json entry_json(const View& v, uint16_t slot, const config::Service& service, si
   const auto* cookie = std::get_if<affinity::CookieSettings>(&p);
   const std::string_view carrier = affinity::carrier_name(p);
   const dataplane::ServiceEntry& s = v.snapshot.services[slot];
-  const PersistenceTotals t = v.notes.persistence_totals(slot, entry);
+  const publish::PersistenceTotals t = v.baselines.persistence_totals(slot, entry);
   json row = {
       {"service", service.name},
       {"entry", entry},
@@ -58,10 +58,10 @@ json entry_json(const View& v, uint16_t slot, const config::Service& service, si
       {"response", named<affinity::ResponseFlag>(t.response, 0)},
       {"invalid_detail", named<affinity::InvalidDetail>(t.detail, 1)},  // 0: nothing is wrong
       {"table", table_json(s)}};
-  for (const auto& c : kPersistenceCounters)
+  for (const auto& c : publish::kPersistenceCounters)
     if (*c.json != '\0') row[c.json] = t.*c.value;
   if (s.forwarding == Forwarding::nat)
-    row["decided"] = decided_in_nat(v.notes.service_totals(slot));
+    row["decided"] = decided_in_nat(v.baselines.service_totals(slot));
   return row;
 }
 
@@ -103,7 +103,7 @@ Result<Rows> refusal_rows(const View& v, std::string_view name) {
     if (slot == dataplane::kNoSlot) continue;
     found = true;
     if (v.snapshot.services[slot].forwarding != Forwarding::splice) continue;
-    const ServiceTotals t = v.notes.service_totals(slot);
+    const publish::ServiceTotals t = v.baselines.service_totals(slot);
     for (size_t i = 0; i < t.refused.size(); ++i) {
       // The first of each list of octets' reasons is that nothing is wrong.
       if (i == dataplane::refused(http::Refusal::none) ||

@@ -84,7 +84,7 @@ json worker_json(const View& v, const WorkerInfo& w) {
       {"rings",
        {{"in_dropped", c.ring_in_dropped.get()}, {"out_dropped", c.ring_out_dropped.get()}}},
       {"mbufs", {{"pool", v.mbuf_pool_size}, {"in_use", v.mbufs_in_use}}}};
-  for (const auto& counter : kWorkerCounters)
+  for (const auto& counter : publish::kWorkerCounters)
     if (*counter.json != '\0') row[counter.json] = (c.*counter.value).get();
   return row;
 }

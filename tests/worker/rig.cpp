@@ -133,7 +133,7 @@ Rig::Rig(Setup setup)
   if (!shared) throw std::runtime_error(shared.error());
   shared_ = std::move(shared).value();
 
-  control::Publisher::Setup control;
+  publish::Publisher::Setup control;
   control.shared = shared_.get();
   for (size_t p = 0; p < document_.ports.size(); ++p) {
     dataplane::PortEntry& e = control.ports.emplace_back();
@@ -151,7 +151,7 @@ Rig::Rig(Setup setup)
   }
   control.toeplitz = &toeplitz_;
   control.random = setup_.seed;
-  publisher_ = std::make_unique<control::Publisher>(std::move(control));
+  publisher_ = std::make_unique<publish::Publisher>(std::move(control));
   publisher_->set_keys(setup_.keys);
   if (setup_.publish) reload(setup_.config);
 

@@ -18,11 +18,11 @@
 
 #include "frames.h"
 #include "limpet/config/document.h"
-#include "limpet/control/publisher.h"
 #include "limpet/dataplane/counters.h"
 #include "limpet/dataplane/shared.h"
 #include "limpet/dataplane/worker.h"
 #include "limpet/flow/toeplitz.h"
+#include "limpet/publish/publisher.h"
 
 namespace limpet::worker_test {
 
@@ -101,7 +101,7 @@ class Rig {
 
   // --- control
   void reload(const std::string& config);
-  control::Publisher& publisher() { return *publisher_; }
+  publish::Publisher& publisher() { return *publisher_; }
   void control_turn() { publisher_->turn(now); }
   uint16_t backend(const std::string& pool, const std::string& name) const;
   uint16_t service(const std::string& name) const;
@@ -164,7 +164,7 @@ class Rig {
   rte_mempool* pool_ = nullptr;
   std::unique_ptr<dataplane::Shared> shared_;
   std::vector<std::unique_ptr<dataplane::WorkerStats>> stats_;
-  std::unique_ptr<control::Publisher> publisher_;
+  std::unique_ptr<publish::Publisher> publisher_;
   std::vector<std::unique_ptr<Capture>> outputs_;
   std::vector<std::unique_ptr<dataplane::Worker>> workers_;
   std::vector<std::deque<Arriving>> arriving_;  // by worker

@@ -13,7 +13,7 @@
 #include <thread>
 
 #include "limpet/config/load.h"
-#include "limpet/control/builder.h"
+#include "limpet/publish/builder.h"
 #include "rig.h"
 
 namespace limpet::worker_test {
@@ -290,12 +290,12 @@ const std::string kOther = with(
 TEST_F(Threads, ControlPublishesAsksAndChangesStatesWhileWorkersPoll) {
   const config::Document a = document(kTwoArms), b = document(kOther);
   make_workers();
-  control::Publisher::Setup setup;
+  publish::Publisher::Setup setup;
   setup.shared = shared.get();
   setup.ports = ports(a);
   for (const auto& w : workers) setup.stats.push_back(&w->stats);
   setup.toeplitz = &toeplitz;
-  control::Publisher publisher(std::move(setup));
+  publish::Publisher publisher(std::move(setup));
   Instant now{1000000000};
   ASSERT_TRUE(publisher.apply(a, now).ok());
   start();
@@ -372,21 +372,21 @@ void poison(const Snapshot& snapshot) {
 TEST_F(Threads, WhatWasReclaimedIsNotReadAgain) {
   const config::Document a = document(kTwoArms), b = document(kOther);
   const std::vector<dataplane::PortEntry> entries = ports(a);
-  control::Slots slots;
-  std::deque<std::pair<control::OwnedSnapshot, uint64_t>> old;
-  control::OwnedSnapshot current;
+  publish::Slots slots;
+  std::deque<std::pair<publish::OwnedSnapshot, uint64_t>> old;
+  publish::OwnedSnapshot current;
   uint64_t serial = 0;
   unsigned reclaimed = 0;
-  std::vector<control::OwnedSnapshot> keep;  // source ports live as long as flows
+  std::vector<publish::OwnedSnapshot> keep;  // source ports live as long as flows
   const auto publish = [&](const config::Document& d) {
-    control::BuildInput input;
+    publish::BuildInput input;
     input.document = &d;
     input.ports = entries;
     input.workers = kWorkers;
     input.toeplitz = &toeplitz;
     input.serial = ++serial;
     input.previous = current.snapshot.get();
-    auto built = control::build(slots, input);
+    auto built = publish::build(slots, input);
     ASSERT_TRUE(built.ok()) << built.error();
     slots = std::move(built->slots);
     // An endpoint is written before any worker can know its slot, and then never again.

@@ -16,18 +16,18 @@
 #include "limpet/config/document.h"
 #include "limpet/control/controller.h"
 #include "limpet/control/health.h"
-#include "limpet/control/notes.h"
-#include "limpet/control/slots.h"
 #include "limpet/dataplane/shared.h"
 #include "limpet/dataplane/snapshot.h"
+#include "limpet/publish/baselines.h"
+#include "limpet/publish/slots.h"
 
 namespace limpet::control {
 
 struct View {
   const config::Document& document;  // what the snapshot was built from
   const dataplane::Snapshot& snapshot;
-  const Slots& slots;
-  const Notes& notes;
+  const publish::Slots& slots;
+  const publish::Baselines& baselines;
   std::function<balance::BackendStatus(uint16_t slot)> status;
   std::function<const HealthChecks::Item*(uint16_t slot)> checks;  // null: not checked
   std::span<const WorkerInfo> workers;

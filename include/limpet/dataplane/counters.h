@@ -48,7 +48,7 @@ struct DropCounter {
 enum class CounterKind : uint8_t { total, gauge };
 
 // A counter is spelled here and where it is counted. Its member, its place in `show`, its baseline
-// (control/notes.h) and its metric are made of these lists:
+// (publish/baselines.h) and its metric are made of these lists:
 //   X(kind, member, name in JSON, one line for people)
 // A name in JSON ends as users know it; "" stands where a view puts several counters together, and
 // a worker's metric is named by the member.

@@ -1,5 +1,5 @@
 // Everything that a worker reads and configuration changes, as one immutable object. Built aside by
-// the control thread (control/publisher), published by one store-release, reclaimed through RCU
+// the control thread (publish/publisher), published by one store-release, reclaimed through RCU
 // (dataplane/shared.h). Backend health is not in here: it travels by ring and changes more often.
 //
 // Slots: services, backends and source addresses have indices that stay the same from snapshot to
@@ -55,11 +55,11 @@ struct SourceEntry {  // by source slot
 };
 
 // A source address with a range of ports, which no other entry of the same endpoint shares. A pool
-// has several for one address where ranges of pools overlap (control/port_sets.h).
+// has several for one address where ranges of pools overlap (publish/port_sets.h).
 struct PoolSource {
   uint16_t source = kNoSlot;
   // By worker; null where the worker has no port towards this endpoint. The object is the worker's
-  // own and outlives the snapshot (control/slots.h).
+  // own and outlives the snapshot (publish/slots.h).
   std::vector<flow::SourcePorts*> ports;
   bool retired = false;  // no longer configured: flows that exist give their port back, none takes
 };

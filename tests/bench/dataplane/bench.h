@@ -16,8 +16,8 @@
 
 #include "frames.h"
 #include "limpet/config/load.h"
-#include "limpet/control/publisher.h"
 #include "limpet/dataplane/worker.h"
+#include "limpet/publish/publisher.h"
 
 namespace limpet::worker_test {
 
@@ -71,7 +71,7 @@ class Bench : public dataplane::Output {
     shared_ = std::move(shared).value();
     const config::Loaded loaded = config::load_text(configuration(), "bench");
     for (const config::Problem& p : loaded.problems) throw std::runtime_error(p.to_string());
-    control::Publisher::Setup control;
+    publish::Publisher::Setup control;
     control.shared = shared_.get();
     for (const config::Port& p : loaded.document.ports) {
       dataplane::PortEntry& e = control.ports.emplace_back();
@@ -81,7 +81,7 @@ class Bench : public dataplane::Output {
     }
     control.stats = {&stats_};
     control.toeplitz = &toeplitz_;
-    publisher_ = std::make_unique<control::Publisher>(std::move(control));
+    publisher_ = std::make_unique<publish::Publisher>(std::move(control));
     if (auto applied = publisher_->apply(loaded.document, now); !applied.ok())
       throw std::runtime_error(applied.error());
     dataplane::WorkerSetup setup;
@@ -184,7 +184,7 @@ class Bench : public dataplane::Output {
   rte_mempool* pool_ = nullptr;
   std::unique_ptr<dataplane::Shared> shared_;
   dataplane::WorkerStats stats_;
-  std::unique_ptr<control::Publisher> publisher_;
+  std::unique_ptr<publish::Publisher> publisher_;
   std::unique_ptr<Worker> worker_;
   bool answering_ = false;
   std::vector<Bytes> answers_;

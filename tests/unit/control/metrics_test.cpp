@@ -177,7 +177,7 @@ TEST_F(MetricsTest, every_counter_of_a_worker_is_told) {
   size_t told_of = 0;
   for (size_t at = 0; (at = text.find("# TYPE limpet_worker_", at)) != std::string::npos; ++at)
     ++told_of;
-  EXPECT_EQ(told_of, std::size(kWorkerCounters));
+  EXPECT_EQ(told_of, std::size(publish::kWorkerCounters));
 }
 
 TEST_F(MetricsTest, a_stick_table_says_how_full_it_is) {

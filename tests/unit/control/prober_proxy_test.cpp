@@ -1,8 +1,8 @@
 // Checks that begin with a PROXY header.
 #include <gtest/gtest.h>
 
-#include "limpet/control/builder.h"
 #include "limpet/control/health.h"
+#include "limpet/publish/builder.h"
 #include "prober_fixture.h"
 #include "tls_server.h"
 
@@ -98,10 +98,10 @@ TEST_F(ProberTest, the_checks_of_a_pool_speak_as_it_says) {
     HttpServer server([&seen](int, const std::string& request) { seen = request; });
     config::Document d = document(kSample);
     const auto ports = ports_of(d, 1);
-    BuildInput input;
+    publish::BuildInput input;
     input.document = &d;
     input.ports = ports;
-    Result<Built> built = build(Slots(), input);
+    Result<publish::Built> built = build(publish::Slots(), input);
     ASSERT_TRUE(built) << built.error();
     d.pools.resize(1);
     d.pools[0].backends.resize(1);

@@ -12,8 +12,8 @@
 #include <map>
 #include <thread>
 
-#include "limpet/control/builder.h"
 #include "limpet/control/health.h"
+#include "limpet/publish/builder.h"
 #include "prober_fixture.h"
 #include "sample.h"
 #include "tls_server.h"
@@ -333,10 +333,10 @@ TEST_F(ProberTest, backends_go_down_and_come_back_by_their_checks) {
       "\"http\"; interval = \"40ms\"; timeout = \"30ms\"; rise = 2; fall = 3; };";
   config::Document d = document(with(kSample, "{ name = \"web\";\n", pool));
   const auto ports = ports_of(d, 1);
-  BuildInput input;
+  publish::BuildInput input;
   input.document = &d;
   input.ports = ports;
-  Result<Built> built = build(Slots(), input);
+  Result<publish::Built> built = build(publish::Slots(), input);
   ASSERT_TRUE(built) << built.error();
   // The validator refuses loopback backends, so they move there behind its back.
   for (config::Backend& backend : d.pools[0].backends) backend.address = ip("127.0.0.1");

@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "controller_fixture.h"
-#include "limpet/control/builder.h"
+#include "limpet/publish/builder.h"
 
 namespace limpet::control {
 namespace {
@@ -25,13 +25,14 @@ class SessionLogTest : public ControllerTest {
                    persistence = ( { type = "cookie"; session_name = "SRV"; value = "plain"; },
                                    { type = "cookie"; session_name = "OLD"; value = "plain"; } );)");
   }
-  static Slots slots_of(const std::string& text, const Slots& before = Slots()) {
+  static publish::Slots slots_of(const std::string& text,
+                                 const publish::Slots& before = publish::Slots()) {
     const config::Document d = document(text);
     const auto ports = ports_of(d, 1);
-    BuildInput input;
+    publish::BuildInput input;
     input.document = &d;
     input.ports = ports;
-    Result<Built> built = build(before, input);
+    Result<publish::Built> built = build(before, input);
     EXPECT_TRUE(built) << built.error();
     return built->slots;
   }
@@ -57,7 +58,7 @@ class SessionLogTest : public ControllerTest {
 };
 
 TEST_F(SessionLogTest, a_line_says_who_went_where_and_why) {
-  const Slots slots = slots_of(sample_);
+  const publish::Slots slots = slots_of(sample_);
   EXPECT_EQ(session_line(slots, note()),
             "web 198.51.100.7:4711 -> web/s1 10.2.0.11:80 reason=cookie SRV=V- OLD=N-");
   SessionNote n = note();
@@ -74,7 +75,7 @@ TEST_F(SessionLogTest, a_line_says_who_went_where_and_why) {
 }
 
 TEST_F(SessionLogTest, headers_stand_behind_the_cookies) {
-  const Slots slots =
+  const publish::Slots slots =
       slots_of(with(sample_, R"({ type = "cookie"; session_name = "OLD"; value = "plain"; })",
                     R"({ type = "header"; name = "X-User-ID"; })"));
   SessionNote n = note();
@@ -89,7 +90,7 @@ TEST_F(SessionLogTest, headers_stand_behind_the_cookies) {
 }
 
 TEST_F(SessionLogTest, cookies_have_the_names_that_they_had_when_the_request_was_read) {
-  Slots slots = slots_of(sample_);
+  publish::Slots slots = slots_of(sample_);
   const std::string line = session_line(slots, note());
   slots = slots_of(with(sample_, "session_name = \"SRV\"", "session_name = \"NEW\""), slots);
   EXPECT_EQ(session_line(slots, note()), line);
@@ -104,7 +105,7 @@ TEST_F(SessionLogTest, cookies_have_the_names_that_they_had_when_the_request_was
 }
 
 TEST_F(SessionLogTest, every_flag_has_the_letter_that_haproxy_gives_it) {
-  const Slots slots = slots_of(sample_);
+  const publish::Slots slots = slots_of(sample_);
   std::string letters;
   for (const RequestFlag f :
        {RequestFlag::none, RequestFlag::invalid, RequestFlag::down, RequestFlag::valid,
@@ -118,7 +119,7 @@ TEST_F(SessionLogTest, every_flag_has_the_letter_that_haproxy_gives_it) {
 }
 
 TEST_F(SessionLogTest, slots_that_mean_something_else_by_now_give_no_line) {
-  const Slots slots = slots_of(sample_);
+  const publish::Slots slots = slots_of(sample_);
   SessionNote n = note();
   n.backend_generation = 2;
   EXPECT_EQ(session_line(slots, n), "");
@@ -138,7 +139,7 @@ TEST_F(SessionLogTest, a_turn_takes_so_many_and_says_when_there_are_more) {
   thread_.join();  // nobody else takes notes
   std::vector<std::string> lines;
   SessionLog log(*shared_, [&](const std::string& line) { lines.push_back(line); });
-  const Slots slots = slots_of(sample_);
+  const publish::Slots slots = slots_of(sample_);
   EXPECT_FALSE(log.turn(slots));
   for (unsigned i = 0; i < SessionLog::kPerTurn + 1; ++i) ASSERT_TRUE(leave(0, note()));
   ASSERT_TRUE(leave(1, note()));
@@ -156,7 +157,7 @@ TEST_F(SessionLogTest, a_full_ring_refuses_and_keeps_what_it_has) {
   EXPECT_GE(taken, 4000u);
   size_t lines = 0;
   SessionLog log(*shared_, [&](const std::string&) { ++lines; });
-  const Slots slots = slots_of(sample_);
+  const publish::Slots slots = slots_of(sample_);
   while (log.turn(slots)) {
   }
   EXPECT_EQ(lines, taken);

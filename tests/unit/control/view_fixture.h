@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
-#include "limpet/control/builder.h"
 #include "limpet/control/view.h"
+#include "limpet/publish/builder.h"
 #include "sample.h"
 
 namespace limpet::control {
@@ -27,30 +27,30 @@ class ViewTest : public ::testing::Test {
   void build_from(const std::string& text) {
     document_ = document(text);
     ports_ = ports_of(document_, 2);
-    BuildInput input;
+    publish::BuildInput input;
     input.document = &document_;
     input.ports = ports_;
     input.workers = 2;
     input.toeplitz = &toeplitz_;
     input.serial = ++serial_;
     input.previous = built_.owned.snapshot.get();
-    Result<Built> built = build(built_.slots, input);
+    Result<publish::Built> built = build(built_.slots, input);
     ASSERT_TRUE(built) << built.error();
     built_ = std::move(*built);
     for (const uint16_t slot : built_.new_backends)
-      notes_.new_backend(slot, built_.slots.backends[slot], "not checked yet",
-                         {kNow.ns - 90'000'000'000});
+      baselines_.new_backend(slot, built_.slots.backends[slot], "not checked yet",
+                             {kNow.ns - 90'000'000'000});
     for (const uint16_t slot : built_.new_services)
-      notes_.new_service(slot, built_.slots.services[slot].entry);
+      baselines_.new_service(slot, built_.slots.services[slot].entry);
     for (const config::Service& s : document_.services)
-      notes_.set_entries(built_.slots.find_service(s.name), s.persistence);
+      baselines_.set_entries(built_.slots.find_service(s.name), s.persistence);
   }
 
   View view() {
     return {document_,
             *built_.owned.snapshot,
             built_.slots,
-            notes_,
+            baselines_,
             [this](uint16_t slot) { return status_[slot]; },
             [this](uint16_t slot) {
               const auto at = items_.find(slot);
@@ -66,11 +66,11 @@ class ViewTest : public ::testing::Test {
   std::vector<dataplane::PortEntry> ports_;
   flow::Toeplitz toeplitz_{flow::kDefaultRssKey};
   uint64_t serial_ = 0;
-  Built built_;
+  publish::Built built_;
   dataplane::WorkerStats stats_[2] = {{2, 16, 16}, {2, 16, 16}};
   std::vector<WorkerInfo> workers_ = {{0, 1, "adaptive", 1000, 81, 512, &stats_[0]},
                                       {1, 2, "adaptive", 1000, 81, 512, &stats_[1]}};
-  Notes notes_{{&stats_[0], &stats_[1]}};
+  publish::Baselines baselines_{{&stats_[0], &stats_[1]}};
   std::map<uint16_t, BackendStatus> status_;
   std::map<uint16_t, HealthChecks::Item> items_;
 };

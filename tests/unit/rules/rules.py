@@ -24,7 +24,8 @@ MAY_USE["flow"] = {"tcp", "wire", "base"}
 MAY_USE["dataplane"] = {"base", "wire", "tcp", "http", "balance", "affinity", "flow"}
 MAY_USE["port"] = {"dataplane"} | MAY_USE["dataplane"]
 MAY_USE["config"] = {"balance", "affinity", "base"}
-MAY_USE["control"] = {"config", "dataplane"} | MAY_USE["dataplane"]
+MAY_USE["publish"] = {"config", "dataplane"} | MAY_USE["dataplane"]
+MAY_USE["control"] = {"publish"} | MAY_USE["publish"]
 MAY_USE["apps"] = set(MAY_USE)
 
 ARCHITECTURE = "src/ARCHITECTURE.md"

@@ -1,4 +1,4 @@
-// A small document that the tests of this module change one thing of, and its ports.
+// A small document that tests of what the control thread does change one thing of, and its ports.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -9,7 +9,7 @@
 #include "limpet/config/load.h"
 #include "limpet/dataplane/snapshot.h"
 
-namespace limpet::control {
+namespace limpet {
 
 inline IpAddress ip(const char* text) {
   return IpAddress::parse(text).value();
@@ -61,4 +61,4 @@ inline std::vector<dataplane::PortEntry> ports_of(const config::Document& d, uin
   return ports;
 }
 
-}  // namespace limpet::control
+}  // namespace limpet

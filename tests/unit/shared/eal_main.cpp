@@ -6,20 +6,32 @@
 #include <sched.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <filesystem>
 #include <string>
 #include <vector>
 
 #include "alone.h"
-#include "limpet/control/controller.h"
 
-bool limpet::control::g_alone = false;
+bool limpet::g_alone = false;
+
+namespace {
+
+// As the program does: threads of the EAL inherit it.
+void block_signals() {
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int s : {SIGHUP, SIGINT, SIGTERM}) sigaddset(&set, s);
+  pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  std::signal(SIGPIPE, SIG_IGN);
+}
+
+}  // namespace
 
 int main(int argc, char** argv) {
   testing::InitGoogleTest(&argc, argv);
-  limpet::control::block_signals();  // as the program does: threads of the EAL inherit it
-  limpet::control::g_alone =
-      unshare(CLONE_NEWNET) == 0 || unshare(CLONE_NEWUSER | CLONE_NEWNET) == 0;
+  block_signals();
+  limpet::g_alone = unshare(CLONE_NEWNET) == 0 || unshare(CLONE_NEWUSER | CLONE_NEWNET) == 0;
   cpu_set_t allowed;
   sched_getaffinity(0, sizeof allowed, &allowed);
   int cpu = 0;

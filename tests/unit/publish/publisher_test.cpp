@@ -1,5 +1,5 @@
 // Snapshots, states and queries as workers see them: over real rings and RCU, in one thread.
-#include "limpet/control/publisher.h"
+#include "limpet/publish/publisher.h"
 
 #include <gtest/gtest.h>
 #include <rte_ring_elem.h>
@@ -9,7 +9,7 @@
 
 #include "sample.h"
 
-namespace limpet::control {
+namespace limpet::publish {
 namespace {
 
 using balance::Admin;
@@ -363,4 +363,4 @@ TEST_F(PublisherTest, an_announcement_waits_for_room_in_the_ring_once) {
 }
 
 }  // namespace
-}  // namespace limpet::control
+}  // namespace limpet::publish

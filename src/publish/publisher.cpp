@@ -1,5 +1,5 @@
 // Snapshots, states and queries on their way to the workers.
-#include "limpet/control/publisher.h"
+#include "limpet/publish/publisher.h"
 
 #include <rte_ring_elem.h>
 
@@ -10,7 +10,7 @@
 
 #include "limpet/base/log.h"
 
-namespace limpet::control {
+namespace limpet::publish {
 namespace {
 
 constexpr Duration kSoon = std::chrono::milliseconds(2);       // a ring is full, a token is open
@@ -272,4 +272,4 @@ uint64_t Publisher::service_flows(uint16_t slot) const {
   return n;
 }
 
-}  // namespace limpet::control
+}  // namespace limpet::publish

@@ -1,11 +1,11 @@
 // Slots after the fact: look-up by name, and reclaiming what nobody uses any more. Taking slots is
 // the builder's.
-#include "limpet/control/slots.h"
+#include "limpet/publish/slots.h"
 
 #include <algorithm>
 #include <utility>
 
-namespace limpet::control {
+namespace limpet::publish {
 
 using dataplane::kNoSlot;
 
@@ -120,4 +120,4 @@ void Slots::release_sources() {
     if (!referred[i]) sources[i] = {};
 }
 
-}  // namespace limpet::control
+}  // namespace limpet::publish

@@ -11,11 +11,11 @@
 #include "limpet/base/hash.h"
 #include "limpet/base/result.h"
 #include "limpet/config/document.h"
-#include "limpet/control/slots.h"
 #include "limpet/dataplane/snapshot.h"
+#include "limpet/publish/slots.h"
 #include "limpet/tcp/agreed.h"
 
-namespace limpet::control {
+namespace limpet::publish {
 
 struct SpliceBuild {
   uint16_t mtu = 1500;                                      // the smallest of all ports
@@ -44,4 +44,4 @@ void warn_of_table(const std::string& service, const dataplane::SpliceEntry* pre
 Result<std::unique_ptr<dataplane::SessionTools>> build_tools(
     std::span<const dataplane::ServiceEntry> services, const affinity::CookieKeys& keys);
 
-}  // namespace limpet::control
+}  // namespace limpet::publish

@@ -1,14 +1,14 @@
 // Slots over reloads: who keeps an index, who gets a new one, and when an old one is free again.
-#include "limpet/control/slots.h"
+#include "limpet/publish/slots.h"
 
 #include <gtest/gtest.h>
 
 #include <map>
 
-#include "limpet/control/builder.h"
+#include "limpet/publish/builder.h"
 #include "sample.h"
 
-namespace limpet::control {
+namespace limpet::publish {
 namespace {
 
 using dataplane::kNoSlot;
@@ -416,4 +416,4 @@ TEST_F(SlotsTest, sources_beyond_the_limit_are_refused) {
 }
 
 }  // namespace
-}  // namespace limpet::control
+}  // namespace limpet::publish

@@ -19,12 +19,12 @@
 #include "limpet/base/result.h"
 #include "limpet/base/time.h"
 #include "limpet/config/document.h"
-#include "limpet/control/builder.h"
-#include "limpet/control/slots.h"
 #include "limpet/dataplane/counters.h"
 #include "limpet/dataplane/shared.h"
+#include "limpet/publish/builder.h"
+#include "limpet/publish/slots.h"
 
-namespace limpet::control {
+namespace limpet::publish {
 
 class Publisher {
  public:
@@ -54,7 +54,7 @@ class Publisher {
   // Services of which apply() would give up rules that requests under way hold: it waits for their
   // answers to ask for it later.
   std::vector<uint16_t> crowded(const config::Document& document) const {
-    return control::crowded(slots_, document);
+    return publish::crowded(slots_, document);
   }
 
   // Of snapshots built from now on; apply() or refresh() makes the workers use them.
@@ -126,4 +126,4 @@ class Publisher {
   bool lighter_ = false;  // a new snapshot would be, by what went with rules: a table, or keys
 };
 
-}  // namespace limpet::control
+}  // namespace limpet::publish

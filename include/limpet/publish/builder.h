@@ -13,12 +13,12 @@
 #include "limpet/base/hash.h"
 #include "limpet/base/result.h"
 #include "limpet/config/document.h"
-#include "limpet/control/slots.h"
 #include "limpet/dataplane/snapshot.h"
 #include "limpet/flow/toeplitz.h"
+#include "limpet/publish/slots.h"
 #include "limpet/tcp/agreed.h"
 
-namespace limpet::control {
+namespace limpet::publish {
 
 struct BuildInput {
   const config::Document* document = nullptr;
@@ -62,4 +62,4 @@ std::vector<uint16_t> crowded(const Slots& current, const config::Document& docu
 // the source ports that they hold (another range, another spreading over the workers).
 Result<Built> build(const Slots& current, const BuildInput& input);
 
-}  // namespace limpet::control
+}  // namespace limpet::publish

@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <chrono>
 
-namespace limpet::control {
+namespace limpet::publish {
 namespace {
 
 using dataplane::SessionRules;
@@ -204,4 +204,4 @@ Result<std::unique_ptr<dataplane::SessionTools>> build_tools(
   return tools;
 }
 
-}  // namespace limpet::control
+}  // namespace limpet::publish

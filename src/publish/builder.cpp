@@ -1,6 +1,6 @@
 // Configuration -> snapshot, in the order in which things refer to each other: sources, backends,
 // pools, services, then what is looked up by address.
-#include "limpet/control/builder.h"
+#include "limpet/publish/builder.h"
 
 #include <fmt/core.h>
 
@@ -16,7 +16,7 @@
 #include "port_sets.h"
 #include "splice_builder.h"
 
-namespace limpet::control {
+namespace limpet::publish {
 namespace {
 
 using dataplane::kNoSlot;
@@ -591,4 +591,4 @@ Result<Built> build(const Slots& current, const BuildInput& input) {
   return Builder(current, input).run();
 }
 
-}  // namespace limpet::control
+}  // namespace limpet::publish

@@ -26,7 +26,7 @@
 #include "limpet/dataplane/snapshot.h"
 #include "limpet/flow/ports.h"
 
-namespace limpet::control {
+namespace limpet::publish {
 
 struct SlotLimits {
   size_t backends = dataplane::kMaxBackends;
@@ -128,4 +128,4 @@ class Slots {
   SlotLimits limits_;
 };
 
-}  // namespace limpet::control
+}  // namespace limpet::publish

@@ -8,7 +8,7 @@
 
 #include "limpet/flow/ports.h"
 
-namespace limpet::control {
+namespace limpet::publish {
 
 std::string endpoint_text(const IpAddress& address, uint16_t port) {
   return address.is_v4() ? fmt::format("{}:{}", address.to_string(), port)
@@ -76,4 +76,4 @@ std::vector<std::shared_ptr<PortSet>> PortSets::get(const Id& id, Range range, c
   return pieces;
 }
 
-}  // namespace limpet::control
+}  // namespace limpet::publish

@@ -1,5 +1,5 @@
 // What a snapshot says for a given document.
-#include "limpet/control/builder.h"
+#include "limpet/publish/builder.h"
 
 #include <gtest/gtest.h>
 
@@ -11,7 +11,7 @@
 
 #include "sample.h"
 
-namespace limpet::control {
+namespace limpet::publish {
 namespace {
 
 using namespace std::chrono_literals;
@@ -586,4 +586,4 @@ TEST(Builder, a_spliced_service_promises_what_its_ports_take) {
 }
 
 }  // namespace
-}  // namespace limpet::control
+}  // namespace limpet::publish

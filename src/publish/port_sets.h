@@ -22,9 +22,9 @@
 
 #include "limpet/base/address.h"
 #include "limpet/base/result.h"
-#include "limpet/control/slots.h"
+#include "limpet/publish/slots.h"
 
-namespace limpet::control {
+namespace limpet::publish {
 
 std::string endpoint_text(const IpAddress& address, uint16_t port);
 
@@ -61,4 +61,4 @@ class PortSets {
   std::map<Id, Group> groups_;
 };
 
-}  // namespace limpet::control
+}  // namespace limpet::publish

@@ -1,8 +1,8 @@
 // Set by main: the process has a network namespace of its own, so that checks may go anywhere.
 #pragma once
 
-namespace limpet::control {
+namespace limpet {
 
 extern bool g_alone;
 
-}  // namespace limpet::control
+}  // namespace limpet

@@ -1,9 +1,9 @@
 // Sums over the workers, less what they were.
-#include "limpet/control/notes.h"
+#include "limpet/publish/baselines.h"
 
 #include <utility>
 
-namespace limpet::control {
+namespace limpet::publish {
 namespace {
 
 template <class Sums, class Counters>
@@ -23,8 +23,8 @@ void subtract(Sums& sums, const Sums& start) {
 
 }  // namespace
 
-void Notes::new_backend(uint16_t slot, const BackendSlot& backend, std::string reason,
-                        Instant now) {
+void Baselines::new_backend(uint16_t slot, const BackendSlot& backend, std::string reason,
+                            Instant now) {
   if (backends_.size() <= slot) backends_.resize(slot + size_t{1});
   Backend& b = backends_[slot];
   if (b.generation != backend.generation) b.start = sum_backend(slot);
@@ -33,7 +33,7 @@ void Notes::new_backend(uint16_t slot, const BackendSlot& backend, std::string r
   b.since = now;
 }
 
-void Notes::new_service(uint16_t slot, const dataplane::ServiceEntry& entry) {
+void Baselines::new_service(uint16_t slot, const dataplane::ServiceEntry& entry) {
   if (services_.size() <= slot) services_.resize(slot + size_t{1});
   Service& s = services_[slot];
   if (s.protocol != entry.protocol || s.vip != entry.vip || !(s.port == entry.port)) {
@@ -46,7 +46,7 @@ void Notes::new_service(uint16_t slot, const dataplane::ServiceEntry& entry) {
   s.protocol = entry.protocol;
 }
 
-void Notes::set_entries(uint16_t slot, std::span<const config::Persistence> list) {
+void Baselines::set_entries(uint16_t slot, std::span<const config::Persistence> list) {
   if (services_.size() <= slot) services_.resize(slot + size_t{1});
   Service& s = services_[slot];
   for (size_t i = 0; i < list.size() && i < s.entries.size(); ++i) {
@@ -56,12 +56,12 @@ void Notes::set_entries(uint16_t slot, std::span<const config::Persistence> list
   }
 }
 
-void Notes::set_reason(uint16_t slot, std::string reason, Instant now) {
+void Baselines::set_reason(uint16_t slot, std::string reason, Instant now) {
   backends_[slot].reason = std::move(reason);
   backends_[slot].since = now;
 }
 
-BackendTotals Notes::sum_backend(uint16_t slot) const {
+BackendTotals Baselines::sum_backend(uint16_t slot) const {
   BackendTotals t;
   for (const dataplane::WorkerStats* stats : stats_) {
     const dataplane::BackendCounters& c = stats->backends[slot];
@@ -70,7 +70,7 @@ BackendTotals Notes::sum_backend(uint16_t slot) const {
   return t;
 }
 
-ServiceTotals Notes::sum_service(uint16_t slot) const {
+ServiceTotals Baselines::sum_service(uint16_t slot) const {
   ServiceTotals t;
   for (const dataplane::WorkerStats* stats : stats_) {
     const dataplane::ServiceCounters& c = stats->services[slot];
@@ -81,7 +81,7 @@ ServiceTotals Notes::sum_service(uint16_t slot) const {
   return t;
 }
 
-BackendTotals Notes::backend_totals(uint16_t slot) const {
+BackendTotals Baselines::backend_totals(uint16_t slot) const {
   BackendTotals t = sum_backend(slot);
   if (slot >= backends_.size()) return t;
   const BackendTotals& s = backends_[slot].start;
@@ -89,7 +89,7 @@ BackendTotals Notes::backend_totals(uint16_t slot) const {
   return t;
 }
 
-ServiceTotals Notes::service_totals(uint16_t slot) const {
+ServiceTotals Baselines::service_totals(uint16_t slot) const {
   ServiceTotals t = sum_service(slot);
   if (slot >= services_.size()) return t;
   const ServiceTotals& s = services_[slot].start;
@@ -99,7 +99,7 @@ ServiceTotals Notes::service_totals(uint16_t slot) const {
   return t;
 }
 
-PersistenceTotals Notes::sum_entry(uint16_t slot, size_t entry) const {
+PersistenceTotals Baselines::sum_entry(uint16_t slot, size_t entry) const {
   PersistenceTotals t;
   for (const dataplane::WorkerStats* stats : stats_) {
     const dataplane::PersistenceCounters& c = stats->persistence[slot][entry];
@@ -111,7 +111,7 @@ PersistenceTotals Notes::sum_entry(uint16_t slot, size_t entry) const {
   return t;
 }
 
-PersistenceTotals Notes::persistence_totals(uint16_t slot, size_t entry) const {
+PersistenceTotals Baselines::persistence_totals(uint16_t slot, size_t entry) const {
   PersistenceTotals t = sum_entry(slot, entry);
   if (slot >= services_.size()) return t;
   const PersistenceTotals& s = services_[slot].entry_start[entry];
@@ -122,4 +122,4 @@ PersistenceTotals Notes::persistence_totals(uint16_t slot, size_t entry) const {
   return t;
 }
 
-}  // namespace limpet::control
+}  // namespace limpet::publish

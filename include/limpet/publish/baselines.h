@@ -14,10 +14,10 @@
 #include "limpet/affinity/stick_table.h"
 #include "limpet/base/time.h"
 #include "limpet/config/persistence.h"
-#include "limpet/control/slots.h"
 #include "limpet/dataplane/counters.h"
+#include "limpet/publish/slots.h"
 
-namespace limpet::control {
+namespace limpet::publish {
 
 // Sums over the workers, less what they were: a member for each counter of dataplane/counters.h.
 #define LIMPET_TOTAL_MEMBER(kind, member, json, help) uint64_t member = 0;
@@ -91,9 +91,9 @@ inline constexpr CounterDef<affinity::StickCounters, uint64_t> kTableCounters[] 
 
 using AllStats = std::vector<const dataplane::WorkerStats*>;  // by worker
 
-class Notes {
+class Baselines {
  public:
-  explicit Notes(AllStats stats) : stats_(std::move(stats)) {}
+  explicit Baselines(AllStats stats) : stats_(std::move(stats)) {}
 
   struct Backend {
     Instant since;       // in its state
@@ -136,4 +136,4 @@ class Notes {
   std::vector<Service> services_;  // by slot
 };
 
-}  // namespace limpet::control
+}  // namespace limpet::publish
