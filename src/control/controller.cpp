@@ -103,12 +103,12 @@ Status Controller::Impl::open() {
   session_log_ = std::make_unique<SessionLog>(
       *setup_.shared, [](const std::string& line) { log(LogLevel::info, "session", "{}", line); });
 
-  auto prober = Prober::create();
+  auto prober = health::Prober::create();
   if (!prober) return Error{prober.error()};
   prober_ = std::move(*prober);
-  checks_ = std::make_unique<HealthChecks>(
+  checks_ = std::make_unique<health::HealthChecks>(
       *prober_, check_limit_.checks,
-      [this](uint16_t slot, const HealthState::Transition& t) { on_health(slot, t); },
+      [this](uint16_t slot, const health::HealthState::Transition& t) { on_health(slot, t); },
       [this](uint16_t slot, const tcp::Agreed& o) { on_options(slot, o); });
   loop_->watch(prober_->fd(), EPOLLIN, [](uint32_t) {});  // every turn runs it
 

@@ -17,12 +17,12 @@
 #include "limpet/base/loop.h"
 #include "limpet/control/conflicts.h"
 #include "limpet/control/controller.h"
-#include "limpet/control/health.h"
 #include "limpet/control/key_file.h"
 #include "limpet/control/links.h"
-#include "limpet/control/prober.h"
 #include "limpet/control/request.h"
 #include "limpet/control/view.h"
+#include "limpet/health/checks.h"
+#include "limpet/health/prober.h"
 #include "limpet/publish/baselines.h"
 #include "limpet/publish/publisher.h"
 #include "listing.h"
@@ -85,7 +85,7 @@ class Controller::Impl {
   void on_keys(Server::ClientId client, const Request& request);
 
   // states.cpp
-  void on_health(uint16_t slot, const HealthState::Transition& transition);
+  void on_health(uint16_t slot, const health::HealthState::Transition& transition);
   void on_options(uint16_t slot, const tcp::Agreed& options);
   void renew_promises(Instant now);
   void set_admin(uint16_t slot, balance::Admin admin);
@@ -110,8 +110,8 @@ class Controller::Impl {
   Instant checked_;  // when health checks last had their turn
   std::unique_ptr<Loop> loop_;
   std::unique_ptr<publish::Publisher> publisher_;
-  std::unique_ptr<Prober> prober_;
-  std::unique_ptr<HealthChecks> checks_;
+  std::unique_ptr<health::Prober> prober_;
+  std::unique_ptr<health::HealthChecks> checks_;
   std::unique_ptr<Queries> queries_;
   std::list<std::pair<Server::ClientId, std::variant<Listing, SessionWalk>>>
       listings_;  // take turns

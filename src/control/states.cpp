@@ -26,7 +26,7 @@ const char* shout(balance::State state) {
 
 }  // namespace
 
-void Controller::Impl::on_health(uint16_t slot, const HealthState::Transition& transition) {
+void Controller::Impl::on_health(uint16_t slot, const health::HealthState::Transition& transition) {
   const BackendStatus before = publisher_->status(slot);
   BackendStatus after = before;
   after.health = transition.to;

@@ -51,7 +51,7 @@ json check_json(const View& v, uint16_t slot, config::HealthType type) {
                 {"last_ok_s", nullptr},
                 {"last_error", nullptr},
                 {"tcp", nullptr}};
-  const HealthChecks::Item* item = v.checks ? v.checks(slot) : nullptr;
+  const health::HealthChecks::Item* item = v.checks ? v.checks(slot) : nullptr;
   if (item == nullptr) return check;
   check["type"] = check_name(item->probe.type);  // also of a backend that is no longer configured
   if (const auto at = item->state.last_ok()) check["last_ok_s"] = seconds(v.now - *at);

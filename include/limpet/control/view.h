@@ -15,9 +15,9 @@
 #include "limpet/base/time.h"
 #include "limpet/config/document.h"
 #include "limpet/control/controller.h"
-#include "limpet/control/health.h"
 #include "limpet/dataplane/shared.h"
 #include "limpet/dataplane/snapshot.h"
+#include "limpet/health/checks.h"
 #include "limpet/publish/baselines.h"
 #include "limpet/publish/slots.h"
 
@@ -29,7 +29,7 @@ struct View {
   const publish::Slots& slots;
   const publish::Baselines& baselines;
   std::function<balance::BackendStatus(uint16_t slot)> status;
-  std::function<const HealthChecks::Item*(uint16_t slot)> checks;  // null: not checked
+  std::function<const health::HealthChecks::Item*(uint16_t slot)> checks;  // null: not checked
   std::span<const WorkerInfo> workers;
   uint32_t mbuf_pool_size = 0;
   uint32_t mbufs_in_use = 0;

@@ -72,7 +72,7 @@ class ViewTest : public ::testing::Test {
                                       {1, 2, "adaptive", 1000, 81, 512, &stats_[1]}};
   publish::Baselines baselines_{{&stats_[0], &stats_[1]}};
   std::map<uint16_t, BackendStatus> status_;
-  std::map<uint16_t, HealthChecks::Item> items_;
+  std::map<uint16_t, health::HealthChecks::Item> items_;
 };
 
 inline std::set<std::string> keys(const json& object) {

@@ -104,8 +104,8 @@ TEST_F(ViewTest, backends_have_the_promised_fields) {
 }
 
 TEST_F(ViewTest, a_check_says_what_it_knows) {
-  HealthChecks::Item& item = items_[1];
-  item.state = HealthState(1, 1);
+  health::HealthChecks::Item& item = items_[1];
+  item.state = health::HealthState(1, 1);
   item.state.feed({true, ""}, {kNow.ns - 2'500'000'000});
   item.state.feed({false, "connection refused"}, {kNow.ns - 500'000'000});
   item.tcp = tcp::Agreed{1460, 7, true, false};

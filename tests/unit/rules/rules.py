@@ -25,7 +25,8 @@ MAY_USE["dataplane"] = {"base", "wire", "tcp", "http", "balance", "affinity", "f
 MAY_USE["port"] = {"dataplane"} | MAY_USE["dataplane"]
 MAY_USE["config"] = {"balance", "affinity", "base"}
 MAY_USE["publish"] = {"config", "dataplane"} | MAY_USE["dataplane"]
-MAY_USE["control"] = {"publish"} | MAY_USE["publish"]
+MAY_USE["health"] = {"config", "dataplane"} | MAY_USE["dataplane"]
+MAY_USE["control"] = {"publish", "health"} | MAY_USE["publish"]
 MAY_USE["apps"] = set(MAY_USE)
 
 ARCHITECTURE = "src/ARCHITECTURE.md"
@@ -41,7 +42,7 @@ PORT_HEADERS = re.compile(r"rte_(eal|eth|ethdev|dev|bus|pci|launch|vfio)\w*\.h")
 ONE_FILE = {
     "libconfig": ("config", re.compile(r"libconfig\.h(\+\+)?")),
     "Hyperscan": ("http", re.compile(r"(hs/)?hs(_\w+)?\.h")),
-    "libcurl": ("control", re.compile(r"curl/\w+\.h")),
+    "libcurl": ("health", re.compile(r"curl/\w+\.h")),
     "OpenSSL": ("affinity", re.compile(r"openssl/\w+\.h")),
     "hiredis": ("control", re.compile(r"hiredis(/\w+)?(\.h)?")),
 }
@@ -295,7 +296,7 @@ CASES = [
     ("src/apps/a.cpp", "#include <libconfig.h>\n", "one file of config"),
     ("src/http/a.cpp", "#include <hs/hs.h>\n", None),
     ("src/affinity/a.cpp", "#include <hs.h>\n", "one file of http"),
-    ("src/apps/a.cpp", "#include <curl/curl.h>\n", "one file of control"),
+    ("src/apps/a.cpp", "#include <curl/curl.h>\n", "one file of health"),
     ("src/affinity/a.cpp", "#include <openssl/evp.h>\n", None),
     ("src/control/a.cpp", "#include <openssl/evp.h>\n", "one file of affinity"),
     ("src/affinity/a.cpp", "#include <hiredis/hiredis.h>\n", "one file of control"),

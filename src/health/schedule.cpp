@@ -1,11 +1,11 @@
 // A set ordered by due time; phases are kept by adding whole intervals.
-#include "limpet/control/schedule.h"
+#include "limpet/health/schedule.h"
 
 #include <algorithm>
 
 #include "limpet/base/hash.h"
 
-namespace limpet::control {
+namespace limpet::health {
 namespace {
 
 // Not secret: it only spreads names that the operator chose.
@@ -66,4 +66,4 @@ std::optional<Instant> Schedule::next() const {
   return waiting_.begin()->first;
 }
 
-}  // namespace limpet::control
+}  // namespace limpet::health

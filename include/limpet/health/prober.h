@@ -12,10 +12,10 @@
 #include "limpet/base/result.h"
 #include "limpet/base/time.h"
 #include "limpet/config/document.h"
-#include "limpet/control/health_state.h"
+#include "limpet/health/health_state.h"
 #include "limpet/tcp/agreed.h"
 
-namespace limpet::control {
+namespace limpet::health {
 
 struct Probe {
   config::HealthType type = config::HealthType::tcp;  // not none
@@ -64,4 +64,4 @@ class Prober {
   std::unique_ptr<Impl> impl_;
 };
 
-}  // namespace limpet::control
+}  // namespace limpet::health

@@ -1,9 +1,9 @@
 // Rise and fall.
-#include "limpet/control/health_state.h"
+#include "limpet/health/health_state.h"
 
 #include <fmt/core.h>
 
-namespace limpet::control {
+namespace limpet::health {
 
 using balance::Health;
 
@@ -32,4 +32,4 @@ void HealthState::set_limits(uint32_t rise, uint32_t fall) {
   fall_ = fall;
 }
 
-}  // namespace limpet::control
+}  // namespace limpet::health

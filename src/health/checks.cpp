@@ -1,12 +1,12 @@
 // Checks in their course: due -> probe -> result -> state.
-#include "limpet/control/health.h"
+#include "limpet/health/checks.h"
 
 #include <algorithm>
 #include <set>
 #include <utility>
 #include <vector>
 
-namespace limpet::control {
+namespace limpet::health {
 namespace {
 
 constexpr unsigned kStartsPerTurn = 64;
@@ -163,4 +163,4 @@ const HealthChecks::Item* HealthChecks::find(uint16_t slot) const {
   return at == items_.end() ? nullptr : &at->second;
 }
 
-}  // namespace limpet::control
+}  // namespace limpet::health

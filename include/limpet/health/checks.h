@@ -11,12 +11,12 @@
 
 #include "limpet/base/time.h"
 #include "limpet/config/document.h"
-#include "limpet/control/health_state.h"
-#include "limpet/control/prober.h"
-#include "limpet/control/schedule.h"
 #include "limpet/dataplane/snapshot.h"
+#include "limpet/health/health_state.h"
+#include "limpet/health/prober.h"
+#include "limpet/health/schedule.h"
 
-namespace limpet::control {
+namespace limpet::health {
 
 // The time-out of a check that starts `late` after it was due. Whoever relies on a dead backend
 // being out after fall x interval + timeout must not pay for our timers, which round up to whole
@@ -74,4 +74,4 @@ class HealthChecks {
   uint64_t seen_ = 0;               // serial of the snapshot that forget_reclaimed() saw last
 };
 
-}  // namespace limpet::control
+}  // namespace limpet::health

@@ -19,7 +19,7 @@
 #include <thread>
 #include <vector>
 
-namespace limpet::control {
+namespace limpet::health {
 
 class TlsServer {
  public:
@@ -141,4 +141,4 @@ class TlsServer {
   std::thread thread_;
 };
 
-}  // namespace limpet::control
+}  // namespace limpet::health

@@ -12,7 +12,7 @@
 #include "limpet/balance/backend_state.h"
 #include "limpet/base/time.h"
 
-namespace limpet::control {
+namespace limpet::health {
 
 struct CheckResult {
   bool ok = false;
@@ -44,4 +44,4 @@ class HealthState {
   std::string last_error_;
 };
 
-}  // namespace limpet::control
+}  // namespace limpet::health

@@ -15,7 +15,7 @@
 
 #include "limpet/base/time.h"
 
-namespace limpet::control {
+namespace limpet::health {
 
 class Schedule {
  public:
@@ -52,4 +52,4 @@ class Schedule {
   std::set<std::pair<Instant, uint32_t>> waiting_;  // by due time
 };
 
-}  // namespace limpet::control
+}  // namespace limpet::health

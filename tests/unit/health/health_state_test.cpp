@@ -1,15 +1,15 @@
 // Rise and fall, and when checks are due.
-#include "limpet/control/health_state.h"
+#include "limpet/health/health_state.h"
 
 #include <gtest/gtest.h>
 
 #include <set>
 #include <string>
 
-#include "limpet/control/health.h"
-#include "limpet/control/schedule.h"
+#include "limpet/health/checks.h"
+#include "limpet/health/schedule.h"
 
-namespace limpet::control {
+namespace limpet::health {
 namespace {
 
 using balance::Health;
@@ -210,4 +210,4 @@ TEST(TimeLeft, ends_a_check_when_it_would_have_ended_had_it_started_in_time) {
 }
 
 }  // namespace
-}  // namespace limpet::control
+}  // namespace limpet::health

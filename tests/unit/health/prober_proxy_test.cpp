@@ -1,12 +1,12 @@
 // Checks that begin with a PROXY header.
 #include <gtest/gtest.h>
 
-#include "limpet/control/health.h"
+#include "limpet/health/checks.h"
 #include "limpet/publish/builder.h"
 #include "prober_fixture.h"
 #include "tls_server.h"
 
-namespace limpet::control {
+namespace limpet::health {
 namespace {
 
 // PROXY protocol, 2.1 and 2.2: connections that are nobody's.
@@ -121,4 +121,4 @@ TEST_F(ProberTest, the_checks_of_a_pool_speak_as_it_says) {
 }
 
 }  // namespace
-}  // namespace limpet::control
+}  // namespace limpet::health

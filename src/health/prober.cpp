@@ -2,7 +2,7 @@
 // them, so that the event loop watches one descriptor whatever is under way. libcurl cannot begin a
 // connection with a PROXY header that speaks for nobody (7.88 knows version 1 with addresses only),
 // and it must come before TLS: such connections are opened here, and libcurl gets them connected.
-#include "limpet/control/prober.h"
+#include "limpet/health/prober.h"
 
 #include <curl/curl.h>
 #include <fmt/core.h>
@@ -25,7 +25,7 @@
 #include "limpet/base/os_error.h"
 #include "limpet/base/units.h"
 
-namespace limpet::control {
+namespace limpet::health {
 namespace {
 
 using Clock = std::chrono::steady_clock;
@@ -514,4 +514,4 @@ std::vector<ProbeResult> Prober::harvest() {
   return std::exchange(impl_->results, {});
 }
 
-}  // namespace limpet::control
+}  // namespace limpet::health

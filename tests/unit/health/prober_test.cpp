@@ -1,5 +1,5 @@
 // Checks against real sockets of this machine.
-#include "limpet/control/prober.h"
+#include "limpet/health/prober.h"
 
 #include <gtest/gtest.h>
 #include <netinet/tcp.h>
@@ -12,13 +12,13 @@
 #include <map>
 #include <thread>
 
-#include "limpet/control/health.h"
+#include "limpet/health/checks.h"
 #include "limpet/publish/builder.h"
 #include "prober_fixture.h"
 #include "sample.h"
 #include "tls_server.h"
 
-namespace limpet::control {
+namespace limpet::health {
 namespace {
 
 using namespace std::chrono_literals;
@@ -414,4 +414,4 @@ TEST_F(ProberTest, backends_go_down_and_come_back_by_their_checks) {
 }
 
 }  // namespace
-}  // namespace limpet::control
+}  // namespace limpet::health

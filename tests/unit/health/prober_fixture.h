@@ -15,10 +15,10 @@
 #include <thread>
 #include <vector>
 
-#include "limpet/control/prober.h"
+#include "limpet/health/prober.h"
 #include "sample.h"
 
-namespace limpet::control {
+namespace limpet::health {
 
 using namespace std::chrono_literals;
 
@@ -147,4 +147,4 @@ class ProberTest : public ::testing::Test {
   std::unique_ptr<Prober> prober_;
 };
 
-}  // namespace limpet::control
+}  // namespace limpet::health
