@@ -7,8 +7,8 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "limpet/control/client.h"
-#include "limpet/control/tables.h"
+#include "limpet/console/client.h"
+#include "limpet/console/columns.h"
 
 namespace {
 
@@ -188,14 +188,14 @@ int main(int argc, char** argv) {
     request = {{"cmd", "reload"}};
   }
 
-  const std::string path = socket.empty() ? limpet::control::default_socket_path(prefix) : socket;
+  const std::string path = socket.empty() ? limpet::console::default_socket_path(prefix) : socket;
   const std::string line = request.dump(-1, ' ', false, Json::error_handler_t::replace);
   // A reload may wait for answers that are under way.
   const std::chrono::seconds patience(request["cmd"] == Json("reload") ? 30 : 5);
-  const limpet::control::Reply reply = limpet::control::ask_daemon(path, line, patience);
-  if (reply.kind != limpet::control::Reply::Kind::answered) {
+  const limpet::console::Reply reply = limpet::console::ask_daemon(path, line, patience);
+  if (reply.kind != limpet::console::Reply::Kind::answered) {
     fmt::print(stderr, "limpetctl: {}\n", reply.error);
-    return reply.kind == limpet::control::Reply::Kind::no_daemon ? kNoDaemon : kRefused;
+    return reply.kind == limpet::console::Reply::Kind::no_daemon ? kNoDaemon : kRefused;
   }
   const Json answer = Json::parse(reply.line, nullptr, false);
   if (!answer.is_object() || !answer.contains("ok")) {
@@ -216,9 +216,9 @@ int main(int argc, char** argv) {
   if (json) {
     fmt::print("{}\n", data.dump());
   } else if (show->parsed()) {
-    fmt::print("{}", limpet::control::render(what, data, all));
+    fmt::print("{}", limpet::console::render(what, data, all));
   } else if (keys->parsed() && !data.contains("text")) {
-    fmt::print("{}", limpet::control::render("keys", data, all));
+    fmt::print("{}", limpet::console::render("keys", data, all));
   } else if (data.is_object() && data.contains("text") && data["text"].is_string()) {
     fmt::print("{}\n", data["text"].get<std::string>());
   } else if (!data.empty()) {

@@ -14,7 +14,6 @@
 #include <csignal>
 #include <cstring>
 #include <ctime>
-#include <nlohmann/json.hpp>
 #include <random>
 #include <utility>
 
@@ -41,9 +40,9 @@ uint64_t random_seed() {
   return uint64_t{device()} << 32 | device();
 }
 
-publish::AllStats stats_of(const std::vector<WorkerInfo>& workers) {
+publish::AllStats stats_of(const std::vector<console::WorkerInfo>& workers) {
   publish::AllStats stats;
-  for (const WorkerInfo& w : workers) stats.push_back(w.stats);
+  for (const console::WorkerInfo& w : workers) stats.push_back(w.stats);
   return stats;
 }
 
@@ -72,9 +71,7 @@ Controller::Impl::Impl(Setup s)
 
 // Parts go in the reverse order of their making; the loop goes last.
 Controller::Impl::~Impl() {
-  telemetry_.reset();
-  metrics_.reset();
-  server_.reset();
+  console_.reset();
   if (publisher_ != nullptr && session_log_ != nullptr)
     while (session_log_->turn(publisher_->slots())) {  // the workers have ended: so does this
     }
@@ -100,7 +97,7 @@ Status Controller::Impl::open() {
   publishing.memory = &memory_now;
   publisher_ = std::make_unique<publish::Publisher>(std::move(publishing));
 
-  session_log_ = std::make_unique<SessionLog>(
+  session_log_ = std::make_unique<console::SessionLog>(
       *setup_.shared, [](const std::string& line) { log(LogLevel::info, "session", "{}", line); });
 
   auto prober = health::Prober::create();
@@ -111,10 +108,6 @@ Status Controller::Impl::open() {
       [this](uint16_t slot, const health::HealthState::Transition& t) { on_health(slot, t); },
       [this](uint16_t slot, const tcp::Agreed& o) { on_options(slot, o); });
   loop_->watch(prober_->fd(), EPOLLIN, [](uint32_t) {});  // every turn runs it
-
-  queries_ = std::make_unique<Queries>(
-      setup_.shared->workers(),
-      [this](unsigned worker, dataplane::Query* query) { publisher_->ask(worker, query); });
 
   wake_fd_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   block_signals();
@@ -128,28 +121,36 @@ Status Controller::Impl::open() {
     [[maybe_unused]] const ssize_t n = read(wake_fd_, &count, sizeof count);
   });
 
-  metrics_ = std::make_unique<MetricsServer>(*loop_, [this](MetricFormat format) {
-    struct Walk : MetricsServer::Answer {
-      Walk(const Impl& impl, MetricFormat f) : impl_(impl), walk_(f) {}
-      bool turn() override { return walk_.turn(impl_.view(), impl_.facts_); }
-      const std::string& text() const override { return walk_.text(); }
-      const Impl& impl_;
-      MetricsWalk walk_;
-    };
-    return std::make_unique<Walk>(*this, format);
-  });
-
-  auto server = Server::create(
-      *loop_, setup_.runtime_dir + "/limpet.sock",
-      [this](Server::ClientId client, const std::string& line) { on_line(client, line); });
-  if (!server) return Error{server.error()};
-  server_ = std::move(*server);
-  telemetry_ = std::make_unique<Telemetry>(
-      [this](const std::string& command, const std::string& parameters) {
-        return telemetry(command, parameters);
-      },
-      [this] { wake(); });
+  console::Console::Setup telling;
+  telling.loop = loop_.get();
+  telling.host = this;
+  telling.socket = setup_.runtime_dir + "/limpet.sock";
+  telling.workers = setup_.shared->workers();
+  telling.started = started_;
+  telling.wake = [this] { wake(); };
+  auto console = console::Console::create(std::move(telling));
+  if (!console) return Error{console.error()};
+  console_ = std::move(*console);
   return Ok{};
+}
+
+console::View Controller::Impl::view() const {
+  return {setup_.document,
+          *publisher_->current(),
+          publisher_->slots(),
+          baselines_,
+          [this](uint16_t slot) { return publisher_->status(slot); },
+          [this](uint16_t slot) { return checks_->find(slot); },
+          setup_.workers,
+          setup_.mbuf_pool_size,
+          setup_.mbufs_in_use ? setup_.mbufs_in_use() : 0,
+          control_now(),
+          setup_.nic,
+          static_cast<uint64_t>(std::time(nullptr))};
+}
+
+void Controller::Impl::ask(unsigned worker, dataplane::Query* query) {
+  publisher_->ask(worker, query);
 }
 
 void Controller::Impl::wake() {
@@ -167,7 +168,7 @@ void Controller::Impl::on_signal() {
   signalfd_siginfo info{};
   while (read(signal_fd_, &info, sizeof info) == static_cast<ssize_t>(sizeof info)) {
     if (info.ssi_signo == SIGHUP) {
-      reload(std::nullopt);
+      read_again(std::nullopt);
       continue;
     }
     log(LogLevel::notice, "control", "stopping: {}", strsignal(static_cast<int>(info.ssi_signo)));
@@ -199,7 +200,7 @@ void Controller::Impl::watch_links(Instant now) {
 // Also without a service that wants lines: what connections have left before a reload goes out.
 std::optional<Duration> Controller::Impl::log_sessions() {
   if (session_log_->turn(publisher_->slots())) return Duration(0);
-  return sessions_logged_ ? std::optional(SessionLog::kLook) : std::nullopt;
+  return sessions_logged_ ? std::optional(console::SessionLog::kLook) : std::nullopt;
 }
 
 Duration Controller::Impl::turn() {
@@ -221,16 +222,9 @@ Duration Controller::Impl::turn() {
   tell_conflicts(now);
   watch_links(now);
   sooner(log_sessions());
-  queries_->turn(now);
-  list(now);
-  server_->turn(now);
-  metrics_->turn(now);
-  telemetry_->run();
+  console_->turn(now);
   sooner(checks_->wait(now));
-  sooner(queries_->wait());
-  if (!listings_.empty()) sooner(Duration::zero());
-  sooner(server_->wait());
-  sooner(metrics_->wait());
+  sooner(console_->wait());
   if (publisher_->pending() != 0) sooner(std::chrono::milliseconds(1));
   return wait;
 }

@@ -12,7 +12,7 @@ namespace {
 
 using affinity::CookieKey;
 using affinity::CookieKeys;
-using Action = Request::KeyAction;
+using Action = console::Request::KeyAction;
 
 // The oldest that does not seal; there is one in a list of more than one.
 char oldest_listed(const CookieKeys& keys) {

@@ -7,7 +7,7 @@
 
 #include "limpet/affinity/cookie_keys.h"
 #include "limpet/base/result.h"
-#include "limpet/control/request.h"
+#include "limpet/console/request.h"
 
 namespace limpet::control {
 
@@ -18,8 +18,9 @@ struct KeyChange {
 
 // Pure. `random` is used by add and rotate. rotate: add and seal in one, for a service of a single
 // node; in a full list the oldest key that does not seal makes room.
-Result<KeyChange> change_keys(const affinity::CookieKeys& before, Request::KeyAction action,
-                              char id, const affinity::CookieKeyBytes& random);
+Result<KeyChange> change_keys(const affinity::CookieKeys& before,
+                              console::Request::KeyAction action, char id,
+                              const affinity::CookieKeyBytes& random);
 
 // The step on the file, then on the process, which `use` makes seal with a list. The file first:
 // what workers seal with must not be lost by a crash. After an error neither has changed; where a
@@ -27,7 +28,7 @@ Result<KeyChange> change_keys(const affinity::CookieKeys& before, Request::KeyAc
 // left alone, one that somebody has removed is written again.
 using UseKeys = std::function<Status(const affinity::CookieKeys&)>;
 Result<std::string> step_key_file(const std::string& path, const affinity::CookieKeys& running,
-                                  Request::KeyAction action, char id, const UseKeys& use);
+                                  console::Request::KeyAction action, char id, const UseKeys& use);
 
 // "B seals; A and C listed"
 std::string describe(const affinity::CookieKeys& keys);

@@ -2,7 +2,6 @@
 // operator.
 #include <fmt/core.h>
 
-#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "controller_impl.h"
@@ -11,7 +10,7 @@
 
 namespace limpet::control {
 
-using nlohmann::json;
+using Action = console::Request::KeyAction;
 
 // Keys for `document`, which may name another file than the running one does. Makes a file only
 // where there was none to lose: a running one that has vanished would be replaced by keys that
@@ -46,25 +45,21 @@ void Controller::Impl::log_keys(const affinity::CookieKeys& before, const std::s
     log(LogLevel::notice, "control", "cookie keys: {} ({})", describe(now), path);
 }
 
-json Controller::Impl::key_list() const {
-  json rows = json::array();
+// As the operator may see them.
+console::Host::Keys Controller::Impl::told_keys(std::string text) const {
+  Keys told{setup_.document.cookie_keys_file, {}, publisher_->current()->serial, std::move(text)};
   for (const affinity::CookieKey& k : publisher_->keys().list())
-    rows.push_back({{"id", std::string(1, k.id)}, {"state", k.sealing ? "sealing" : "listed"}});
-  return rows;
+    told.list.push_back({k.id, k.sealing});
+  return told;
 }
 
-void Controller::Impl::on_keys(Server::ClientId client, const Request& request) {
+Result<console::Host::Keys> Controller::Impl::keys(Action action, char id) {
   const std::string path = setup_.document.cookie_keys_file;
   if (path.empty())
-    return refuse(client,
-                  "no service seals a cookie, so there are no keys; expected a persistence entry "
-                  "of type \"cookie\" with value \"sealed\"");
-  if (request.keys == Request::KeyAction::list) {
-    json data = envelope("keys", Rows{}, 0, false, control_now() - started_);
-    data["keys"] = key_list();
-    data["file"] = path;
-    return reply(client, data);
-  }
+    return Error{
+        "no service seals a cookie, so there are no keys; expected a persistence entry of type "
+        "\"cookie\" with value \"sealed\""};
+  if (action == Action::list) return told_keys({});
   const affinity::CookieKeys before = publisher_->keys();
   const auto use = [&](const affinity::CookieKeys& keys) {
     publisher_->set_keys(keys);
@@ -72,13 +67,10 @@ void Controller::Impl::on_keys(Server::ClientId client, const Request& request) 
     if (!refreshed) publisher_->set_keys(before);
     return refreshed;
   };
-  const Result<std::string> done = step_key_file(path, before, request.keys, request.key_id, use);
-  if (!done) return refuse(client, "nothing changed: " + done.error());
+  const Result<std::string> done = step_key_file(path, before, action, id, use);
+  if (!done) return Error{"nothing changed: " + done.error()};
   log(LogLevel::notice, "control", "cookie keys: {} ({})", *done, path);
-  reply(client, {{"file", path},
-                 {"keys", key_list()},
-                 {"snapshot", publisher_->current()->serial},
-                 {"text", *done}});
+  return told_keys(*done);
 }
 
 }  // namespace limpet::control

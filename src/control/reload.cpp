@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <ctime>
-#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "controller_impl.h"
@@ -33,15 +32,15 @@ Status Controller::Impl::apply(const config::Document& document) {
   const affinity::CookieKeys keys_before = publisher_->keys();
   const Result<affinity::CookieKeys> keys = keys_for(document);
   if (!keys) return Error{keys.error()};
-  if (Status s = metrics_->prepare(document.metrics); !s) return s;
+  if (Status s = console_->prepare_metrics(document.metrics); !s) return s;
   publisher_->set_keys(*keys);
   Result<publish::Publisher::Applied> applied = publisher_->apply(document, now);
   if (!applied) {
     publisher_->set_keys(keys_before);
-    metrics_->abandon();
+    console_->abandon_metrics();
     return Error{applied.error()};
   }
-  metrics_->commit();
+  console_->commit_metrics();
   facts_.last_reload_time = static_cast<double>(std::time(nullptr));
   facts_.last_reload_good = true;
   log_keys(keys_before, document.cookie_keys_file);
@@ -80,18 +79,17 @@ Status Controller::Impl::publish_first() {
   return Ok{};
 }
 
-Controller::Impl::Reloaded Controller::Impl::refused(std::string why,
-                                                     std::vector<std::string> problems) {
+console::Reloaded Controller::Impl::refused(std::string why, std::vector<std::string> problems) {
   facts_.last_reload_good = false;
   log(LogLevel::error, "control", "reload refused, nothing changed: {}", why);
   for (const std::string& p : problems) log(LogLevel::error, "control", "reload: {}", p);
-  return {false, "nothing changed: " + why, std::move(problems)};
+  return {false, "nothing changed: " + why, std::move(problems), {}, 0};
 }
 
 // What the file says now, at once or when answers under way have left; a file that is read while
 // another one waits takes its place, and its time.
-void Controller::Impl::reload(std::optional<Server::ClientId> asker) {
-  std::vector<Server::ClientId> askers;
+void Controller::Impl::read_again(std::optional<console::ClientId> asker) {
+  std::vector<console::ClientId> askers;
   if (asker) askers.push_back(*asker);
   config::Loaded loaded = config::load_file(setup_.config_file);
   if (!loaded.ok()) {
@@ -113,7 +111,7 @@ void Controller::Impl::reload(std::optional<Server::ClientId> asker) {
   if (!crowded.empty())
     log(LogLevel::notice, "control",
         "reload waits up to {} s for answers of {}, whose requests were read {} changes ago",
-        seconds(setup_.reload_patience), name_services(crowded), dataplane::kMaxKeptRules);
+        console::seconds(setup_.reload_patience), name_services(crowded), dataplane::kMaxKeptRules);
   turn_waiting(control_now());
 }
 
@@ -139,26 +137,19 @@ std::string Controller::Impl::name_services(const std::vector<uint16_t>& slots) 
   return names;
 }
 
-void Controller::Impl::tell(const std::vector<Server::ClientId>& askers, const Reloaded& result) {
-  for (const Server::ClientId client : askers) {
-    if (!result.ok) {
-      refuse(client, result.text, result.problems);
-      continue;
-    }
-    reply(client, {{"file", setup_.config_file},
-                   {"snapshot", publisher_->current()->serial},
-                   {"text", result.text}});
-  }
+void Controller::Impl::tell(const std::vector<console::ClientId>& askers,
+                            const console::Reloaded& result) {
+  for (const console::ClientId client : askers) console_->reloaded(client, result);
 }
 
-Controller::Impl::Reloaded Controller::Impl::use(const config::Document& document) {
+console::Reloaded Controller::Impl::use(const config::Document& document) {
   if (Status s = apply(document); !s) return refused(s.error(), {});
   std::string done = fmt::format("reloaded {}: {}; snapshot {}", setup_.config_file,
                                  extent(setup_.document), publisher_->current()->serial);
   if (!publisher_->keys().list().empty())
     done += fmt::format("; cookie keys: {}", describe(publisher_->keys()));
   log(LogLevel::notice, "control", "{}", done);
-  return {true, done, {}};
+  return {true, done, {}, setup_.config_file, publisher_->current()->serial};
 }
 
 }  // namespace limpet::control

@@ -20,6 +20,7 @@
 
 #include "limpet/base/result.h"
 #include "limpet/config/document.h"
+#include "limpet/console/worker_info.h"
 #include "limpet/dataplane/counters.h"
 #include "limpet/dataplane/shared.h"
 #include "limpet/dataplane/snapshot.h"
@@ -27,22 +28,12 @@
 
 namespace limpet::control {
 
-struct WorkerInfo {
-  unsigned id = 0;
-  unsigned lcore = 0;
-  std::string poll;              // "spin", "adaptive"
-  uint32_t flow_capacity = 0;    // of this worker
-  uint32_t flow_bytes_each = 0;  // Table::bytes_each()
-  uint32_t held_limit = 0;       // packets
-  const dataplane::WorkerStats* stats = nullptr;
-};
-
 struct Setup {
   config::Document document;  // as the file says; what the command line adds to `eal` is not in it
   std::string config_file;    // read again by a reload
   dataplane::Shared* shared = nullptr;
-  std::vector<dataplane::PortEntry> ports;  // one for each of document.ports, same order
-  std::vector<WorkerInfo> workers;          // by id
+  std::vector<dataplane::PortEntry> ports;   // one for each of document.ports, same order
+  std::vector<console::WorkerInfo> workers;  // by id
   const flow::Toeplitz* toeplitz = nullptr;
   std::string runtime_dir;  // of DPDK; the socket is runtime_dir/limpet.sock
   std::function<uint32_t()> mbufs_in_use;

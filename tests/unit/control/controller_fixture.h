@@ -18,7 +18,7 @@
 #include <vector>
 
 #include "limpet/base/log.h"
-#include "limpet/control/client.h"
+#include "limpet/console/client.h"
 #include "limpet/control/controller.h"
 #include "sample.h"
 
@@ -175,8 +175,8 @@ class ControllerTest : public ::testing::Test {
   }
   void write_file(const std::string& text) { std::ofstream(directory_ + "/limpet.cfg") << text; }
   json ask(const json& request) {
-    const Reply r = ask_daemon(directory_ + "/limpet.sock", request.dump());
-    EXPECT_EQ(r.kind, Reply::Kind::answered) << r.error;
+    const console::Reply r = console::ask_daemon(directory_ + "/limpet.sock", request.dump());
+    EXPECT_EQ(r.kind, console::Reply::Kind::answered) << r.error;
     return json::parse(r.line, nullptr, false);
   }
   json show(const char* what, const json& more = json::object()) {

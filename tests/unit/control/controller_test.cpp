@@ -19,6 +19,8 @@
 namespace limpet::control {
 namespace {
 
+using console::Telemetry;
+
 TEST_F(ControllerTest, every_table_is_shown_in_its_envelope) {
   for (const char* what :
        {"services", "backends", "workers", "ports", "drops", "persistence", "neighbors", "flows"}) {
@@ -396,8 +398,8 @@ TEST_F(ControllerTest, explain_and_log_level) {
 }
 
 TEST_F(ControllerTest, garbage_is_answered_and_nothing_breaks) {
-  const Reply r = ask_daemon(directory_ + "/limpet.sock", "GET / HTTP/1.1");
-  ASSERT_EQ(r.kind, Reply::Kind::answered);
+  const console::Reply r = console::ask_daemon(directory_ + "/limpet.sock", "GET / HTTP/1.1");
+  ASSERT_EQ(r.kind, console::Reply::Kind::answered);
   EXPECT_EQ(json::parse(r.line)["ok"], false);
   EXPECT_EQ(show("services")["services"].size(), 2u);
 }

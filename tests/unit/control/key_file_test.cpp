@@ -20,7 +20,7 @@ namespace {
 
 using affinity::CookieKeyBytes;
 using affinity::CookieKeys;
-using Action = Request::KeyAction;
+using Action = console::Request::KeyAction;
 
 constexpr const char* kHex = "00112233445566778899aabbccddeeff";
 

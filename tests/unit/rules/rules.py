@@ -26,7 +26,8 @@ MAY_USE["port"] = {"dataplane"} | MAY_USE["dataplane"]
 MAY_USE["config"] = {"balance", "affinity", "base"}
 MAY_USE["publish"] = {"config", "dataplane"} | MAY_USE["dataplane"]
 MAY_USE["health"] = {"config", "dataplane"} | MAY_USE["dataplane"]
-MAY_USE["control"] = {"publish", "health"} | MAY_USE["publish"]
+MAY_USE["console"] = {"publish", "health"} | MAY_USE["publish"]
+MAY_USE["control"] = {"console"} | MAY_USE["console"]
 MAY_USE["apps"] = set(MAY_USE)
 
 ARCHITECTURE = "src/ARCHITECTURE.md"
@@ -46,6 +47,9 @@ ONE_FILE = {
     "OpenSSL": ("affinity", re.compile(r"openssl/\w+\.h")),
     "hiredis": ("control", re.compile(r"hiredis(/\w+)?(\.h)?")),
 }
+
+# A library that only some modules see, as what includes it takes long to compile.
+ONLY_IN = {"JSON": ({"console", "apps"}, re.compile(r"nlohmann/[\w/]+\.hpp"))}
 
 # Names that a module must not speak: (modules, pattern, why).
 NAMES = [
@@ -117,6 +121,9 @@ def check_include(path, module, bracket, name, files):
     for library, (home, pattern) in ONE_FILE.items():
         if pattern.fullmatch(name) and module != home:
             return f"{library} is used in one file of {home}"
+    for library, (homes, pattern) in ONLY_IN.items():
+        if pattern.fullmatch(name) and module not in homes:
+            return f"{library} is used in {' and '.join(sorted(homes))} only"
     if bracket == '"':
         if path.startswith("include/"):
             return "a public header includes no private one"
@@ -299,6 +306,9 @@ CASES = [
     ("src/apps/a.cpp", "#include <curl/curl.h>\n", "one file of health"),
     ("src/affinity/a.cpp", "#include <openssl/evp.h>\n", None),
     ("src/control/a.cpp", "#include <openssl/evp.h>\n", "one file of affinity"),
+    ("src/control/a.cpp", "#include <nlohmann/json_fwd.hpp>\n", "JSON is used in apps and console only"),
+    ("src/console/a.cpp", "#include <nlohmann/json.hpp>\n", None),
+    ("src/apps/a.cpp", "#include <nlohmann/json.hpp>\n", None),
     ("src/affinity/a.cpp", "#include <hiredis/hiredis.h>\n", "one file of control"),
     ("src/dataplane/a.cpp", "void f() { rte_eth_rx_burst(0, 0, b, 32); }\n", "live in port"),
     ("src/control/a.cpp", "int i = rte_eal_init(0, nullptr);\n", "live in port"),
