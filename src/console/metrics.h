@@ -26,7 +26,6 @@ class MetricsWalk {
   // True when it is over. A configuration that changes meanwhile begins it anew.
   bool turn(const View& view, const ProcessFacts& facts);
   const std::string& text() const { return text_.text(); }
-  MetricFormat format() const { return text_.format(); }
 
  private:
   MetricsText text_;

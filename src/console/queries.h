@@ -36,7 +36,6 @@ class Queries {
   bool ask(const Question& question, Instant now, Done done);
   void turn(Instant now);
   std::optional<Duration> wait() const;
-  size_t open() const { return open_.size(); }  // those that were given up included
 
  private:
   struct Open {
