@@ -67,7 +67,7 @@ Result<dataplane::Said> read(const View& v, const dataplane::ServiceEntry& s,
   for (const std::string& line : asking.headers)
     if (line.find_first_of("\r\n") != std::string::npos || line.find(':') == std::string::npos)
       return Error{fmt::format("\"{}\" is no header; expected NAME: VALUE on one line", line)};
-  dataplane::SessionTools tools;
+  dataplane::ExchangeTools tools;
   if (s.splice->rules->request)
     if (const Status fits = tools.scratch.fit(*s.splice->rules->request); !fits)
       return Error{fits.error()};
@@ -85,7 +85,7 @@ Result<dataplane::Said> read(const View& v, const dataplane::ServiceEntry& s,
 json entries_json(const dataplane::ServiceEntry& s, const std::optional<dataplane::Said>& said) {
   json out = json::array();
   if (!said) return out;
-  const dataplane::SessionRules& rules = *s.splice->rules;
+  const dataplane::HttpRules& rules = *s.splice->rules;
   for (size_t i = 0; i < rules.cookies.size(); ++i) {
     const affinity::InvalidDetail detail = said->details[i];
     out.push_back(

@@ -23,7 +23,7 @@ std::string endpoint(const IpAddress& address, be16 port) {
 
 // " SRV=V- X-User-ID=V": names as they were when the request was read.
 std::string carriers(const publish::ServiceSlot& service, const SessionNote& note) {
-  const dataplane::SessionRules* by = service.rules(note.rules);
+  const dataplane::HttpRules* by = service.rules(note.rules);
   if (by == nullptr) return {};
   const auto& rules = by->cookies;
   std::string out;

@@ -37,7 +37,7 @@ const char* check_name(config::HealthType type) {
 }
 
 // What clients are offered in SYN-ACKs.
-json tcp_json(const tcp::Promise& p) {
+json tcp_json(const tcp::SynAckOptions& p) {
   return {{"mss", p.mss}, {"sack", p.sack}, {"timestamps", p.timestamps}};
 }
 
@@ -119,7 +119,7 @@ json service_json(const View& v, uint16_t slot) {
               {"port", s.port.host()},
               {"protocol", protocol_name(s.protocol)},
               {"mode", name_of(s.forwarding)},
-              {"tcp", s.splice != nullptr ? tcp_json(s.splice->promise) : json(nullptr)},
+              {"tcp", s.splice != nullptr ? tcp_json(s.splice->syn_ack) : json(nullptr)},
               {"pool", pool},
               {"scheduler", scheduler},
               {"state", usable != 0 ? "up" : "down"},

@@ -217,8 +217,8 @@ Duration Controller::Impl::turn() {
   const Instant checked = control_now();
   checks_->turn(checked, checked - checked_ - loop_->slept());
   checked_ = checked;
-  if (promises_due_) renew_promises(now);
-  if (promises_due_) sooner(std::max(*promises_due_ - now, Duration::zero()));
+  if (syn_ack_options_due_) renew_syn_ack_options(now);
+  if (syn_ack_options_due_) sooner(std::max(*syn_ack_options_due_ - now, Duration::zero()));
   tell_conflicts(now);
   watch_links(now);
   sooner(log_sessions());

@@ -77,7 +77,7 @@ class Controller::Impl final : public console::Host {
   // states.cpp
   void on_health(uint16_t slot, const health::HealthState::Transition& transition);
   void on_options(uint16_t slot, const tcp::Agreed& options);
-  void renew_promises(Instant now);
+  void renew_syn_ack_options(Instant now);
   void log_state(uint16_t slot, balance::BackendStatus before, const std::string& reason);
 
   Setup setup_;
@@ -89,9 +89,10 @@ class Controller::Impl final : public console::Host {
   std::unique_ptr<health::Prober> prober_;
   std::unique_ptr<health::HealthChecks> checks_;
   std::unique_ptr<console::SessionLog> session_log_;
-  bool sessions_logged_ = false;         // some service wants it
-  std::optional<Waiting> waiting_;       // the newest file, as long as it waits
-  std::optional<Instant> promises_due_;  // clients are to be promised something else from then on
+  bool sessions_logged_ = false;    // some service wants it
+  std::optional<Waiting> waiting_;  // the newest file, as long as it waits
+  std::optional<Instant>
+      syn_ack_options_due_;  // clients are to be promised something else from then on
   publish::Baselines baselines_;
   console::ProcessFacts facts_;
   Conflicts conflicts_;

@@ -70,23 +70,23 @@ void Controller::Impl::log_state(uint16_t slot, BackendStatus before, const std:
 // A snapshot for each answer of each backend of a starting limpet would be many: what is learned
 // within a second goes together.
 void Controller::Impl::on_options(uint16_t slot, const tcp::Agreed& options) {
-  if (publisher_->set_offer(slot, options) && !promises_due_)
-    promises_due_ = control_now() + std::chrono::seconds(1);
+  if (publisher_->set_offer(slot, options) && !syn_ack_options_due_)
+    syn_ack_options_due_ = control_now() + std::chrono::seconds(1);
 }
 
-void Controller::Impl::renew_promises(Instant now) {
-  if (now < *promises_due_) return;
-  promises_due_.reset();
-  std::vector<tcp::Promise> before;
+void Controller::Impl::renew_syn_ack_options(Instant now) {
+  if (now < *syn_ack_options_due_) return;
+  syn_ack_options_due_.reset();
+  std::vector<tcp::SynAckOptions> before;
   for (const dataplane::ServiceEntry& s : publisher_->current()->services)
-    before.push_back(s.splice == nullptr ? tcp::Promise{} : s.splice->promise);
+    before.push_back(s.splice == nullptr ? tcp::SynAckOptions{} : s.splice->syn_ack);
   if (const Status s = publisher_->refresh(now); !s)
     return log(LogLevel::error, "control", "what backends accept is not told to clients: {}",
                s.error());
   const auto& services = publisher_->current()->services;
   for (size_t i = 0; i < services.size() && i < before.size(); ++i) {
-    if (services[i].splice == nullptr || services[i].splice->promise == before[i]) continue;
-    const tcp::Promise& p = services[i].splice->promise;
+    if (services[i].splice == nullptr || services[i].splice->syn_ack == before[i]) continue;
+    const tcp::SynAckOptions& p = services[i].splice->syn_ack;
     log(LogLevel::info, "control",
         "service {}: clients are offered what all backends accept: MSS {}{}{}", services[i].name,
         p.mss, p.sack ? ", SACK" : ", no SACK", p.timestamps ? ", timestamps" : ", no timestamps");

@@ -201,8 +201,8 @@ bool FlowBook::reset_both(flow::FlowId id, Marks to_client, Marks to_backend) {
   unsigned count = 0;
   for (const tcp::Side to : {tcp::Side::client, tcp::Side::backend}) {
     const Marks marks = to == tcp::Side::client ? to_client : to_backend;
-    const tcp::Seq ack = r.edges.ack[tcp::index_of(to)];
-    const tcp::Seq sent = r.edges.end[tcp::index_of(tcp::other(to))];
+    const tcp::Seq ack = r.bounds.ack[tcp::index_of(to)];
+    const tcp::Seq sent = r.bounds.end[tcp::index_of(tcp::other(to))];
     wire::Reset reset = reset_to(to, r, ack);
     reset.ttl = marks.ttl;
     reset.traffic_class = marks.traffic_class;

@@ -82,8 +82,8 @@ class FlowBook {
   uint16_t hop_to(tcp::Side to, flow::Record& r, Drop& why);
   void count_packet(tcp::Side to, const flow::Record& r, uint32_t bytes);
   wire::Reset reset_to(tcp::Side to, const flow::Record& r, tcp::Seq sequence) const;
-  // Both ends hear that a connection is over, each at its last ACK (Record::edges), and a tombstone
-  // stays. False, and nothing has changed, when there was no buffer to tell them.
+  // Both ends hear that a connection is over, each at its last ACK (Record::bounds), and a
+  // tombstone stays. False, and nothing has changed, when there was no buffer to tell them.
   bool reset_both(flow::FlowId id, Marks to_client = {}, Marks to_backend = {});
 
   // Life.

@@ -6,19 +6,19 @@
 
 namespace limpet::dataplane {
 
-HoldPool::HoldPool(uint32_t works, size_t bytes, const tcp::SpliceFlow* flows, Instant now)
+HoldPool::HoldPool(uint32_t bindings, size_t bytes, const tcp::SpliceFlow* flows, Instant now)
     : flows_(flows),
       arena_(bytes),
       blocks_(arena_.data(), kSmallest, static_cast<uint32_t>(bytes >> kSmallest)),
       bytes_(bytes),
-      works_(works),
+      bindings_(bindings),
       waiting_(kMaxBackends),
-      tried_maps_(works),
+      tried_maps_(bindings),
       cursor_(slot_of(now)) {
-  heads_.fill(tcp::kNoWork);
-  for (uint32_t i = works; i-- != 0;) {
-    works_[i].next = free_work_;
-    free_work_ = i;
+  heads_.fill(tcp::kNoBinding);
+  for (uint32_t i = bindings; i-- != 0;) {
+    bindings_[i].next = free_binding_;
+    free_binding_ = i;
   }
 }
 
@@ -39,29 +39,29 @@ void HoldPool::give(std::span<uint8_t> memory) {
   bytes_used_ -= memory.size();
 }
 
-uint32_t HoldPool::take_work(tcp::SpliceFlow& flow) {
-  const uint32_t index = free_work_;
-  if (index == tcp::kNoWork) return index;
-  free_work_ = works_[index].next;
-  works_[index] = Binding{};
-  works_[index].flow = static_cast<flow::FlowId>(&flow - flows_);
+uint32_t HoldPool::take_binding(tcp::SpliceFlow& flow) {
+  const uint32_t index = free_binding_;
+  if (index == tcp::kNoBinding) return index;
+  free_binding_ = bindings_[index].next;
+  bindings_[index] = Binding{};
+  bindings_[index].flow = static_cast<flow::FlowId>(&flow - flows_);
   ++used_;
   return index;
 }
 
-void HoldPool::give_work(uint32_t index) {
+void HoldPool::give_binding(uint32_t index) {
   stop_waiting(index);
   unlink(index);
-  works_[index].flow = flow::kNoFlow;
-  works_[index].next = free_work_;
-  free_work_ = index;
+  bindings_[index].flow = flow::kNoFlow;
+  bindings_[index].next = free_binding_;
+  free_binding_ = index;
   --used_;
 }
 
 bool HoldPool::wait_for(uint32_t index, uint16_t backend) {
-  Binding& w = works_[index];
+  Binding& w = bindings_[index];
   if (w.waits_for == backend) return true;
-  if (waiting_[backend] >= works_.size() / 4) return false;
+  if (waiting_[backend] >= bindings_.size() / 4) return false;
   stop_waiting(index);
   ++waiting_[backend];
   w.waits_for = backend;
@@ -69,14 +69,14 @@ bool HoldPool::wait_for(uint32_t index, uint16_t backend) {
 }
 
 void HoldPool::stop_waiting(uint32_t index) {
-  uint16_t& backend = works_[index].waits_for;
+  uint16_t& backend = bindings_[index].waits_for;
   if (backend == kNoSlot) return;
   --waiting_[backend];
   backend = kNoSlot;
 }
 
 void HoldPool::note_tried(uint32_t index, uint16_t backend) {
-  Binding& w = works_[index];
+  Binding& w = bindings_[index];
   if (w.tried_count < w.tried.size()) {
     w.tried[w.tried_count++] = backend;
     return;
@@ -92,7 +92,7 @@ void HoldPool::note_tried(uint32_t index, uint16_t backend) {
 }
 
 bool HoldPool::was_tried(uint32_t index, uint16_t backend) const {
-  const Binding& w = works_[index];
+  const Binding& w = bindings_[index];
   if (w.tried_count > w.tried.size())
     return (tried_maps_[index][backend / 64] >> (backend % 64) & 1) != 0;
   const auto end = w.tried.begin() + w.tried_count;
@@ -100,8 +100,8 @@ bool HoldPool::was_tried(uint32_t index, uint16_t backend) const {
 }
 
 void HoldPool::due(uint32_t index, Instant at) {
-  Binding& w = works_[index];
-  if (w.slot != tcp::kNoWork) {
+  Binding& w = bindings_[index];
+  if (w.slot != tcp::kNoBinding) {
     if (w.due <= at) return;
     unlink(index);
   }
@@ -109,26 +109,26 @@ void HoldPool::due(uint32_t index, Instant at) {
 }
 
 void HoldPool::link(uint32_t index, Instant at) {
-  Binding& w = works_[index];
+  Binding& w = bindings_[index];
   // A slot that has been emptied already would wait for a whole round.
   const uint64_t slot = std::max(slot_of(at) + 1, cursor_ + 1);
   w.due = at;
   w.slot = static_cast<uint32_t>(slot % kSlots);
-  w.previous = tcp::kNoWork;
+  w.previous = tcp::kNoBinding;
   w.next = heads_[w.slot];
-  if (w.next != tcp::kNoWork) works_[w.next].previous = index;
+  if (w.next != tcp::kNoBinding) bindings_[w.next].previous = index;
   heads_[w.slot] = index;
 }
 
 void HoldPool::unlink(uint32_t index) {
-  Binding& w = works_[index];
-  if (w.slot == tcp::kNoWork) return;
-  if (w.previous == tcp::kNoWork)
+  Binding& w = bindings_[index];
+  if (w.slot == tcp::kNoBinding) return;
+  if (w.previous == tcp::kNoBinding)
     heads_[w.slot] = w.next;
   else
-    works_[w.previous].next = w.next;
-  if (w.next != tcp::kNoWork) works_[w.next].previous = w.previous;
-  w.next = w.previous = w.slot = tcp::kNoWork;
+    bindings_[w.previous].next = w.next;
+  if (w.next != tcp::kNoBinding) bindings_[w.next].previous = w.previous;
+  w.next = w.previous = w.slot = tcp::kNoBinding;
 }
 
 }  // namespace limpet::dataplane

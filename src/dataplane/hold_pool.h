@@ -1,5 +1,5 @@
 // Memory of one worker for octets that are withheld (tcp/splice.h): blocks of 2 kB to 64 kB,
-// buddies of one arena, and the works that hold them, with a timer each. Everything is taken at
+// buddies of one arena, and the bindings that hold them, with a timer each. Everything is taken at
 // construction; pages are touched as they are used.
 #pragma once
 
@@ -22,7 +22,7 @@ namespace limpet::dataplane {
 // A binding under way: what a spliced flow needs while octets of it are held or its backend is not
 // connected.
 struct Binding {
-  tcp::SpliceWork splice;
+  tcp::SpliceBinding splice;
   flow::FlowId flow = flow::kNoFlow;  // kNoFlow: free
   // The handshake with the backend.
   Instant syn_at{};   // when the SYN goes again; 0: not connecting
@@ -39,39 +39,41 @@ struct Binding {
   std::array<uint16_t, 8> tried{};  // the first backend slots; all of them: HoldPool::was_tried()
   Instant head_by{};  // when the head of a later request must be complete; 0: none has begun
   // Timer list, or free list by `next`.
-  uint32_t next = tcp::kNoWork, previous = tcp::kNoWork;
-  uint32_t slot = tcp::kNoWork;
+  uint32_t next = tcp::kNoBinding, previous = tcp::kNoBinding;
+  uint32_t slot = tcp::kNoBinding;
   Instant due{};
 };
 
 class HoldPool : public tcp::HoldMemory {
  public:
   static constexpr uint32_t kUnit = 2048;  // of memory: the smallest block
-  // works: at most that many at once, each with two holds; bytes: of all holds; flows: by flow id.
-  HoldPool(uint32_t works, size_t bytes, const tcp::SpliceFlow* flows, Instant now);
+  // bindings: at most that many at once, each with two holds; bytes: of all holds; flows: by flow
+  // id.
+  HoldPool(uint32_t bindings, size_t bytes, const tcp::SpliceFlow* flows, Instant now);
 
   std::span<uint8_t> take(uint32_t size) override;
   void give(std::span<uint8_t> memory) override;
-  uint32_t take_work(tcp::SpliceFlow& flow) override;
-  void give_work(uint32_t work) override;
-  tcp::SpliceWork& work(uint32_t index) override { return works_[index].splice; }
-  void due(uint32_t work, Instant at) override;
+  uint32_t take_binding(tcp::SpliceFlow& flow) override;
+  void give_binding(uint32_t binding) override;
+  tcp::SpliceBinding& binding(uint32_t index) override { return bindings_[index].splice; }
+  void due(uint32_t binding, Instant at) override;
 
-  Binding& at(uint32_t index) { return works_[index]; }
+  Binding& at(uint32_t index) { return bindings_[index]; }
   // Which backends a binding has tried, however many: asked for each member of a pool that may be
   // chosen, so it takes no search.
-  void note_tried(uint32_t work, uint16_t backend);
-  bool was_tried(uint32_t work, uint16_t backend) const;
+  void note_tried(uint32_t binding, uint16_t backend);
+  bool was_tried(uint32_t binding, uint16_t backend) const;
   // A binding waits for a backend that has not taken its connection, until stop_waiting() or until
   // it is given back. False: those that wait for this one have a quarter of all bindings.
-  bool wait_for(uint32_t work, uint16_t backend);
-  void stop_waiting(uint32_t work);
-  uint32_t works_used() const { return used_; }
-  uint32_t works_total() const { return static_cast<uint32_t>(works_.size()); }
+  bool wait_for(uint32_t binding, uint16_t backend);
+  void stop_waiting(uint32_t binding);
+  uint32_t bindings_used() const { return used_; }
+  uint32_t bindings_total() const { return static_cast<uint32_t>(bindings_.size()); }
   size_t bytes_used() const { return bytes_used_; }
   size_t bytes_total() const { return bytes_; }
 
-  // Calls due(index) for works whose deadline has passed, each once; they are no longer armed then.
+  // Calls due(index) for bindings whose deadline has passed, each once; they are no longer armed
+  // then.
   template <class Due>
   void advance(Instant now, Due&& call);
 
@@ -91,12 +93,13 @@ class HoldPool : public tcp::HoldMemory {
   BuddyArena blocks_;
   size_t bytes_;
   size_t bytes_used_ = 0;
-  std::vector<Binding> works_;
+  std::vector<Binding> bindings_;
   std::vector<uint16_t> waiting_;  // by backend slot: bindings that wait for it
-  // By work: one bit for each backend slot, valid when there were more than Binding has room for.
+  // By binding: one bit for each backend slot, valid when there were more than Binding has room
+  // for.
   using SlotMap = std::array<uint64_t, kMaxBackends / 64>;
   Mapped<SlotMap> tried_maps_;
-  uint32_t free_work_ = tcp::kNoWork;
+  uint32_t free_binding_ = tcp::kNoBinding;
   uint32_t used_ = 0;
   std::array<uint32_t, kSlots> heads_;
   uint64_t cursor_;  // slot number emptied last
@@ -112,9 +115,9 @@ void HoldPool::advance(Instant now, Due&& call) {
   for (uint64_t turns = 0; cursor_ < end && turns < kSlots; ++turns) {
     ++cursor_;
     const uint32_t slot = static_cast<uint32_t>(cursor_ % kSlots);
-    for (uint32_t i = heads_[slot]; i != tcp::kNoWork;) {
-      const uint32_t next = works_[i].next;
-      if (works_[i].due <= now) {
+    for (uint32_t i = heads_[slot]; i != tcp::kNoBinding;) {
+      const uint32_t next = bindings_[i].next;
+      if (bindings_[i].due <= now) {
         unlink(i);
         call(i);
         // The call may have changed the list.

@@ -75,7 +75,7 @@ Ended Nat::from_client(Packet& p, flow::FlowId id) {
     return arrivals_.no_flow(p);
   }
   const tcp::Segment segment = segment_of(p.bytes(), p.f);
-  const tcp::Step step = tcp::advance(r.state, tcp::Side::client, segment, r.edges, r.scales);
+  const tcp::Step step = tcp::advance(r.state, tcp::Side::client, segment, r.bounds, r.scales);
   if (step.reopened) {
     book_.end(id);
     return arrivals_.no_flow(p);
@@ -101,14 +101,14 @@ Ended Nat::from_backend(Packet& p, flow::FlowId id) {
                                             : outlet_.drop(p, Drop::backend_down);
   if (r.protocol == IPPROTO_TCP) {
     const tcp::Segment segment = segment_of(p.bytes(), p.f);
-    tcp::Step step = tcp::advance(r.state, tcp::Side::backend, segment, r.edges, r.scales);
+    tcp::Step step = tcp::advance(r.state, tcp::Side::backend, segment, r.bounds, r.scales);
     if (step.stale_ack) return answer_stale(p, id);
     if (step.outside) [[unlikely]] {
       if (!r.contested || !anew(id, segment)) {
         core_.n.outside_window.add();
         return to_client(p, id);
       }
-      step = tcp::advance(r.state, tcp::Side::backend, segment, r.edges, r.scales);
+      step = tcp::advance(r.state, tcp::Side::backend, segment, r.bounds, r.scales);
     }
     moved = step.next != r.state;
     if (moved) {
@@ -162,7 +162,7 @@ void Nat::ended(flow::FlowId id) {
 Drop Nat::quoted(flow::FlowId id, tcp::Side to, const wire::Quote& quote) const {
   const flow::Record& r = book_.at(id);
   const bool judged = r.protocol == IPPROTO_TCP;
-  return !judged || tcp::in_flight(r.edges, r.scales, tcp::other(to), tcp::Seq{quote.tcp_sequence})
+  return !judged || tcp::in_flight(r.bounds, r.scales, tcp::other(to), tcp::Seq{quote.tcp_sequence})
              ? Drop::none
              : Drop::icmp_outside_window;
 }
@@ -173,7 +173,7 @@ Drop Nat::quoted(flow::FlowId id, tcp::Side to, const wire::Quote& quote) const 
 bool Nat::anew(flow::FlowId id, const tcp::Segment& answer) {
   const Knock& knock = knocks_[id % knocks_.size()];
   flow::Record& r = book_.at(id);
-  if (knock.flow != id || !tcp::begins_anew(knock.syn, answer, r.edges, r.scales)) return false;
+  if (knock.flow != id || !tcp::begins_anew(knock.syn, answer, r.bounds, r.scales)) return false;
   r.contested = false;
   r.state = tcp::Track::syn_sent;
   flow::note_first(r, book_.aside(id));
@@ -230,7 +230,7 @@ flow::FlowId Nat::make_flow(const Packet& p, uint16_t backend, affinity::Reason 
   if (id == flow::kNoFlow) return id;
   flow::Record& r = book_.at(id);
   // The SYN says which number the backend will expect: its RST is judged by that.
-  if (tcp) tcp::begin(segment_of(p.bytes(), p.f), r.edges, r.scales);
+  if (tcp) tcp::begin(segment_of(p.bytes(), p.f), r.bounds, r.scales);
   book_.aside(id).reason = static_cast<uint8_t>(reason);
   flow::note_first(r, book_.aside(id));
   if (!book_.take_backend(id, backend,

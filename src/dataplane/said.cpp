@@ -2,12 +2,12 @@
 
 #include <memory>
 
-#include "session.h"
+#include "exchange.h"
 
 namespace limpet::dataplane {
 
 Result<Said> read_request(const Snapshot& snapshot, const ServiceEntry& service,
-                          std::span<const balance::BackendStatus> status, SessionTools& tools,
+                          std::span<const balance::BackendStatus> status, ExchangeTools& tools,
                           std::string_view head, uint64_t unix_now) {
   constexpr uint64_t kEditBytes = 1 << 16;
   const PoolEntry& pool = snapshot.pools[service.pool];
@@ -18,35 +18,36 @@ Result<Said> read_request(const Snapshot& snapshot, const ServiceEntry& service,
   const auto counters = std::make_unique<ServiceCounters>();
   std::array<PersistenceCounters, affinity::kMaxEntries> entries;
   tcp::EditPool edits(kEditBytes);
-  const SessionContext context{.rules = *service.splice->rules,
-                               .ids = pool.ids,
-                               .pool = service.pool,
-                               .members = pool.members,
-                               .backends = snapshot.backends,
-                               .status = status,
-                               .tools = &tools,
-                               .counters = entries,
-                               .worker = *worker,
-                               .service = *counters,
-                               .edits = edits,
-                               .client = service.vip,
-                               .vip = service.vip,
-                               .now = {},
-                               .unix_now = unix_now,
-                               .maglev = &pool.maglev,
-                               .seed = service.policy.seed()};
-  Session session;
+  const ExchangeContext context{.rules = *service.splice->rules,
+                                .ids = pool.ids,
+                                .pool = service.pool,
+                                .members = pool.members,
+                                .backends = snapshot.backends,
+                                .status = status,
+                                .tools = &tools,
+                                .counters = entries,
+                                .worker = *worker,
+                                .service = *counters,
+                                .edits = edits,
+                                .client = service.vip,
+                                .vip = service.vip,
+                                .now = {},
+                                .unix_now = unix_now,
+                                .maglev = &pool.maglev,
+                                .seed = service.policy.seed()};
+  Exchange exchange;
   tcp::StreamMap map{tcp::Seq{0}, tcp::Seq{0}};
-  show_requests(session, map, {reinterpret_cast<const uint8_t*>(head.data()), head.size()}, false,
+  show_requests(exchange, map, {reinterpret_cast<const uint8_t*>(head.data()), head.size()}, false,
                 context);
-  if (session.refused != http::Refusal::none) return Error{refused_text(refused(session.refused))};
-  if (!session.begun() || session.broken) return Error{"the head is not complete"};
+  if (exchange.refused != http::Refusal::none)
+    return Error{refused_text(refused(exchange.refused))};
+  if (!exchange.begun() || exchange.broken) return Error{"the head is not complete"};
   Said said;
-  said.cookie_count = outcomes(session, context, {}, said.cookies);
+  said.cookie_count = outcomes(exchange, context, {}, said.cookies);
   for (size_t i = 0; i < said.cookie_count; ++i)
-    said.details[i] = session.asked[0].cookies[i].detail;
-  said.header_count = keys(session, context, said.keys);
-  let_go(session, *counters);
+    said.details[i] = exchange.asked[0].cookies[i].detail;
+  said.header_count = keys(exchange, context, said.keys);
+  let_go(exchange, *counters);
   map.release(edits);
   return said;
 }

@@ -52,7 +52,7 @@ Splicer::Splicer(Core& core, Outlet& outlet, FlowBook& book, const WorkerSetup& 
             size_t{setup.held_packets} * 4096, flows_.data(), core.now),
       splice_(edits_, copies_, pool_, *this, *this),
       listener_(key_from(setup.secret), half_open_places(setup.flows), core.now),
-      sessions_(setup.flows),
+      exchanges_(setup.flows),
       waiting_(setup.flows),
       shares_(setup.secret[2]) {
   core_.n.half_open_total.set(listener_.half_open().capacity());
@@ -165,7 +165,7 @@ Ended Splicer::relay(Packet& p, flow::FlowId id, Side from, const tcp::SegmentIn
     }
   }
   const bool spoke = f.at(Side::backend).map.emitted() != answered;
-  const bool look = moved || f.editor != kNoSession;
+  const bool look = moved || f.editor != kNoExchange;
   const Ended ended = pass(p, id, from, h);
   follow_up(id, moved);
   if (look) watch(id, spoke);
@@ -261,9 +261,9 @@ void Splicer::tick() {
     publish();
   }
   listener_.tick(core_.now);
-  pool_.advance(core_.now, [this](uint32_t work) {
-    const flow::FlowId id = pool_.at(work).flow;
-    on_due(work);
+  pool_.advance(core_.now, [this](uint32_t binding) {
+    const flow::FlowId id = pool_.at(binding).flow;
+    on_due(binding);
     settle(id);
   });
   if (emptied_at_ == core_.tick) return;
@@ -271,32 +271,32 @@ void Splicer::tick() {
   empty_out(make_room());
 }
 
-void Splicer::on_due(uint32_t work) {
-  const flow::FlowId id = pool_.at(work).flow;
+void Splicer::on_due(uint32_t binding) {
+  const flow::FlowId id = pool_.at(binding).flow;
   splice_.on_time(flows_[id], core_.now);
-  if (flows_[id].work != work) return;
-  Binding& b = pool_.at(work);
+  if (flows_[id].binding != binding) return;
+  Binding& b = pool_.at(binding);
   if (b.head_by.ns != 0) {
     if (b.head_by <= core_.now) {
       b.head_by = core_.now + std::chrono::milliseconds(100);  // when there is no buffer for resets
-      pool_.due(work, b.head_by);
+      pool_.due(binding, b.head_by);
       return turn_away(id, true);
     }
-    pool_.due(work, b.head_by);
+    pool_.due(binding, b.head_by);
   }
   if (b.syn_at.ns == 0) return;
   if (b.give_up <= core_.now) return failed(id);
   if (b.syn_at <= core_.now) {
     send_syn(id);
   } else {
-    pool_.due(work, b.syn_at);
+    pool_.due(binding, b.syn_at);
   }
 }
 
 void Splicer::ended(flow::FlowId id) {
   go_by(id, {});
   splice_.end(flows_[id]);
-  give_session(id);
+  give_exchange(id);
   settle(id);
 }
 
@@ -325,8 +325,8 @@ bool Splicer::reset_ends(flow::FlowId id) {
   const tcp::SpliceFlow& f = flows_[id];
   flow::Record& r = book_.at(id);
   for (const Side side : {Side::client, Side::backend}) {
-    r.edges.ack[tcp::index_of(side)] = splice_.exact(f, side);
-    r.edges.end[tcp::index_of(side)] = f.at(side).map.emitted();
+    r.bounds.ack[tcp::index_of(side)] = splice_.exact(f, side);
+    r.bounds.end[tcp::index_of(side)] = f.at(side).map.emitted();
   }
   if (!book_.reset_both(id, marks(id, Side::backend), marks(id, Side::client))) return false;
   ended(id);

@@ -8,6 +8,7 @@
 #pragma once
 
 #include "core.h"
+#include "exchange.h"
 #include "flow_book.h"
 #include "hold_pool.h"
 #include "limpet/flow/shares.h"
@@ -18,14 +19,13 @@
 #include "limpet/wire/segment.h"
 #include "outlet.h"
 #include "packet.h"
-#include "session.h"
 #include "strangers.h"
 #include "waiting.h"
 
 namespace limpet::dataplane {
 
 // What a spliced connection costs for its whole life, beside the table's index and the bytes of
-// edits that are not acknowledged yet. A Session and a Binding come and go with what is under way.
+// edits that are not acknowledged yet. An Exchange and a Binding come and go with what is under way.
 static_assert(sizeof(flow::Record) + sizeof(tcp::SpliceFlow) <= 192);
 
 class Splicer final : public FlowKeeper, tcp::SpliceSink, tcp::SpliceEditor {
@@ -77,12 +77,12 @@ class Splicer final : public FlowKeeper, tcp::SpliceSink, tcp::SpliceEditor {
   Ended open(Packet& p, const tcp::Hearing& heard, const tcp::SegmentIn& in);
   Ended stranger(Packet& p);
   Ended reply(Packet& p, const tcp::SegmentOut& segment);
-  // splicer_session.cpp
-  Session* session_of(flow::FlowId id);
-  SessionContext context(flow::FlowId id);
+  // splicer_exchange.cpp
+  Exchange* exchange_of(flow::FlowId id);
+  ExchangeContext context(flow::FlowId id);
   void let_go_of_rules(flow::FlowId id);
   void follow_up(flow::FlowId id, bool moved);
-  void watch_head(flow::FlowId id, const Session& s);
+  void watch_head(flow::FlowId id, const Exchange& s);
   enum class Quiet : uint8_t { now, soon, never };
   Quiet quiet(flow::FlowId id);
   Duration head_time(flow::FlowId id) const;
@@ -94,7 +94,7 @@ class Splicer final : public FlowKeeper, tcp::SpliceSink, tcp::SpliceEditor {
   bool nothing_on_its_way(flow::FlowId id) const;
   bool no_answer(flow::FlowId id);
   bool tell_ends(flow::FlowId id);
-  void give_session(flow::FlowId id);
+  void give_exchange(flow::FlowId id);
   void go_by(flow::FlowId id, affinity::StickHandle entry);
   void publish();
   // splicer_connect.cpp
@@ -115,7 +115,7 @@ class Splicer final : public FlowKeeper, tcp::SpliceSink, tcp::SpliceEditor {
   void attempt(flow::FlowId id);
   void failed(flow::FlowId id);
   void redispatch(flow::FlowId id);
-  static std::string_view answer_to(const Session* s, std::string_view text);
+  static std::string_view answer_to(const Exchange* s, std::string_view text);
   void answer(flow::FlowId id, std::string_view text);
   bool say_last(flow::FlowId id, std::string_view text);
   Ended answered(Packet& p, flow::FlowId id, const tcp::SegmentIn& in);
@@ -125,7 +125,7 @@ class Splicer final : public FlowKeeper, tcp::SpliceSink, tcp::SpliceEditor {
   static void say(const tcp::SegmentOut& from, wire::Segment& to);
   Ended relay(Packet& p, flow::FlowId id, tcp::Side from, const tcp::SegmentIn& in);
   Ended pass(Packet& p, flow::FlowId id, tcp::Side from, const tcp::Handled& h);
-  void on_due(uint32_t work);
+  void on_due(uint32_t binding);
   bool reset_ends(flow::FlowId id);
 
   // splicer_shares.cpp: who gives when memory is short
@@ -143,7 +143,7 @@ class Splicer final : public FlowKeeper, tcp::SpliceSink, tcp::SpliceEditor {
   flow::FlowId id_of(const tcp::SpliceFlow& f) const {
     return static_cast<flow::FlowId>(&f - flows_.data());
   }
-  Binding& binding_of(flow::FlowId id) { return pool_.at(flows_[id].work); }
+  Binding& binding_of(flow::FlowId id) { return pool_.at(flows_[id].binding); }
 
   Core& core_;
   Outlet& outlet_;
@@ -156,7 +156,7 @@ class Splicer final : public FlowKeeper, tcp::SpliceSink, tcp::SpliceEditor {
   HoldPool pool_;
   tcp::Splice splice_;
   tcp::Listener listener_;
-  SessionPool sessions_;
+  ExchangePool exchanges_;
   WaitingFlows waiting_;
   flow::Shares shares_;
   std::array<bool, flow::kPools> short_{};  // full to the mark once, and not emptied to a quarter

@@ -50,7 +50,7 @@ Ended Splicer::collect(Packet& p, flow::FlowId id, const tcp::SegmentIn& in) {
 
 // Its head is not complete, and may never be.
 void Splicer::judge_head(flow::FlowId id) {
-  const Session* s = session_of(id);
+  const Exchange* s = exchange_of(id);
   const tcp::Hold& hold = binding_of(id).splice.at(tcp::Side::client).hold;
   const bool too_long = hold.size() >= head_limit(id);
   const bool refused = s != nullptr && (s->refused != http::Refusal::none || s->broken);
@@ -64,14 +64,14 @@ void Splicer::judge_head(flow::FlowId id) {
 
 // That of the rules by which it is being read.
 uint32_t Splicer::head_limit(flow::FlowId id) {
-  const Session* s = session_of(id);
+  const Exchange* s = exchange_of(id);
   if (s != nullptr && s->reading != 0) return context(id).by(s->reading).rules->settings.head_bytes;
   const SpliceEntry* entry = entry_of(book_.at(id));
   return entry == nullptr ? UINT32_MAX : entry->head_bytes;
 }
 
 void Splicer::refuse_head(flow::FlowId id) {
-  if (const Session* s = session_of(id); s != nullptr && s->blame == Session::Blame::memory) {
+  if (const Exchange* s = exchange_of(id); s != nullptr && s->blame == Exchange::Blame::memory) {
     core_.n.splice_no_memory.add();
     not_served(id, affinity::Reason::no_memory);
     const SpliceEntry* entry = entry_of(book_.at(id));
@@ -94,7 +94,7 @@ void Splicer::not_served(flow::FlowId id, affinity::Reason reason) {
 
 void Splicer::collected(flow::FlowId id) {
   // A stream that ended within its head is open too, but there is no request in it.
-  if (const Session* s = session_of(id); s == nullptr || !s->begun() || s->broken)
+  if (const Exchange* s = exchange_of(id); s == nullptr || !s->begun() || s->broken)
     return refuse_head(id);
   choose(id, false);
 }
@@ -115,7 +115,7 @@ void Splicer::choose(flow::FlowId id, bool moved) {
       b.retries_left = entry != nullptr && bound_by(choice.reason) ? entry->retries : 0;
       book_.aside(id).reason = static_cast<uint8_t>(choice.reason);
       if (!connect(id, backend, without_port == 0)) {
-        pool_.note_tried(flows_[id].work, backend);
+        pool_.note_tried(flows_[id].binding, backend);
         continue;
       }
       // As in mode nat: another backend was the client's first choice.
@@ -132,12 +132,12 @@ affinity::Choice Splicer::pick(flow::FlowId id) {
   const flow::Record& r = book_.at(id);
   const ServiceEntry& service = core_.snapshot->services[r.service];
   const PoolEntry& pool = core_.snapshot->pools[service.pool];
-  const SessionContext c = context(id);
-  const Session& s = *session_of(id);
+  const ExchangeContext c = context(id);
+  const Exchange& s = *exchange_of(id);
   const RulesInUse by = c.by(s.asked[0].rules);
   const affinity::Policy& policy = by.kept == nullptr ? service.policy : by.kept->policy;
   const auto untried = [&](uint16_t member) {
-    return !pool_.was_tried(flows_[id].work, pool.members[member]);
+    return !pool_.was_tried(flows_[id].binding, pool.members[member]);
   };
   const auto fresh = [&](uint16_t member) {
     return core_.status[pool.members[member]].accepts_new() && untried(member);
@@ -149,8 +149,8 @@ affinity::Choice Splicer::pick(flow::FlowId id) {
   std::array<uint16_t, kMaxCookieRules> tried;
   size_t count = 0;
   for (const affinity::RequestDecision& d : s.asked[0].cookies)
-    if (d.member < kMaxBackends &&
-        (pool_.was_tried(flows_[id].work, d.member) || !core_.status[d.member].accepts_existing()))
+    if (d.member < kMaxBackends && (pool_.was_tried(flows_[id].binding, d.member) ||
+                                    !core_.status[d.member].accepts_existing()))
       tried[count++] = d.member;
   std::array<affinity::CookieOutcome, kMaxCookieRules> said;
   std::array<std::optional<uint64_t>, kMaxHeaderRules> keyed;
@@ -191,7 +191,7 @@ affinity::Choice Splicer::pick(flow::FlowId id) {
 void Splicer::nobody(flow::FlowId id) {
   flow::Record& r = book_.at(id);
   core_.services[r.service].no_backend.add();
-  const Session* s = session_of(id);
+  const Exchange* s = exchange_of(id);
   const bool asked = s != nullptr && s->begun();
   if (asked) count_first(*s, context(id), balance::Maglev::kNone);
   not_served(id, affinity::Reason::no_backend);
@@ -200,7 +200,7 @@ void Splicer::nobody(flow::FlowId id) {
 }
 
 // What answers HEAD ends with its head, whatever length that tells (RFC 9110, 9.3.2).
-std::string_view Splicer::answer_to(const Session* s, std::string_view text) {
+std::string_view Splicer::answer_to(const Exchange* s, std::string_view text) {
   const bool is_head = s != nullptr && s->begun() && s->front().method == http::Method::head;
   return is_head ? text.substr(0, std::min(text.size(), text.find("\r\n\r\n") + 4)) : text;
 }
@@ -238,9 +238,9 @@ void Splicer::attempt(flow::FlowId id) {
 void Splicer::failed(flow::FlowId id) {
   const flow::Record& r = book_.at(id);
   Binding& b = binding_of(id);
-  const uint32_t work = flows_[id].work;
-  if (b.retries_left == 0 || !pool_.wait_for(work, r.backend)) {
-    pool_.note_tried(work, r.backend);
+  const uint32_t binding = flows_[id].binding;
+  if (b.retries_left == 0 || !pool_.wait_for(binding, r.backend)) {
+    pool_.note_tried(binding, r.backend);
     return redispatch(id);
   }
   --b.retries_left;
@@ -249,7 +249,7 @@ void Splicer::failed(flow::FlowId id) {
   b.tried_at = b.syn_at = std::max(b.tried_at + kRetry, core_.now);
   b.give_up = b.syn_at + tick_duration(core_.snapshot->services[r.service].timeouts.connect);
   b.syn_wait = kFirstSyn;
-  pool_.due(work, b.syn_at);
+  pool_.due(binding, b.syn_at);
 }
 
 void Splicer::send_syn(flow::FlowId id) {
@@ -261,15 +261,15 @@ void Splicer::send_syn(flow::FlowId id) {
        tcp::backend_syn(splice_, flows_[id], static_cast<uint16_t>(mss)));
   b.syn_at = core_.now + b.syn_wait;
   b.syn_wait = std::min<Duration>(b.syn_wait * 2, kMaxSyn);
-  pool_.due(flows_[id].work, std::min(b.syn_at, b.give_up));
+  pool_.due(flows_[id].binding, std::min(b.syn_at, b.give_up));
 }
 
 // Lets go of the backend that was tried; a SYN-ACK that comes later is reset as that of no flow.
 void Splicer::disconnect(flow::FlowId id) {
   book_.unbind(id);
-  if (flows_[id].work == tcp::kNoWork) return;
+  if (flows_[id].binding == tcp::kNoBinding) return;
   binding_of(id).syn_at = {};
-  pool_.stop_waiting(flows_[id].work);
+  pool_.stop_waiting(flows_[id].binding);
 }
 
 void Splicer::redispatch(flow::FlowId id) {
@@ -320,17 +320,18 @@ void Splicer::connected(flow::FlowId id, const Binding& chosen) {
   flow::Record& r = book_.at(id);
   const bool fin = chosen.splice.at(tcp::Side::client).hold.has_fin();
   r.last_seen = core_.tick;
-  if (const uint32_t work = flows_[id].work; work != tcp::kNoWork) {
-    pool_.at(work).syn_at = {};
-    pool_.stop_waiting(work);
+  if (const uint32_t binding = flows_[id].binding; binding != tcp::kNoBinding) {
+    pool_.at(binding).syn_at = {};
+    pool_.stop_waiting(binding);
   }
   // The first request may be whole with its head, which tells even where nobody follows.
-  if (const Session* s = session_of(id); s != nullptr)
-    flow::set_wait(r, s->first == Session::First::whole ? flow::Wait::response : flow::Wait::other);
+  if (const Exchange* s = exchange_of(id); s != nullptr)
+    flow::set_wait(r,
+                   s->first == Exchange::First::whole ? flow::Wait::response : flow::Wait::other);
   book_.enter(id, fin ? tcp::Track::fin_client : tcp::Track::established);
   core_.services[r.service].reasons[book_.aside(id).reason].add();
-  if (const Session* s = session_of(id); s != nullptr) {
-    const SessionContext c = context(id);
+  if (const Exchange* s = exchange_of(id); s != nullptr) {
+    const ExchangeContext c = context(id);
     count_first(*s, c, c.member);
     if (const RulesInUse by = c.by(s->asked[0].rules);
         chosen.entry != affinity::Choice::kNoEntry && by.known && by.counts(chosen.entry)) {

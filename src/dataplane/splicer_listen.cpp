@@ -18,7 +18,7 @@ Ended Splicer::no_flow(Packet& p) {
 tcp::Hearing Splicer::listen(const Packet& p, const ServiceEntry& service,
                              const tcp::SegmentIn& in) {
   const tcp::Tuple tuple{p.f.source, service.vip, p.f.source_port, service.port};
-  return listener_.hear(tuple, in, service.splice->promise, core_.now);
+  return listener_.hear(tuple, in, service.splice->syn_ack, core_.now);
 }
 
 Ended Splicer::hear(Packet& p, const tcp::Hearing& heard, const tcp::SegmentIn& in) {
@@ -94,7 +94,7 @@ Ended Splicer::open(Packet& p, const tcp::Hearing& heard, const tcp::SegmentIn& 
   if (id == flow::kNoFlow) return outlet_.drop(p, Drop::flow_table_full);
   book_.aside(id).reason = static_cast<uint8_t>(affinity::Reason::no_backend);
   const SpliceEntry& entry = *core_.snapshot->services[p.service].splice;
-  if (!tcp::start(splice_, flows_[id], heard.offer, entry.promise, in)) {
+  if (!tcp::start(splice_, flows_[id], heard.offer, entry.syn_ack, in)) {
     book_.table().release(id);
     return outlet_.drop(p, Drop::held_full);
   }

@@ -39,8 +39,8 @@ void Splicer::note_session(flow::FlowId id) {
     note.backend = r.backend;
     note.backend_generation = r.backend_generation;
   }
-  if (const Session* s = session_of(id); s != nullptr && s->begun()) {
-    const SessionContext c = context(id);
+  if (const Exchange* s = exchange_of(id); s != nullptr && s->begun()) {
+    const ExchangeContext c = context(id);
     const RulesInUse by = c.by(s->front().rules);
     const size_t cookies = by.known ? by.rules->cookies.size() : 0;
     note.rules = s->front().rules;

@@ -29,7 +29,7 @@ constexpr unsigned kMostAnIteration = 64;  // connections ended, each with up to
 uint64_t Splicer::used_of(Pool pool) const {
   switch (pool) {
     case Pool::bindings:
-      return pool_.works_used();
+      return pool_.bindings_used();
     case Pool::holds:
       return pool_.bytes_used();
     case Pool::edits:
@@ -43,7 +43,7 @@ uint64_t Splicer::used_of(Pool pool) const {
 uint64_t Splicer::total_of(Pool pool) const {
   switch (pool) {
     case Pool::bindings:
-      return pool_.works_total();
+      return pool_.bindings_total();
     case Pool::holds:
       return pool_.bytes_total();
     case Pool::edits:
@@ -58,15 +58,16 @@ uint64_t Splicer::total_of(Pool pool) const {
 // holds nothing.
 void Splicer::settle(flow::FlowId id) {
   const tcp::SpliceFlow& f = flows_[id];
-  const bool waits = f.work != tcp::kNoWork || f.ends[0].map.edited() || f.ends[1].map.edited();
+  const bool waits =
+      f.binding != tcp::kNoBinding || f.ends[0].map.edited() || f.ends[1].map.edited();
   if (!waits && !waiting_.contains(id)) return;
   const Places before = waiting_.at(id).places;
   Places now{};
   const auto places_of = [&now](Pool p) -> uint16_t& { return now[static_cast<size_t>(p)]; };
   // Numbers that move when a side says something new; an ACK that repeats itself moves none.
   uint32_t said = f.ends[0].map.ack().value + f.ends[1].map.ack().value;
-  if (f.work != tcp::kNoWork) {
-    const tcp::SpliceWork& w = pool_.work(f.work);
+  if (f.binding != tcp::kNoBinding) {
+    const tcp::SpliceBinding& w = pool_.binding(f.binding);
     places_of(Pool::bindings) = 1;
     for (const tcp::HeldStream& held : w.streams)
       places_of(Pool::holds) =

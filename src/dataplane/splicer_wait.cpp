@@ -32,8 +32,8 @@ uint32_t Splicer::progress(flow::FlowId id) {
   const tcp::SpliceFlow& f = flows_[id];
   uint32_t sum = f.ends[kUp].map.emitted().value + f.ends[kUp].map.ack().value +
                  f.ends[kDown].map.emitted().value + f.ends[kDown].map.ack().value;
-  if (f.work == tcp::kNoWork) return sum;
-  for (const tcp::HeldStream& held : pool_.at(f.work).splice.streams)
+  if (f.binding == tcp::kNoBinding) return sum;
+  for (const tcp::HeldStream& held : pool_.at(f.binding).splice.streams)
     if (held.hold.active()) sum += held.hold.end().value;
   return sum;
 }
@@ -42,10 +42,10 @@ flow::Wait Splicer::wait_for(flow::FlowId id, bool backend_spoke) {
   using flow::Wait;
   const tcp::SpliceFlow& f = flows_[id];
   const tcp::StreamMap &up = f.ends[kUp].map, &down = f.ends[kDown].map;
-  const Session* s = session_of(id);
+  const Exchange* s = exchange_of(id);
   // Nobody reads what its ends say. Where nobody ever did, it becomes a tunnel with the first octet
   // of the first answer: before that nothing but a request can be under way.
-  if ((up.is_open() && down.is_open()) || (s != nullptr && s->up == Session::Up::tunnel)) {
+  if ((up.is_open() && down.is_open()) || (s != nullptr && s->up == Exchange::Up::tunnel)) {
     const Wait before = flow::wait_of(book_.at(id));
     const bool first = before == Wait::response || before == Wait::other;
     return first && !backend_spoke ? before : Wait::tunnel;
@@ -56,11 +56,11 @@ flow::Wait Splicer::wait_for(flow::FlowId id, bool backend_spoke) {
     if (!sent(down, edits_)) return more;
     return sent(up, edits_) ? Wait::keep_alive : Wait::other;
   }
-  const bool asking = s->up == Session::Up::body || !sent(up, edits_);
+  const bool asking = s->up == Exchange::Up::body || !sent(up, edits_);
   if (s->asked_count > 1) return Wait::response;
   if (s->asked_count == 1) return asking ? Wait::other : Wait::response;
   if (asking || s->request.position() != 0) return Wait::other;
-  if (s->down != Session::Down::head || !sent(down, edits_)) return more;
+  if (s->down != Exchange::Down::head || !sent(down, edits_)) return more;
   return Wait::keep_alive;
 }
 
@@ -84,16 +84,16 @@ void Splicer::watch(flow::FlowId id, bool backend_spoke) {
 bool Splicer::nothing_on_its_way(flow::FlowId id) const {
   const flow::Record& r = book_.at(id);
   const tcp::StreamMap& down = flows_[id].ends[kDown].map;
-  // A body of known length is through for the session before its octets have come.
+  // A body of known length is through for the exchange before its octets have come.
   return (r.state == tcp::Track::established || r.state == tcp::Track::fin_client) &&
          down.ack() == down.emitted() && down.una() >= down.frontier() && !down.edited();
 }
 
 // A request is complete and nothing of its answer has passed: 504, as a backend would say it.
 bool Splicer::no_answer(flow::FlowId id) {
-  const Session* s = session_of(id);
+  const Exchange* s = exchange_of(id);
   const SpliceEntry* entry = entry_of(book_.at(id));
-  if (s == nullptr || entry == nullptr || s->asked_count == 0 || s->down != Session::Down::head ||
+  if (s == nullptr || entry == nullptr || s->asked_count == 0 || s->down != Exchange::Down::head ||
       !nothing_on_its_way(id) || !say_last(id, answer_to(s, entry->no_answer)))
     return false;
   reset_backend(id);

@@ -198,7 +198,7 @@ void Worker::flush() {
 void Worker::Parts::burst(uint16_t port, rte_mbuf** frames, uint16_t count, bool handed) {
   // Not initialised as a whole: a burst of one must not pay for thirty-two.
   alignas(Packet) std::byte room[kBurst * sizeof(Packet)];
-  std::array<Packet*, kBurst> work;
+  std::array<Packet*, kBurst> packets;
   static_assert(std::is_trivially_destructible_v<Packet>);
   uint16_t live = 0;
   if (core.snapshot == nullptr) [[unlikely]] {  // nothing is ours yet
@@ -207,7 +207,7 @@ void Worker::Parts::burst(uint16_t port, rte_mbuf** frames, uint16_t count, bool
   }
   for (uint16_t i = 0; i < count; ++i) rte_prefetch0(rte_pktmbuf_mtod(frames[i], void*));
   for (uint16_t i = 0; i < count; ++i) {
-    Packet& p = *(work[live] = new (room + live * sizeof(Packet)) Packet);
+    Packet& p = *(packets[live] = new (room + live * sizeof(Packet)) Packet);
     p.m = frames[i];
     p.port = handed ? frames[i]->port : port;
     p.handed = handed;
@@ -216,8 +216,8 @@ void Worker::Parts::burst(uint16_t port, rte_mbuf** frames, uint16_t count, bool
     ++live;
   }
   for (uint16_t i = 0; i < live; ++i)
-    if (work[i]->path != Path::local) book.table().prefetch_record(work[i]->hash);
-  for (uint16_t i = 0; i < live; ++i) std::ignore = act(*work[i]);
+    if (packets[i]->path != Path::local) book.table().prefetch_record(packets[i]->hash);
+  for (uint16_t i = 0; i < live; ++i) std::ignore = act(*packets[i]);
 }
 
 // False when the frame has ended here.

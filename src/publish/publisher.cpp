@@ -97,8 +97,8 @@ bool Publisher::set_offer(uint16_t slot, const tcp::Agreed& options) {
     if (!s.configured || s.splice == nullptr) continue;
     const std::vector<uint16_t>& members = current()->pools[s.pool].members;
     if (std::find(members.begin(), members.end(), slot) == members.end()) continue;
-    const tcp::Promise& now = s.splice->promise;
-    if (promise_for(members, offers_, s.splice->most_mss, now.window) != now) return true;
+    const tcp::SynAckOptions& now = s.splice->syn_ack;
+    if (syn_ack_options_for(members, offers_, s.splice->most_mss, now.window) != now) return true;
   }
   return false;
 }
@@ -215,7 +215,7 @@ void Publisher::free_old(Instant now) {
 
 void Publisher::free_rules() {
   const Slots::Freed freed = slots_.reclaim_rules(
-      settled_, [this](uint16_t slot, size_t place) { return rules_held(slot, place); });
+      settled_, [this](uint16_t slot, size_t place) { return rules_in_use(slot, place); });
   const bool keys = keys_ != slots_.keys && freed != Slots::Freed::nothing;
   lighter_ = lighter_ || keys || freed == Slots::Freed::table;
 }
@@ -258,10 +258,10 @@ uint64_t Publisher::backend_flows(uint16_t slot) const {
   return n;
 }
 
-uint64_t Publisher::rules_held(uint16_t service, size_t place) const {
+uint64_t Publisher::rules_in_use(uint16_t service, size_t place) const {
   uint64_t n = 0;
   for (const dataplane::WorkerStats* stats : setup_.stats)
-    n += stats->services[service].rules_held[place].get();
+    n += stats->services[service].rules_in_use[place].get();
   return n;
 }
 

@@ -35,7 +35,7 @@ uint16_t Slots::find_service(std::string_view name) const {
   return kNoSlot;
 }
 
-const dataplane::SessionRules* ServiceSlot::rules(uint32_t number) const {
+const dataplane::HttpRules* ServiceSlot::rules(uint32_t number) const {
   if (entry.splice != nullptr && entry.splice->rules->number == number)
     return entry.splice->rules.get();
   for (const KeptSlot& k : kept)

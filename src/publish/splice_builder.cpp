@@ -9,7 +9,7 @@
 namespace limpet::publish {
 namespace {
 
-using dataplane::SessionRules;
+using dataplane::HttpRules;
 using dataplane::SpliceEntry;
 
 uint64_t seconds(Duration d) {
@@ -94,16 +94,16 @@ void give_table(const config::Service& service, const SpliceBuild& input, Splice
 }
 
 // As they are, if a request can have been read by them already; else new ones.
-Result<std::shared_ptr<const SessionRules>> rules_for(const config::Service& service,
-                                                      const SpliceBuild& input) {
+Result<std::shared_ptr<const HttpRules>> rules_for(const config::Service& service,
+                                                   const SpliceBuild& input) {
   dataplane::RuleSettings settings = rule_settings(service);
   if (input.previous != nullptr && input.previous->rules->settings == settings)
     return input.previous->rules;
   for (const KeptSlot& k : input.kept)
     if (k.rules.splice->rules->settings == settings) return k.rules.splice->rules;
-  Result<SessionRules> rules = dataplane::compile_rules(std::move(settings), input.number);
+  Result<HttpRules> rules = dataplane::compile_rules(std::move(settings), input.number);
   if (!rules) return Error{rules.error()};
-  return std::shared_ptr<const SessionRules>(std::make_shared<SessionRules>(std::move(*rules)));
+  return std::shared_ptr<const HttpRules>(std::make_shared<HttpRules>(std::move(*rules)));
 }
 
 std::string response(std::string_view status, std::string_view type, std::string_view more,
@@ -124,11 +124,11 @@ dataplane::RuleSettings rule_settings(const config::Service& service) {
 // A promise that a backend does not keep is repaired for each segment (timestamps put in, segments
 // cut, SACK left out), which costs; nothing breaks. Windows are scaled by a constant instead: a
 // client that holds a cookie would be told windows in another scale than its SYN-ACK said.
-tcp::Promise promise_for(std::span<const uint16_t> members,
-                         std::span<const std::optional<tcp::Agreed>> offers, uint16_t most,
-                         uint16_t window) {
+tcp::SynAckOptions syn_ack_options_for(std::span<const uint16_t> members,
+                                       std::span<const std::optional<tcp::Agreed>> offers,
+                                       uint16_t most, uint16_t window) {
   constexpr uint32_t kLeast = 88;  // as a cookie's (tcp/syn_cookie.cpp)
-  tcp::Promise p;
+  tcp::SynAckOptions p;
   p.mss = most;
   p.window = window;
   for (const uint16_t slot : members) {
@@ -146,8 +146,9 @@ Result<std::shared_ptr<const SpliceEntry>> build_splice(const config::Service& s
   auto e = std::make_shared<SpliceEntry>();
   // The most that our SYN-ACK may announce so that nothing that it invites is too large for a port.
   e->most_mss = static_cast<uint16_t>(input.mtu - (s.vip.is_v4() ? 40 : 60));
-  e->promise = promise_for(input.members, input.offers, e->most_mss,
-                           static_cast<uint16_t>(std::min<uint32_t>(s.limits.bytes, 65535)));
+  e->syn_ack =
+      syn_ack_options_for(input.members, input.offers, e->most_mss,
+                          static_cast<uint16_t>(std::min<uint32_t>(s.limits.bytes, 65535)));
   e->head_bytes = std::min<uint32_t>(s.limits.bytes, 65535);
   e->redispatch = s.redispatch;
   e->retries = static_cast<uint8_t>(s.retries);
@@ -165,7 +166,7 @@ Result<std::shared_ptr<const SpliceEntry>> build_splice(const config::Service& s
                  after == 0 ? "" : fmt::format("Retry-After: {}\r\n", after), s.unavailable.body);
   }
 
-  Result<std::shared_ptr<const SessionRules>> rules = rules_for(s, input);
+  Result<std::shared_ptr<const HttpRules>> rules = rules_for(s, input);
   if (!rules) return Error{fmt::format("service \"{}\": {}", s.name, rules.error())};
   e->rules = std::move(*rules);
   if (s.table.size != 0)
@@ -184,9 +185,9 @@ void warn_of_table(const std::string& service, const SpliceEntry* previous,
                                  service, used, used == 1 ? "" : "s"));
 }
 
-Result<std::unique_ptr<dataplane::SessionTools>> build_tools(
+Result<std::unique_ptr<dataplane::ExchangeTools>> build_tools(
     std::span<const dataplane::ServiceEntry> services, const affinity::CookieKeys& keys) {
-  auto tools = std::make_unique<dataplane::SessionTools>();
+  auto tools = std::make_unique<dataplane::ExchangeTools>();
   const auto fit = [&tools](const SpliceEntry* splice) -> Status {
     if (splice == nullptr) return Ok{};
     for (const auto* sniffer : {&splice->rules->request, &splice->rules->response})

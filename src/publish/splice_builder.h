@@ -41,7 +41,7 @@ void warn_of_table(const std::string& service, const dataplane::SpliceEntry* pre
                    std::vector<std::string>& warnings);
 
 // For one worker of a snapshot with these services, what is kept of them included.
-Result<std::unique_ptr<dataplane::SessionTools>> build_tools(
+Result<std::unique_ptr<dataplane::ExchangeTools>> build_tools(
     std::span<const dataplane::ServiceEntry> services, const affinity::CookieKeys& keys);
 
 }  // namespace limpet::publish

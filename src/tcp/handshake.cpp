@@ -16,7 +16,7 @@ constexpr size_t kClient = index_of(Side::client);
 constexpr size_t kBackend = index_of(Side::backend);
 
 SegmentOut syn_ack(const SegmentIn& in, const Offer& offer, const SynAck& numbers,
-                   const Promise& p) {
+                   const SynAckOptions& p) {
   SegmentOut s;
   s.flags = tcp_flag::syn | tcp_flag::ack;
   s.seq = Seq{numbers.isn};
@@ -30,7 +30,7 @@ SegmentOut syn_ack(const SegmentIn& in, const Offer& offer, const SynAck& number
 }
 
 // An ACK for a client without a flow.
-SegmentOut bare_answer(const SegmentIn& in, uint8_t flags, Seq ack, const Promise& p,
+SegmentOut bare_answer(const SegmentIn& in, uint8_t flags, Seq ack, const SynAckOptions& p,
                        const Offer& offer) {
   SegmentOut s;
   s.flags = flags;
@@ -66,11 +66,11 @@ bool Listener::cookies_are_out(Instant now) const {
          now - last_cookie_ <= SynCookies::kEpoch * int64_t{SynCookies::kGoodEpochs};
 }
 
-Hearing Listener::hear(const Tuple& tuple, const SegmentIn& in, const Promise& promise,
+Hearing Listener::hear(const Tuple& tuple, const SegmentIn& in, const SynAckOptions& syn_ack,
                        Instant now) {
   const uint8_t kind = in.flags & (tcp_flag::syn | tcp_flag::ack | tcp_flag::rst | tcp_flag::fin);
   const uint64_t h = hash(tuple);
-  if (kind == tcp_flag::syn) return greet(tuple.client.family(), h, in, promise, now);
+  if (kind == tcp_flag::syn) return greet(tuple.client.family(), h, in, syn_ack, now);
   Hearing heard;
   if ((kind & tcp_flag::rst) != 0) {
     // A scan, or a client that wants no more: a reset has the number that we expect (RFC
@@ -87,15 +87,15 @@ Hearing Listener::hear(const Tuple& tuple, const SegmentIn& in, const Promise& p
     return in.ack.value == c.isn + 1 ||
            (c.state == HalfOpen::State::closed && in.ack.value == c.isn + 2);
   });
-  if (p != HalfOpen::kNone) return expected(p, h, in, promise, now);
-  if (cookies_are_out(now)) return by_cookie(tuple.client.family(), h, in, promise, now);
+  if (p != HalfOpen::kNone) return expected(p, h, in, syn_ack, now);
+  if (cookies_are_out(now)) return by_cookie(tuple.client.family(), h, in, syn_ack, now);
   heard.what = Heard::stranger;
   return heard;
 }
 
 // A SYN proves nothing. The same one again is answered as before: the SYN-ACK was lost, or is late
 // and will be what the client goes by. With another number, or other options, it is another.
-Hearing Listener::greet(Family family, uint64_t h, const SegmentIn& in, const Promise& p,
+Hearing Listener::greet(Family family, uint64_t h, const SegmentIn& in, const SynAckOptions& p,
                         Instant now) {
   Hearing heard;
   heard.what = Heard::answered;
@@ -132,8 +132,8 @@ Hearing Listener::greet(Family family, uint64_t h, const SegmentIn& in, const Pr
 }
 
 // It knows our number.
-Hearing Listener::expected(HalfOpen::Place place, uint64_t h, const SegmentIn& in, const Promise& p,
-                           Instant now) {
+Hearing Listener::expected(HalfOpen::Place place, uint64_t h, const SegmentIn& in,
+                           const SynAckOptions& p, Instant now) {
   const HalfOpen::Client& c = half_open_.at(place);
   Hearing heard;
   heard.what = Heard::silent;
@@ -169,7 +169,7 @@ Hearing Listener::expected(HalfOpen::Place place, uint64_t h, const SegmentIn& i
   return heard;
 }
 
-Hearing Listener::by_cookie(Family family, uint64_t h, const SegmentIn& in, const Promise& p,
+Hearing Listener::by_cookie(Family family, uint64_t h, const SegmentIn& in, const SynAckOptions& p,
                             Instant now) {
   Hearing heard;
   const bool fin = (in.flags & tcp_flag::fin) != 0;
@@ -208,20 +208,20 @@ void Listener::opened(const Hearing& heard) {
     half_open_.remove(heard.place);
 }
 
-bool start(Splice& splice, SpliceFlow& f, const Offer& offer, const Promise& promise,
+bool start(Splice& splice, SpliceFlow& f, const Offer& offer, const SynAckOptions& syn_ack,
            const SegmentIn& in) {
   f = SpliceFlow{};
   f.ends[kClient].most = offer.mss;
   f.scaled = offer.window_scale.has_value();
   f.scale[kClient] = offer.window_scale.value_or(0);
-  f.told[kClient] = f.scaled ? promise.window_scale : 0;
+  f.advertised[kClient] = f.scaled ? syn_ack.window_scale : 0;
   f.sack = offer.sack;
   f.timestamps[kClient] = offer.timestamps;
   if (offer.timestamps) {
     f.ends[kClient].ts_value = in.timestamps->value;
     f.ends[kBackend].ts_value = in.timestamps->echo;  // what we said last
   }
-  return splice.begin(f, in.seq, in.ack, promise.window);
+  return splice.begin(f, in.seq, in.ack, syn_ack.window);
 }
 
 SegmentOut backend_syn(const Splice& splice, const SpliceFlow& f, uint16_t mss) {
@@ -246,7 +246,7 @@ Connecting on_connecting(Splice& splice, SpliceFlow& f, const SegmentIn& in, Ins
   f.ends[kBackend].most = in.mss.value_or(536);
   const bool scaled = f.scaled && in.window_scale.has_value();
   f.scale[kBackend] = scaled ? *in.window_scale : 0;
-  f.told[kBackend] = scaled ? f.scale[kClient] : 0;
+  f.advertised[kBackend] = scaled ? f.scale[kClient] : 0;
   f.sack = f.sack && in.sack_permitted;
   std::optional<uint32_t> tsval;
   if (f.timestamps[kClient] && in.timestamps) tsval = in.timestamps->value;

@@ -67,7 +67,7 @@ bool Splice::too_old(const SpliceFlow& f, Side from, const SegmentIn& in) {
 // Of the blocks that a receiver reports in mapped numbers, what the sender may be told: whole
 // octets only, nothing at or below the cumulative ACK but what says that octets came twice: without
 // that a sender takes every probe for the repair of a loss, and slows down (RFC 8985, 7.4).
-wire::SackBlocks Splice::translate(const StreamMap& map, Seq told, const wire::SackBlocks& in,
+wire::SackBlocks Splice::translate(const StreamMap& map, Seq advertised, const wire::SackBlocks& in,
                                    bool permitted) {
   wire::SackBlocks r;
   if (!permitted) return r;
@@ -86,7 +86,7 @@ wire::SackBlocks Splice::translate(const StreamMap& map, Seq told, const wire::S
     left = map.ceil(edits_, left < map.ack() ? map.ack() : left);
     right = map.floor(edits_, right);
     // A block that begins at the ACK would seem to be taken back (RFC 2018, 8).
-    if (left <= told || left >= right) {
+    if (left <= advertised || left >= right) {
       ++counters_.sack_dropped;
       continue;
     }
@@ -146,17 +146,17 @@ Handled Splice::relay(SpliceFlow& f, Side from, const SegmentIn& in, Instant now
   const Seq edge = with_copies(f, to, takes);
   const Seq before = f.at(to).edge;
   if (less) take_back(f, to, takes);
-  if (const SpliceWork* w = work_of(f); w != nullptr && w->at(to).hold.active())
+  if (const SpliceBinding* w = splice_binding_of(f); w != nullptr && w->at(to).hold.active())
     acknowledged(f, to, news, shut && f.at(to).right > back.ack(), now);
-  Seq told = back.floor(edits_, in.ack);
-  if (const SpliceWork* w = work_of(f); w != nullptr && w->at(to).owns(told)) {
-    told = w->at(to).owned;
+  Seq advertised = back.floor(edits_, in.ack);
+  if (const SpliceBinding* w = splice_binding_of(f); w != nullptr && w->at(to).owns(advertised)) {
+    advertised = w->at(to).owned;
     ++counters_.clamped_acks;
   }
   const bool moved = edge > before || f.at(to).edge < before || closed(f, to) != was_closed;
-  h.numbers.ack = told.value;
-  h.numbers.window = tell_window(f, to, told, edge);
-  h.numbers.sack = translate(back, told, in.sack, f.sack);
+  h.numbers.ack = advertised.value;
+  h.numbers.window = tell_window(f, to, advertised, edge);
+  h.numbers.sack = translate(back, advertised, in.sack, f.sack);
   return data(f, {.from = from, .in = in, .h = h, .news = news || moved, .now = now});
 }
 
@@ -195,7 +195,7 @@ Handled Splice::reset(SpliceFlow& f, Side from, const SegmentIn& in, Handled h) 
 // Whether this is what we have acknowledged to `from`, or the end of what we hold of its stream.
 bool Splice::at_our_end(const SpliceFlow& f, Side from, Seq seq) const {
   if (seq == ack_to(f, from)) return true;
-  const SpliceWork* w = work_of(f);
+  const SpliceBinding* w = splice_binding_of(f);
   if (w == nullptr || !w->at(from).hold.active()) return false;
   const Hold& held = w->at(from).hold;
   return seq == held.end() || (held.has_fin() && seq == held.end() + 1);
@@ -233,7 +233,7 @@ void Splice::pass_ack(SpliceFlow& f, const Passing& p) {
 // A segment without octets.
 void Splice::pass_bare(SpliceFlow& f, Passing& p) {
   const StreamMap& out = f.at(p.from).map;
-  const SpliceWork* w = work_of(f);
+  const SpliceBinding* w = splice_binding_of(f);
   if (w != nullptr && w->at(p.from).owns(out.una()) &&
       p.in.seq < w->at(p.from).owned) {  // a probe for what we have: we answer
     pass_ack(f, p);
@@ -255,7 +255,7 @@ void Splice::pass_bare(SpliceFlow& f, Passing& p) {
 std::optional<Splice::Part> Splice::part_that_leaves(SpliceFlow& f, Passing& p) {
   const SegmentIn& in = p.in;
   const StreamMap& out = f.at(p.from).map;
-  const SpliceWork* w = work_of(f);
+  const SpliceBinding* w = splice_binding_of(f);
   const bool holding = w != nullptr && w->at(p.from).hold.active();
   Part part{.begin = in.seq, .stop = p.end(), .fin = p.fin(), .judged = out.frontier()};
   const Seq held_from = holding ? w->at(p.from).next : part.judged;
@@ -285,7 +285,7 @@ std::optional<Splice::Part> Splice::part_that_leaves(SpliceFlow& f, Passing& p) 
   }
   // What we have acknowledged is ours to deliver, and from the hold: whatever its sender says about
   // it again may be the garbage of a keep-alive probe (RFC 1122, 4.2.3.6).
-  w = work_of(f);
+  w = splice_binding_of(f);
   if (w != nullptr && w->at(p.from).owns(out.una()) && in.seq < w->at(p.from).owned) {
     part.begin = w->at(p.from).owned;
     if (part.stop <= part.begin && !part.fin) {
@@ -368,8 +368,8 @@ bool Splice::begin(SpliceFlow& f, Seq first, Seq answer, uint32_t window) {
   f.at(Side::client).edge = first + window;
   f.first = first;
   if (!start_hold(f, Side::client, first, 1)) return false;
-  SpliceWork& w = *work_of(f);
-  w.stage = SpliceWork::Stage::head;
+  SpliceBinding& w = *splice_binding_of(f);
+  w.stage = SpliceBinding::Stage::head;
   w.window = window;
   f.at(Side::backend).right = answer;
   f.at(Side::client).wl1 = first;
@@ -378,7 +378,7 @@ bool Splice::begin(SpliceFlow& f, Seq first, Seq answer, uint32_t window) {
 }
 
 bool Splice::collect(SpliceFlow& f, const SegmentIn& in, Instant now) {
-  SpliceWork& w = *work_of(f);
+  SpliceBinding& w = *splice_binding_of(f);
   const bool fin = (in.flags & tcp_flag::fin) != 0;
   // Nothing was sent to it but the SYN-ACK.
   if (!in_window(f, Side::client, in.seq) || in.ack != f.at(Side::backend).map.ack()) {
@@ -399,9 +399,9 @@ bool Splice::collect(SpliceFlow& f, const SegmentIn& in, Instant now) {
     own(f, Side::client, now);
     return false;
   }
-  const bool begins = w.stage == SpliceWork::Stage::head && show_held(f, Side::client);
-  if (begins) w.stage = SpliceWork::Stage::decided;
-  wait(f, Side::client, w.stage == SpliceWork::Stage::head && in.payload.size() < kShort, now);
+  const bool begins = w.stage == SpliceBinding::Stage::head && show_held(f, Side::client);
+  if (begins) w.stage = SpliceBinding::Stage::decided;
+  wait(f, Side::client, w.stage == SpliceBinding::Stage::head && in.payload.size() < kShort, now);
   return begins;
 }
 
@@ -409,7 +409,7 @@ void Splice::connected(SpliceFlow& f, Seq first, uint32_t window, std::optional<
                        Instant now) {
   StreamMap& up = f.at(Side::client).map;
   StreamMap& down = f.at(Side::backend).map;
-  SpliceWork& w = *work_of(f);
+  SpliceBinding& w = *splice_binding_of(f);
   const bool open = down.is_open();
   down = StreamMap(first, down.ack());
   if (open) down.open();
@@ -422,9 +422,9 @@ void Splice::connected(SpliceFlow& f, Seq first, uint32_t window, std::optional<
   tell_window(f, Side::backend, first,
               down.window_edge(edits_, down.ack(), f.at(Side::backend).right));
   f.at(Side::client).right = up.ack() + window;
-  f.at(Side::backend).wl1 = first - 1;        // its SYN
-  f.promised = 1u << index_of(Side::client);  // what it was told when nobody had granted anything
-  w.stage = SpliceWork::Stage::relaying;
+  f.at(Side::backend).wl1 = first - 1;       // its SYN
+  f.granted = 1u << index_of(Side::client);  // what it was told when nobody had granted anything
+  w.stage = SpliceBinding::Stage::relaying;
   // More than the first head may have come meanwhile.
   if (!up.is_open() && w.at(Side::client).hold.end() > up.frontier()) show_held(f, Side::client);
   pump(f, Side::client, now);
@@ -433,16 +433,17 @@ void Splice::connected(SpliceFlow& f, Seq first, uint32_t window, std::optional<
 bool Splice::answer(SpliceFlow& f, std::span<const uint8_t> bytes, bool closed, Instant now) {
   copies_.release(f.copies);
   StreamMap& down = f.at(Side::backend).map;
-  const Seq told = ack_to(f, Side::client);
-  if (const SpliceWork* before = work_of(f); before != nullptr && before->streams[1].hold.active())
+  const Seq advertised = ack_to(f, Side::client);
+  if (const SpliceBinding* before = splice_binding_of(f);
+      before != nullptr && before->streams[1].hold.active())
     release(f, Side::backend);
   down = StreamMap(Seq{}, down.ack());
   if (!start_hold(f, Side::backend, Seq{}, static_cast<uint32_t>(bytes.size()))) return false;
   down.open();
-  SpliceWork& w = *work_of(f);
-  if (!w.at(Side::client).hold.active()) w.at(Side::client).owned = told;
+  SpliceBinding& w = *splice_binding_of(f);
+  if (!w.at(Side::client).hold.active()) w.at(Side::client).owned = advertised;
   // What the client says goes nowhere.
-  w.stage = closed ? SpliceWork::Stage::closing : SpliceWork::Stage::answering;
+  w.stage = closed ? SpliceBinding::Stage::closing : SpliceBinding::Stage::answering;
   Hold& h = w.at(Side::backend).hold;
   h.put(Seq{}, bytes, true);
   w.at(Side::backend).owned = h.end() + 1;  // its FIN too: nobody else will send it again
@@ -454,7 +455,7 @@ bool Splice::answer(SpliceFlow& f, std::span<const uint8_t> bytes, bool closed, 
 }
 
 bool Splice::answered(SpliceFlow& f, const SegmentIn& in, Instant now) {
-  SpliceWork& w = *work_of(f);
+  SpliceBinding& w = *splice_binding_of(f);
   StreamMap& down = f.at(Side::backend).map;
   const bool fin = (in.flags & tcp_flag::fin) != 0;
   if (!in_window(f, Side::client, in.seq)) {
@@ -479,14 +480,15 @@ bool Splice::answered(SpliceFlow& f, const SegmentIn& in, Instant now) {
   const Seq end = in.seq + static_cast<uint32_t>(in.payload.size());
   if (!in.payload.empty() || fin || in.seq < owned) {
     if (in.seq <= owned && end > owned) owned = end;
-    if (fin && w.stage != SpliceWork::Stage::closing && end == owned) {
-      w.stage = SpliceWork::Stage::closing;
+    if (fin && w.stage != SpliceBinding::Stage::closing && end == owned) {
+      w.stage = SpliceBinding::Stage::closing;
       owned = owned + 1;
     }
     tell_window(f, Side::client, owned, owned + kDiscarded);
     acknowledge_to(f, Side::client);
   }
-  return w.stage == SpliceWork::Stage::closing && down.una() >= w.at(Side::backend).hold.end() + 1;
+  return w.stage == SpliceBinding::Stage::closing &&
+         down.una() >= w.at(Side::backend).hold.end() + 1;
 }
 
 bool Splice::believed(SpliceFlow& f, const SegmentIn& in) {
@@ -505,7 +507,8 @@ std::optional<Splice::TooBig> Splice::too_big(SpliceFlow& f, Side to, Seq seq, u
   Seq quoted = map.floor(edits_, seq);
   if (seq < map.ack()) {
     const auto old = map.acknowledged(edits_, seq, seq + 1);
-    if (!old || seq < map.ack() - (0xffffu << f.told[index_of(other(to))])) return std::nullopt;
+    if (!old || seq < map.ack() - (0xffffu << f.advertised[index_of(other(to))]))
+      return std::nullopt;
     quoted = old->first;
   }
   if (seq > map.emitted()) return std::nullopt;
@@ -521,7 +524,7 @@ std::optional<Splice::TooBig> Splice::too_big(SpliceFlow& f, Side to, Seq seq, u
 
 bool Splice::in_flight(const SpliceFlow& f, Side to, Seq seq) {
   const size_t from = index_of(other(to));
-  const Seq oldest = f.ends[from].map.ack() - (0xffffu << f.told[from]);
+  const Seq oldest = f.ends[from].map.ack() - (0xffffu << f.advertised[from]);
   return seq.value - oldest.value <= f.ends[from].map.emitted().value - oldest.value;
 }
 
@@ -536,11 +539,11 @@ uint32_t Splice::mtu_for(const SpliceFlow& f, Side from, uint32_t mtu, bool v6) 
 void Splice::end(SpliceFlow& f) {
   for (SpliceEnd& e : f.ends) e.map.release(edits_);
   copies_.release(f.copies);
-  if (f.work == kNoWork) return;
-  for (HeldStream& held : memory_.work(f.work).streams)
+  if (f.binding == kNoBinding) return;
+  for (HeldStream& held : memory_.binding(f.binding).streams)
     if (held.hold.active()) memory_.give({held.hold.memory(), held.hold.capacity()});
-  memory_.give_work(f.work);
-  f.work = kNoWork;
+  memory_.give_binding(f.binding);
+  f.binding = kNoBinding;
 }
 
 }  // namespace limpet::tcp

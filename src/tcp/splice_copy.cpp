@@ -13,7 +13,7 @@ namespace limpet::tcp {
 std::span<const uint8_t> Splice::as_judged(const SpliceFlow& f, Seq seq,
                                            std::span<const uint8_t> payload, Seq begin, Seq end,
                                            Seq shown) {
-  const SpliceWork* w = work_of(f);
+  const SpliceBinding* w = splice_binding_of(f);
   const Hold* held =
       w == nullptr || !w->at(Side::client).hold.active() ? nullptr : &w->at(Side::client).hold;
   if (f.copies == kNoCopies && held == nullptr) return payload;
@@ -69,7 +69,7 @@ void Splice::keep(SpliceFlow& f, Seq at, std::span<const uint8_t> bytes, const S
 bool Splice::may_end(const SpliceFlow& f, Seq end) {
   const StreamMap& map = f.at(Side::client).map;
   if (end < map.una()) return true;  // old: its receiver knows better
-  const SpliceWork* w = work_of(f);
+  const SpliceBinding* w = splice_binding_of(f);
   const bool waits =
       w != nullptr && w->at(Side::client).hold.active() && w->at(Side::client).hold.end() > end;
   if (!waits && (!f.ended || end == map.frontier()) &&

@@ -7,12 +7,12 @@
 namespace limpet::tcp {
 
 bool Splice::start_hold(SpliceFlow& f, Side from, Seq base, uint32_t need) {
-  if (f.work == kNoWork) {
-    f.work = memory_.take_work(f);
-    if (f.work == kNoWork) return false;
-    memory_.work(f.work) = SpliceWork{};
+  if (f.binding == kNoBinding) {
+    f.binding = memory_.take_binding(f);
+    if (f.binding == kNoBinding) return false;
+    memory_.binding(f.binding) = SpliceBinding{};
   }
-  SpliceWork& w = memory_.work(f.work);
+  SpliceBinding& w = memory_.binding(f.binding);
   const std::span<uint8_t> memory = memory_.take(std::max<uint32_t>(need, 1));
   if (memory.empty()) {
     release(f, from);
@@ -29,7 +29,7 @@ bool Splice::start_hold(SpliceFlow& f, Side from, Seq base, uint32_t need) {
 
 // Takes a segment's octets into a hold, which grows when it must.
 bool Splice::put(SpliceFlow& f, Side from, const SegmentIn& in) {
-  SpliceWork& w = *work_of(f);
+  SpliceBinding& w = *splice_binding_of(f);
   Hold& h = w.at(from).hold;
   const Seq end = in.seq + static_cast<uint32_t>(in.payload.size());
   const uint32_t most = w.paused() ? w.window : kPartialHold;
@@ -64,14 +64,14 @@ void Splice::advance(SpliceFlow& f, Side from, Seq frontier, uint32_t length, bo
 bool Splice::show_held(SpliceFlow& f, Side from) {
   StreamMap& map = f.at(from).map;
   const Seq frontier = map.frontier();
-  const Hold& h = work_of(f)->at(from).hold;
+  const Hold& h = splice_binding_of(f)->at(from).hold;
   const Shown s = editor_.show(f, from, h.bytes(frontier), h.has_fin());
   advance(f, from, frontier, static_cast<uint32_t>(h.bytes(frontier).size()), h.has_fin(), s);
   return map.is_open() || s.final != 0;
 }
 
 void Splice::again(SpliceFlow& f, Side from, Instant now) {
-  const SpliceWork* w = work_of(f);
+  const SpliceBinding* w = splice_binding_of(f);
   if (w == nullptr || w->paused() || f.at(from).map.is_open()) return;
   const Hold& h = w->at(from).hold;
   if (!h.active() || f.at(from).map.frontier() > h.end()) return;
@@ -83,7 +83,7 @@ void Splice::again(SpliceFlow& f, Side from, Instant now) {
 bool Splice::show(SpliceFlow& f, Side from, const SegmentIn& in, Instant now) {
   StreamMap& map = f.at(from).map;
   const bool fin = (in.flags & wire::tcp_flag::fin) != 0;
-  SpliceWork* w = work_of(f);
+  SpliceBinding* w = splice_binding_of(f);
   const Seq frontier = map.frontier();
   const bool holding = w != nullptr && w->at(from).hold.active();
   // An incomplete head, or octets behind a gap that belong to the next one: what fills it is shown
@@ -120,7 +120,7 @@ bool Splice::show(SpliceFlow& f, Side from, const SegmentIn& in, Instant now) {
     else
       acknowledge_to(f, from);  // it may be a probe, and wants an answer
     const Seq end = in.seq + static_cast<uint32_t>(in.payload.size());
-    if (!kept || work_of(f)->at(from).hold.end() < end) editor_.not_kept(f, from);
+    if (!kept || splice_binding_of(f)->at(from).hold.end() < end) editor_.not_kept(f, from);
     // The part that is final leaves from the segment itself.
     if (kept) wait(f, from, true, now);
     return kept && holding && s.final == 0;
@@ -133,7 +133,7 @@ bool Splice::show(SpliceFlow& f, Side from, const SegmentIn& in, Instant now) {
   }
   show_held(f, from);
   pump(f, from, now);
-  w = work_of(f);
+  w = splice_binding_of(f);
   if (w->at(from).hold.end() > w->at(from).next)
     wait(f, from, !map.is_open() && w->at(from).hold.end() > map.frontier(), now);
   return true;
@@ -142,15 +142,15 @@ bool Splice::show(SpliceFlow& f, Side from, const SegmentIn& in, Instant now) {
 // What is withheld is acknowledged when its sender has waited long enough; at once when it may be
 // waiting for just that.
 void Splice::wait(SpliceFlow& f, Side from, bool urgent, Instant now) {
-  SpliceWork& w = *work_of(f);
+  SpliceBinding& w = *splice_binding_of(f);
   if (urgent) return own(f, from, now);
   if (w.at(from).own_at.ns != 0) return;
   w.at(from).own_at = now + kPatience;
-  memory_.due(f.work, w.at(from).own_at);
+  memory_.due(f.binding, w.at(from).own_at);
 }
 
 void Splice::own(SpliceFlow& f, Side from, Instant now) {
-  SpliceWork& w = *work_of(f);
+  SpliceBinding& w = *splice_binding_of(f);
   HeldStream& mine = w.at(from);
   const Hold& h = mine.hold;
   mine.own_at = {};
@@ -158,7 +158,7 @@ void Splice::own(SpliceFlow& f, Side from, Instant now) {
   // receiver can say so.
   if (h.active() && f.at(from).map.una() < h.base()) {
     mine.own_at = now + kPatience;
-    return memory_.due(f.work, mine.own_at);
+    return memory_.due(f.binding, mine.own_at);
   }
   if (h.active() && h.end() > mine.owned) {
     const Seq una = f.at(from).map.una();
@@ -167,10 +167,10 @@ void Splice::own(SpliceFlow& f, Side from, Instant now) {
     mine.owned = h.end();
     // A head may be larger than its receiver's window, and must still become complete.
     if (!w.paused() && !f.at(from).map.covers(h.end()))
-      promise(f, from, h.end(), h.base() + kPartialHold);
+      grant(f, from, h.end(), h.base() + kPartialHold);
     if (!w.paused() && mine.resend_at.ns == 0) {
       mine.resend_at = now + kResend;
-      memory_.due(f.work, mine.resend_at);
+      memory_.due(f.binding, mine.resend_at);
     }
   }
   acknowledge_to(f, from);
@@ -178,7 +178,7 @@ void Splice::own(SpliceFlow& f, Side from, Instant now) {
 
 // Sends what the editor has let go and the receiver's window takes.
 void Splice::pump(SpliceFlow& f, Side from, Instant now) {
-  SpliceWork& w = *work_of(f);
+  SpliceBinding& w = *splice_binding_of(f);
   HeldStream& mine = w.at(from);
   const Hold& h = mine.hold;
   if (!h.active() || (w.paused() && from == Side::client)) return;
@@ -196,14 +196,14 @@ void Splice::pump(SpliceFlow& f, Side from, Instant now) {
   mine.next = next;
   if (mine.owns(map.una()) && mine.resend_at.ns == 0) {
     mine.resend_at = now + kResend;
-    memory_.due(f.work, mine.resend_at);
+    memory_.due(f.binding, mine.resend_at);
   }
 }
 
 // The receiver has not acknowledged what we own: its first segment goes again, or a single octet
 // into a closed window (RFC 9293, 3.8.6.1).
 void Splice::resend(SpliceFlow& f, Side from, Instant now) {
-  SpliceWork& w = *work_of(f);
+  SpliceBinding& w = *splice_binding_of(f);
   HeldStream& mine = w.at(from);
   const Hold& h = mine.hold;
   StreamMap& map = f.at(from).map;
@@ -227,12 +227,12 @@ void Splice::resend(SpliceFlow& f, Side from, Instant now) {
   if (sent > mine.next) mine.next = sent;
   mine.backoff = static_cast<uint8_t>(std::min<unsigned>(mine.backoff + 1u, kMaxBackoff));
   mine.resend_at = now + kResend * (1u << mine.backoff);
-  memory_.due(f.work, mine.resend_at);
+  memory_.due(f.binding, mine.resend_at);
 }
 
 // An ACK or a larger window for the stream of `from` has come from its receiver.
 void Splice::acknowledged(SpliceFlow& f, Side from, bool news, bool opened, Instant now) {
-  SpliceWork& w = *work_of(f);
+  SpliceBinding& w = *splice_binding_of(f);
   HeldStream& mine = w.at(from);
   const StreamMap& map = f.at(from).map;
   const Hold& h = mine.hold;
@@ -244,7 +244,7 @@ void Splice::acknowledged(SpliceFlow& f, Side from, bool news, bool opened, Inst
     mine.backoff = 0;
     if (mine.resend_at.ns != 0) {
       mine.resend_at = now + kResend;
-      memory_.due(f.work, mine.resend_at);
+      memory_.due(f.binding, mine.resend_at);
     }
     // After a loss not every segment waits for a time-out of its own (RFC 6582).
     if (recovering && mine.next > map.una()) resend(f, from, now);
@@ -253,7 +253,7 @@ void Splice::acknowledged(SpliceFlow& f, Side from, bool news, bool opened, Inst
   if (opened && mine.resend_at.ns != 0 && mine.resend_at > now + kResend) {
     mine.backoff = 0;
     mine.resend_at = now + kResend;
-    memory_.due(f.work, mine.resend_at);
+    memory_.due(f.binding, mine.resend_at);
   }
   pump(f, from, now);
   if (news && !map.covers(h.end())) {
@@ -261,31 +261,31 @@ void Splice::acknowledged(SpliceFlow& f, Side from, bool news, bool opened, Inst
     // hears of it from nobody else.
     const Seq ack = ack_to(f, from);
     const bool closed = f.at(from).edge <= ack;
-    promise(f, from, ack, (map.una() > h.base() ? map.una() : h.base()) + kPartialHold);
+    grant(f, from, ack, (map.una() > h.base() ? map.una() : h.base()) + kPartialHold);
     if (closed) acknowledge_to(f, from);
   }
 }
 
 void Splice::release(SpliceFlow& f, Side from) {
-  SpliceWork& w = *work_of(f);
+  SpliceBinding& w = *splice_binding_of(f);
   Hold& h = w.at(from).hold;
   if (h.active()) memory_.give({h.memory(), h.capacity()});
   h = Hold();
   w.at(from).own_at = w.at(from).resend_at = {};
   if (w.streams[0].hold.active() || w.streams[1].hold.active()) return;
-  memory_.give_work(f.work);
-  f.work = kNoWork;
+  memory_.give_binding(f.binding);
+  f.binding = kNoBinding;
 }
 
 void Splice::on_time(SpliceFlow& f, Instant now) {
   for (const Side side : {Side::client, Side::backend}) {
     const size_t s = index_of(side);
-    SpliceWork* w = work_of(f);
+    SpliceBinding* w = splice_binding_of(f);
     if (w == nullptr) return;
     if (w->streams[s].own_at.ns != 0 && w->streams[s].own_at <= now) own(f, side, now);
     if (w->streams[s].resend_at.ns != 0 && w->streams[s].resend_at <= now) resend(f, side, now);
     for (const Instant at : {w->streams[s].own_at, w->streams[s].resend_at})
-      if (at.ns != 0) memory_.due(f.work, at);
+      if (at.ns != 0) memory_.due(f.binding, at);
   }
 }
 

@@ -37,7 +37,7 @@ bool Splice::hear_window(SpliceFlow& f, Side from, const SegmentIn& in, bool new
 
 // Whether a head of what `side` sends is not complete: room for it was promised.
 bool Splice::collects(const SpliceFlow& f, Side side) const {
-  const SpliceWork* w = work_of(f);
+  const SpliceBinding* w = splice_binding_of(f);
   if (w == nullptr) return false;
   const Hold& h = w->at(side).hold;
   return w->paused() || (h.active() && !f.at(side).map.covers(h.end()));
@@ -48,23 +48,23 @@ bool Splice::collects(const SpliceFlow& f, Side side) const {
 // not complete.
 void Splice::take_back(SpliceFlow& f, Side side, Seq edge) const {
   const size_t s = index_of(side);
-  if ((f.promised >> s & 1) != 0) return;
+  if ((f.granted >> s & 1) != 0) return;
   if (collects(f, side)) {
-    const Hold& h = work_of(f)->streams[s].hold;
+    const Hold& h = splice_binding_of(f)->streams[s].hold;
     const Seq una = f.ends[s].map.una();
     Seq most = (una > h.base() ? una : h.base()) + kPartialHold;
     if (most < h.end()) most = h.end();
     if (most > edge) {
       edge = most;
-      f.promised = (f.promised | 1u << s) & 3;
+      f.granted = (f.granted | 1u << s) & 3;
     }
   }
-  const unsigned shift = f.told[s];
+  const unsigned shift = f.advertised[s];
   const Seq ack = ack_to(f, side);
   const uint32_t takes = edge > ack ? static_cast<uint32_t>(edge - ack) : 0;
-  const Seq told = ack + ((takes + (1u << shift) - 1) >> shift << shift);
-  if (told >= f.ends[s].edge) return;
-  f.ends[s].edge = told;
+  const Seq advertised = ack + ((takes + (1u << shift) - 1) >> shift << shift);
+  if (advertised >= f.ends[s].edge) return;
+  f.ends[s].edge = advertised;
   f.shrunk = (f.shrunk | 1u << s) & 3;
 }
 
@@ -75,11 +75,11 @@ bool Splice::closed(const SpliceFlow& f, Side side) const {
 }
 
 // Tells `side` that there is room behind `ack` which its receiver has not granted.
-void Splice::promise(SpliceFlow& f, Side side, Seq ack, Seq edge) const {
+void Splice::grant(SpliceFlow& f, Side side, Seq ack, Seq edge) const {
   const size_t s = index_of(side);
   const Seq before = f.ends[s].edge;
   tell_window(f, side, ack, edge);
-  if (f.ends[s].edge > before && edge > before) f.promised = (f.promised | 1u << s) & 3;
+  if (f.ends[s].edge > before && edge > before) f.granted = (f.granted | 1u << s) & 3;
 }
 
 // The field that tells `side` a window up to `edge` (none: what it was told before) behind `ack`,
@@ -87,17 +87,17 @@ void Splice::promise(SpliceFlow& f, Side side, Seq ack, Seq edge) const {
 // edge moves back (then up, as Linux does) or an open window seems closed. One that is closed is
 // told so, whatever was rounded or promised, unless a head is not complete.
 uint16_t Splice::tell_window(SpliceFlow& f, Side side, Seq ack, std::optional<Seq> edge) const {
-  const unsigned shift = f.told[index_of(side)];
-  Seq& told = f.at(side).edge;
+  const unsigned shift = f.advertised[index_of(side)];
+  Seq& advertised = f.at(side).edge;
   uint32_t units = 0;
   if (edge && *edge > ack)
     units = std::max<uint32_t>(static_cast<uint32_t>(*edge - ack) >> shift, 1);
-  if (told > ack + (units << shift))
-    units = (static_cast<uint32_t>(told - ack) + (1u << shift) - 1) >> shift;
+  if (advertised > ack + (units << shift))
+    units = (static_cast<uint32_t>(advertised - ack) + (1u << shift) - 1) >> shift;
   units = std::min<uint32_t>(units, 65535);
-  if (const Seq now = ack + (units << shift); now > told) {
-    if (edge && *edge > told) f.promised &= ~(1u << index_of(side)) & 3;
-    told = now;
+  if (const Seq now = ack + (units << shift); now > advertised) {
+    if (edge && *edge > advertised) f.granted &= ~(1u << index_of(side)) & 3;
+    advertised = now;
   }
   if (closed(f, side)) return 0;
   return static_cast<uint16_t>(units);
@@ -105,7 +105,7 @@ uint16_t Splice::tell_window(SpliceFlow& f, Side side, Seq ack, std::optional<Se
 
 Seq Splice::ack_to(const SpliceFlow& f, Side side) const {
   const Seq una = f.at(side).map.una();
-  const SpliceWork* w = work_of(f);
+  const SpliceBinding* w = splice_binding_of(f);
   if (w == nullptr) return una;
   const size_t s = index_of(side);
   const bool taken = w->answers() && side == Side::client && w->streams[s].owned > una;
@@ -187,7 +187,7 @@ uint32_t Splice::room(const SpliceFlow& f, Side from, Seq at) const {
 // Octets [begin, end) of the hold, and the FIN behind them, as far as the window goes. Returns
 // where it stopped; end + 1 behind a FIN.
 Seq Splice::send_held(SpliceFlow& f, Side from, Seq begin, Seq end, bool fin) {
-  const Hold& h = work_of(f)->at(from).hold;
+  const Hold& h = splice_binding_of(f)->at(from).hold;
   SegmentOut s = blank(f, other(from));
   const std::span<const uint8_t> bytes =
       h.bytes(begin).subspan(0, static_cast<size_t>(end - begin));

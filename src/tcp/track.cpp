@@ -87,25 +87,25 @@ uint32_t behind(Scales scales, Side side) {
 }
 
 // A window may be full: a probe is the octet behind it, and a FIN may follow that.
-bool inside(Side from, const Segment& s, const Edges& e, Scales scales) {
+bool inside(Side from, const Segment& s, const Bounds& e, Scales scales) {
   const size_t me = index_of(from), you = index_of(other(from));
   return within(s.seq, e.ack[you] - behind(scales, other(from)), e.right[you] + 1) &&
          within(s.ack, e.ack[me] - behind(scales, from), e.end[you]);
 }
 
 // The SYN-ACK repeated, as the ACK of it was lost.
-bool repeats(const Segment& syn_ack, const Edges& e, Scales scales) {
+bool repeats(const Segment& syn_ack, const Bounds& e, Scales scales) {
   const size_t c = index_of(Side::client), b = index_of(Side::backend);
   return within(syn_ack.seq + 1, e.ack[c] - behind(scales, Side::client), e.ack[c]) &&
          within(syn_ack.ack, e.ack[b] - behind(scales, Side::backend), e.ack[b]);
 }
 
 // ACKs what the SYN says, no more: its number, or that and its data (RFC 7413).
-bool answers_syn(Seq number, const Edges& e) {
+bool answers_syn(Seq number, const Bounds& e) {
   return within(number, e.ack[index_of(Side::backend)], e.end[index_of(Side::client)]);
 }
 
-bool exact_reset(Track state, Side from, const Segment& s, const Edges& e) {
+bool exact_reset(Track state, Side from, const Segment& s, const Bounds& e) {
   if (state == Track::syn_sent && from == Side::backend)
     return (s.flags & tcp_flag::ack) != 0 && answers_syn(s.ack, e);
   return is_exact(s.seq, e.ack[index_of(other(from))], e.end[index_of(from)]);
@@ -115,7 +115,7 @@ void raise(Seq& edge, Seq to) {
   if (to > edge) edge = to;
 }
 
-Step on_syn(Track state, Side from, const Segment& s, Edges& e, Scales& scales) {
+Step on_syn(Track state, Side from, const Segment& s, Bounds& e, Scales& scales) {
   Step step{.next = state};
   // Simultaneous open needs no balancer.
   if (from == Side::backend || (s.flags & tcp_flag::fin) != 0) {
@@ -134,7 +134,7 @@ Step on_syn(Track state, Side from, const Segment& s, Edges& e, Scales& scales) 
   return step;
 }
 
-Step on_syn_ack(Track state, Side from, const Segment& s, Edges& e, Scales& scales) {
+Step on_syn_ack(Track state, Side from, const Segment& s, Bounds& e, Scales& scales) {
   Step step{.next = state};
   const size_t c = index_of(Side::client), b = index_of(Side::backend);
   if (from == Side::client) {
@@ -144,10 +144,10 @@ Step on_syn_ack(Track state, Side from, const Segment& s, Edges& e, Scales& scal
   } else if (!answers_syn(s.ack, e)) {
     step.outside = true;
   } else {
-    const auto told = static_cast<uint32_t>(e.right[c] - e.ack[c]);  // by the SYN, unscaled
+    const auto advertised = static_cast<uint32_t>(e.right[c] - e.ack[c]);  // by the SYN, unscaled
     const bool has_fin = (s.flags & tcp_flag::fin) != 0;
     e.ack[c] = s.seq + 1;
-    e.right[c] = e.ack[c] + told;
+    e.right[c] = e.ack[c] + advertised;
     e.end[b] = s.seq + 1 + s.length + (has_fin ? 1 : 0);
     e.ack[b] = s.ack;
     e.right[b] = s.ack + s.window;
@@ -158,7 +158,7 @@ Step on_syn_ack(Track state, Side from, const Segment& s, Edges& e, Scales& scal
   return step;
 }
 
-Step on_reset(Track state, Side from, const Segment& s, const Edges& e) {
+Step on_reset(Track state, Side from, const Segment& s, const Bounds& e) {
   Step step{.next = state};
   if (exact_reset(state, from, s, e))
     step.next = next_state(state, from, s.flags, true);
@@ -169,7 +169,7 @@ Step on_reset(Track state, Side from, const Segment& s, const Edges& e) {
 
 }  // namespace
 
-void begin(const Segment& s, Edges& e, Scales& scales) {
+void begin(const Segment& s, Bounds& e, Scales& scales) {
   const size_t c = index_of(Side::client), b = index_of(Side::backend);
   e = {};
   e.ack[b] = s.seq + 1;
@@ -180,7 +180,7 @@ void begin(const Segment& s, Edges& e, Scales& scales) {
   scales.set(Side::client, s.scale);
 }
 
-Step advance(Track state, Side from, const Segment& s, Edges& e, Scales& scales) {
+Step advance(Track state, Side from, const Segment& s, Bounds& e, Scales& scales) {
   Step step{.next = state};
   if (state >= Track::datagram) return step;  // these have their own ways to change
   const unsigned control = s.flags & (tcp_flag::syn | tcp_flag::rst | tcp_flag::ack);
@@ -221,20 +221,20 @@ Step advance(Track state, Side from, const Segment& s, Edges& e, Scales& scales)
   return step;
 }
 
-bool begins_anew(const Segment& syn, const Segment& answer, Edges& edges, Scales& scales) {
+bool begins_anew(const Segment& syn, const Segment& answer, Bounds& bounds, Scales& scales) {
   const unsigned control = answer.flags & (tcp_flag::syn | tcp_flag::rst | tcp_flag::ack);
   if (control != (tcp_flag::syn | tcp_flag::ack) && control != (tcp_flag::rst | tcp_flag::ack))
     return false;
-  Edges e;
+  Bounds e;
   Scales s;
   begin(syn, e, s);
   if (!answers_syn(answer.ack, e)) return false;
-  edges = e;
+  bounds = e;
   scales = s;
   return true;
 }
 
-bool in_flight(const Edges& e, Scales scales, Side from, Seq seq) {
+bool in_flight(const Bounds& e, Scales scales, Side from, Seq seq) {
   const Side to = other(from);
   return within(seq, e.ack[index_of(to)] - behind(scales, to), e.end[index_of(from)]);
 }

@@ -30,12 +30,12 @@ PAGE = """<!DOCTYPE html><title>page</title>
 const out = {cookie: document.cookie};
 (async () => {
   try {
-    const names = await Promise.all([...Array(%d).keys()].map(
+    const names = await SynAckOptions.all([...Array(%d).keys()].map(
       i => fetch("/assets/" + i + ".txt?again").then(r => r.text())));
     out.assets = [...new Set(names)];
     out.page = "@NAME@";
     const socket = new WebSocket("ws://" + location.host + "/ws");
-    out.echo = await new Promise((yes, no) => {
+    out.echo = await new SynAckOptions((yes, no) => {
       const got = [];
       socket.onopen = () => { for (let i = 0; i < 20; ++i) socket.send("message " + i + " x" + "x".repeat(i * 300)); };
       socket.onmessage = m => { got.push(m.data); if (got.length === 21) yes(got.map(t => t.split(" x")[0])); };

@@ -28,7 +28,7 @@ struct Open {
   SpliceRig rig;
 };
 
-TEST(HostileClient, AnHonestOneIsReadAsItWasJudged) {
+TEST(HostileClient, an_honest_one_is_read_as_it_was_judged) {
   for (uint8_t s = 0; s < static_cast<uint8_t>(Service::count_); ++s) {
     Open c(static_cast<Service>(s));
     c.rig.say(c.at, kSecond);
@@ -38,7 +38,7 @@ TEST(HostileClient, AnHonestOneIsReadAsItWasJudged) {
 }
 
 // A longer segment with the same number, while the first one is held.
-TEST(HostileClient, TheFirstCopyOfAHeadThatIsHeldStands) {
+TEST(HostileClient, the_first_copy_of_a_head_that_is_held_stands) {
   SpliceRig rig(Service::forwarded);
   rig.say(0, "GET http://t/x HTTP/1.1\r\nX:\r\n");
   rig.say(0, "GET http://t/x HTTP/1.1\r\nhost\r\n");
@@ -55,7 +55,7 @@ TEST(HostileClient, TheFirstCopyOfAHeadThatIsHeldStands) {
 }
 
 // An old TSval on the second request's head: the backend's kernel discards it.
-TEST(HostileClient, AHeadThatTheBackendsClockDiscardedIsNotReplaced) {
+TEST(HostileClient, a_head_that_the_backends_clock_discarded_is_not_replaced) {
   Open c;
   c.rig.say(c.at, kSecond, {.later = -5000});
   c.rig.say(c.at, kEvil);
@@ -63,14 +63,14 @@ TEST(HostileClient, AHeadThatTheBackendsClockDiscardedIsNotReplaced) {
 }
 
 // An option that an endpoint discards on, a TTL that ends behind us: the same door.
-TEST(HostileClient, AHeadThatNeverArrivedIsNotReplaced) {
+TEST(HostileClient, a_head_that_never_arrived_is_not_replaced) {
   Open c(Service::cookie_forwarded);
   c.rig.say(c.at, kSecond, {.lost = true});
   c.rig.say(c.at, kEvil);
   EXPECT_EQ(c.end(), "");
 }
 
-TEST(HostileClient, AHeadIsNotReplacedInPieces) {
+TEST(HostileClient, a_head_is_not_replaced_in_pieces) {
   for (size_t cut = 1; cut < kEvil.size(); ++cut) {
     Open c;
     c.rig.say(c.at, kSecond, {.lost = true});
@@ -80,7 +80,7 @@ TEST(HostileClient, AHeadIsNotReplacedInPieces) {
   }
 }
 
-TEST(HostileClient, ALineOfAChunkIsNotReplaced) {
+TEST(HostileClient, a_line_of_a_chunk_is_not_replaced) {
   Open c;
   const std::string head = "POST /2 HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n";
   c.rig.say(c.at, head);
@@ -92,7 +92,7 @@ TEST(HostileClient, ALineOfAChunkIsNotReplaced) {
 }
 
 // A bare LF is an octet of the line for some: our field is hidden in the client's.
-TEST(HostileClient, ABareLineFeedHidesNothing) {
+TEST(HostileClient, a_bare_line_feed_hides_nothing) {
   Open c;
   c.rig.say(c.at, "GET /2 HTTP/1.1\r\nHost: t\r\nX: a\n\r\n");
   EXPECT_EQ(c.end(), "");
@@ -102,14 +102,14 @@ TEST(HostileClient, ABareLineFeedHidesNothing) {
   EXPECT_EQ(smuggled.end(), "");
 }
 
-TEST(HostileClient, AnotherNameOfALengthHidesNothing) {
+TEST(HostileClient, another_name_of_a_length_hides_nothing) {
   Open c;
   c.rig.say(c.at, "POST /2 HTTP/1.1\r\nHost: t\r\nContent_Length: 37\r\n\r\n" + kEvil);
   EXPECT_EQ(c.end(), "");
 }
 
 // As Java's client asks with every first request.
-TEST(HostileClient, NobodyAsksABackendForHttp2) {
+TEST(HostileClient, nobody_asks_a_backend_for_http2) {
   Open c;
   c.rig.say(c.at,
             "GET /2 HTTP/1.1\r\nConnection: Upgrade, HTTP2-Settings\r\nHost: t\r\n"
@@ -120,7 +120,7 @@ TEST(HostileClient, NobodyAsksABackendForHttp2) {
   EXPECT_EQ(c.end(), "");
 }
 
-TEST(HostileClient, AnUninvitedSwitchOpensNoTunnel) {
+TEST(HostileClient, an_uninvited_switch_opens_no_tunnel) {
   Open c;
   c.rig.say(c.at, kSecond);
   c.rig.answer("HTTP/1.1 101 Switching Protocols\r\n\r\n");
@@ -131,7 +131,7 @@ TEST(HostileClient, AnUninvitedSwitchOpensNoTunnel) {
 
 // What waits behind a request for an upgrade is the tunnel's when the answer agrees, whatever it
 // looks like, and a request when it does not.
-TEST(HostileClient, WhatWaitsBehindAnUpgradeIsWhatTheAnswerMakesOfIt) {
+TEST(HostileClient, what_waits_behind_an_upgrade_is_what_the_answer_makes_of_it) {
   const std::string asks =
       "GET /2 HTTP/1.1\r\nHost: t\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
   for (const bool agrees : {true, false}) {
@@ -149,7 +149,7 @@ TEST(HostileClient, WhatWaitsBehindAnUpgradeIsWhatTheAnswerMakesOfIt) {
 }
 
 // What begins with '$' belongs to the cookie before it, and goes with ours.
-TEST(HostileClient, NothingOfOurCookieIsLeft) {
+TEST(HostileClient, nothing_of_our_cookie_is_left) {
   for (const char* value : {"SRV=b1; $Path=/; a=1", "a=1; SRV=b1; $Path=/", "SRV=b1; $J; $; J=2",
                             "$Version=1; SRV=b1"}) {
     Open c(Service::cookie_forwarded);
@@ -161,7 +161,7 @@ TEST(HostileClient, NothingOfOurCookieIsLeft) {
   }
 }
 
-TEST(HostileClient, AFoldHidesNothing) {
+TEST(HostileClient, a_fold_hides_nothing) {
   Open c;
   c.rig.say(c.at, "GET /2 HTTP/1.1\r\nHost: t\r\nX: a\r\n X-Forwarded-For: 8.8.8.8\r\n\r\n");
   EXPECT_EQ(c.end(), "");

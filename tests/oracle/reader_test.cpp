@@ -8,7 +8,7 @@ namespace {
 
 using Fields = std::vector<Field>;
 
-TEST(BackendReader, ReadsRequestsOneBehindTheOther) {
+TEST(BackendReader, reads_requests_one_behind_the_other) {
   const std::string text =
       "GET /a HTTP/1.1\r\nHost: t\r\nX:\t b \r\n\r\n"
       "POST /b HTTP/1.0\r\nContent-Length: 3\r\n\r\nabc"
@@ -30,7 +30,7 @@ TEST(BackendReader, ReadsRequestsOneBehindTheOther) {
   }
 }
 
-TEST(BackendReader, EndsAChunkedBodyBehindItsTrailers) {
+TEST(BackendReader, ends_a_chunked_body_behind_its_trailers) {
   const std::string text =
       "POST / HTTP/1.1\r\ntransfer-encoding: gzip, Chunked\r\n\r\n"
       "3;x=y\r\nabc\r\nA\r\n0123456789\r\n0\r\nT: u\r\n\r\nGET /next HTTP/1.1\r\n\r\n";
@@ -43,7 +43,7 @@ TEST(BackendReader, EndsAChunkedBodyBehindItsTrailers) {
   }
 }
 
-TEST(BackendReader, ABareLineFeedEndsALineForAllButTheStrict) {
+TEST(BackendReader, a_bare_line_feed_ends_a_line_for_all_but_the_strict) {
   const std::string text = "GET / HTTP/1.1\r\nX: a\nY: b\r\n\r\n";
   EXPECT_EQ(read(text, kStrict).messages.at(0).fields, (Fields{{"X", "a\nY: b"}}));
   EXPECT_EQ(read(text, kLenient).messages.at(0).fields, (Fields{{"X", "a"}, {"Y", "b"}}));
@@ -53,14 +53,14 @@ TEST(BackendReader, ABareLineFeedEndsALineForAllButTheStrict) {
   EXPECT_EQ(read(open, kLenient).messages.size(), 2u);
 }
 
-TEST(BackendReader, AFoldGoesOnTheLineBeforeForAllButTheUnfolding) {
+TEST(BackendReader, a_fold_goes_on_the_line_before_for_all_but_the_unfolding) {
   const std::string text = "GET / HTTP/1.1\r\nX: a\r\n Y: b\r\n\r\n";
   EXPECT_EQ(read(text, kStrict).messages.at(0).fields, (Fields{{"X", "a Y: b"}}));
   EXPECT_EQ(read(text, kLenient).messages.at(0).fields, (Fields{{"X", "a Y: b"}}));
   EXPECT_EQ(read(text, kUnfolding).messages.at(0).fields, (Fields{{"X", "a"}, {"Y", "b"}}));
 }
 
-TEST(BackendReader, WaitsForWhatIsNotComplete) {
+TEST(BackendReader, waits_for_what_is_not_complete) {
   const std::string text = "POST / HTTP/1.1\r\nContent-Length: 4\r\n\r\nabcd";
   for (size_t n = 0; n < text.size(); ++n) {
     const Requests r = read(std::string_view(text).substr(0, n), kStrict);
@@ -71,7 +71,7 @@ TEST(BackendReader, WaitsForWhatIsNotComplete) {
   }
 }
 
-TEST(BackendReader, GivesUpWhereNobodyCouldGoOn) {
+TEST(BackendReader, gives_up_where_nobody_could_go_on) {
   const auto error = [](std::string_view text) { return read(text, kLenient).error; };
   EXPECT_EQ(error("GET /\r\n"), "a request line that has not three words");
   EXPECT_EQ(error("GET / HTTP/2\r\n"), "a version that is none");
@@ -87,21 +87,21 @@ TEST(BackendReader, GivesUpWhereNobodyCouldGoOn) {
   EXPECT_EQ(error(chunked + "1\r\nabc"), "no end of a chunk");
 }
 
-TEST(BackendReader, AnUnderscoreIsADashForTheAliasing) {
+TEST(BackendReader, an_underscore_is_a_dash_for_the_aliasing) {
   const std::string text = "POST / HTTP/1.1\r\nContent_Length: 18\r\n\r\nGET / HTTP/1.1\r\n\r\n";
   EXPECT_EQ(read(text, kLenient).messages.size(), 2u);
   ASSERT_EQ(read(text, kAliasing).messages.size(), 1u);
   EXPECT_EQ(read(text, kAliasing).messages[0].content, "GET / HTTP/1.1\r\n\r\n");
 }
 
-TEST(BackendReader, ReadsNothingBehindARequestThatSwitches) {
+TEST(BackendReader, reads_nothing_behind_a_request_that_switches) {
   const std::string text = "GET /a HTTP/1.1\r\n\r\nGET /b HTTP/1.1\r\n\r\n\x81\x05";
   EXPECT_EQ(read(text, kLenient, 1).messages.size(), 2u);
   EXPECT_EQ(read(text, kLenient, 0).messages.size(), 1u);
   EXPECT_EQ(read(text, kLenient, 0).error, "");
 }
 
-TEST(BackendReader, SplitsListsAndCookies) {
+TEST(BackendReader, splits_lists_and_cookies) {
   EXPECT_EQ(elements({"a, ,b ", "C"}), (std::vector<std::string>{"a", "b", "C"}));
   EXPECT_EQ(pairs({"a=b; c=d;", "e"}), (std::vector<std::string>{"a=b", "c=d", "e"}));
   EXPECT_TRUE(same_name("X-a", "x-A"));

@@ -2,16 +2,16 @@
 
 #include <algorithm>
 
+#include "exchange_stream.h"
 #include "limpet/http/body.h"
 #include "limpet/wire/frame.h"
-#include "session_stream.h"
 
 namespace limpet::oracle {
 namespace {
 
 using affinity::CookieMode;
-using dataplane::session_test::cookie;
-using dataplane::session_test::rules_of;
+using dataplane::exchange_test::cookie;
+using dataplane::exchange_test::rules_of;
 using tcp::index_of;
 using tcp::Seq;
 using tcp::Side;
@@ -22,15 +22,15 @@ constexpr uint32_t kWindow = 60000;  // of the backend, and of the client
 
 // Compiled once: that takes longer than a connection.
 struct Services {
-  std::vector<dataplane::SessionRules> rules;
-  dataplane::SessionTools tools;
+  std::vector<dataplane::HttpRules> rules;
+  dataplane::ExchangeTools tools;
   Services() {
     rules.push_back(rules_of({}, Forwarded::x_forwarded_for));
     rules.push_back(rules_of({cookie(CookieMode::insert)}));
     rules.push_back(rules_of({cookie(CookieMode::insert)}, Forwarded::x_forwarded_for));
     rules.push_back(rules_of({cookie(CookieMode::insert)}, Forwarded::proxy_v1));
     rules.push_back(rules_of({cookie(CookieMode::learn, "J")}, Forwarded::x_forwarded_for));
-    for (const dataplane::SessionRules& r : rules)
+    for (const dataplane::HttpRules& r : rules)
       for (const auto* s : {&r.request, &r.response})
         if (*s) (void)tools.scratch.fit(**s);
     tools.crypter.emplace(affinity::CookieKeys::first({1, 2, 3}));
@@ -55,7 +55,7 @@ SpliceRig::SpliceRig(Service service, bool timestamps, const Memory& memory)
       listener_(HashKey{1, 2, 3}, 64, {}),
       memory_left_(memory.holds),
       counters_(affinity::kMaxEntries) {
-  promise_.window = 16384;
+  syn_ack_.window = 16384;
   backends_.resize(3);
   for (uint16_t m = 0; m < 3; ++m) {
     backends_[m].configured = true;
@@ -72,7 +72,7 @@ SpliceRig::~SpliceRig() {
   splice_.end(flow_);
 }
 
-dataplane::SessionContext SpliceRig::context() {
+dataplane::ExchangeContext SpliceRig::context() {
   return {.rules = rules_,
           .ids = ids_,
           .pool = 0,
@@ -104,20 +104,21 @@ void SpliceRig::give(std::span<uint8_t> memory) {
   std::erase_if(memory_, [&](const Taken& m) { return m.octets.get() == memory.data(); });
   memory_left_ += memory.size();
 }
-uint32_t SpliceRig::take_work(tcp::SpliceFlow&) {
+uint32_t SpliceRig::take_binding(tcp::SpliceFlow&) {
   work_used_ = true;
   return 0;
 }
-void SpliceRig::give_work(uint32_t) {
+void SpliceRig::give_binding(uint32_t) {
   work_used_ = false;
 }
 
 tcp::Shown SpliceRig::show(tcp::SpliceFlow& flow, Side from, std::span<const uint8_t> bytes,
                            bool fin) {
   tcp::StreamMap& map = flow.at(from).map;
-  if (from == Side::backend) return dataplane::show_responses(session_, map, bytes, fin, context());
+  if (from == Side::backend)
+    return dataplane::show_responses(exchange_, map, bytes, fin, context());
   const auto at = static_cast<uint32_t>(map.frontier() - start_[kClient]);
-  const tcp::Shown shown = dataplane::show_requests(session_, map, bytes, fin, context());
+  const tcp::Shown shown = dataplane::show_requests(exchange_, map, bytes, fin, context());
   if (at != judged_.octets.size()) wrong_ = "octets are shown out of order; ";
   const size_t seen = std::min<size_t>(shown.final, bytes.size());
   judged_.octets.append(reinterpret_cast<const char*>(bytes.data()), seen);
@@ -188,14 +189,14 @@ void SpliceRig::open(const tcp::SegmentIn& first) {
   syn.mss = uint16_t{1460};
   syn.sack_permitted = true;
   if (timestamps_) syn.timestamps = {clock_[kClient], 0};
-  const tcp::Hearing heard = listener_.hear(tuple, syn, promise_, now_);
+  const tcp::Hearing heard = listener_.hear(tuple, syn, syn_ack_, now_);
   client_next_ = heard.answer.seq + 1;
   if (heard.answer.timestamps) heard_[kClient] = heard.answer.timestamps->value;
   tcp::SegmentIn in = first;
   in.ack = client_next_;
   if (timestamps_) in.timestamps->echo = heard_[kClient];
-  const tcp::Hearing again = listener_.hear(tuple, in, promise_, now_);
-  if (again.what != tcp::Heard::open || !tcp::start(splice_, flow_, again.offer, promise_, in))
+  const tcp::Hearing again = listener_.hear(tuple, in, syn_ack_, now_);
+  if (again.what != tcp::Heard::open || !tcp::start(splice_, flow_, again.offer, syn_ack_, in))
     return;
   listener_.opened(again);
   phase_ = Phase::head;
@@ -234,7 +235,7 @@ std::string SpliceRig::said(uint32_t offset, uint32_t length) const {
 void SpliceRig::from_client(const tcp::SegmentIn& in) {
   if (phase_ == Phase::head || phase_ == Phase::connecting) {
     if (splice_.collect(flow_, in, now_)) phase_ = Phase::connecting;
-    if (session_.refused != http::Refusal::none || session_.broken) phase_ = Phase::over;
+    if (exchange_.refused != http::Refusal::none || exchange_.broken) phase_ = Phase::over;
     return;
   }
   const tcp::Handled h = splice_.relay(flow_, Side::client, in, now_);
@@ -249,18 +250,18 @@ void SpliceRig::from_client(const tcp::SegmentIn& in) {
 // As the worker does after each look.
 void SpliceRig::follow_up() {
   // Before what waited for the answer is shown: that may look like a request and is none any more.
-  if (session_.up == dataplane::Session::Up::tunnel && !switches_) {
+  if (exchange_.up == dataplane::Exchange::Up::tunnel && !switches_) {
     note_bounds();
     switches_ = judged_.messages.empty() ? 0 : judged_.messages.size() - 1;
   }
-  for (unsigned turns = 0; session_.call_up && turns < dataplane::Session::kMaxAsked; ++turns) {
-    session_.call_up = false;
+  for (unsigned turns = 0; exchange_.call_up && turns < dataplane::Exchange::kMaxAsked; ++turns) {
+    exchange_.call_up = false;
     splice_.again(flow_, Side::client, now_);
   }
-  if (session_.broken) phase_ = Phase::over;
-  if (session_.idle()) {
-    session_ = dataplane::Session{};
-    session_.first = dataplane::Session::First::answered;
+  if (exchange_.broken) phase_ = Phase::over;
+  if (exchange_.idle()) {
+    exchange_ = dataplane::Exchange{};
+    exchange_.first = dataplane::Exchange::First::answered;
   }
 }
 

@@ -11,10 +11,10 @@
 #include <string_view>
 #include <vector>
 
+#include "exchange.h"
 #include "limpet/tcp/handshake.h"
 #include "limpet/tcp/splice.h"
 #include "oracle.h"
-#include "session.h"
 
 namespace limpet::oracle {
 
@@ -69,7 +69,7 @@ class SpliceRig : tcp::SpliceSink, tcp::SpliceEditor, tcp::HoldMemory {
   const std::string& got() const { return got_; }
   const std::string& judged() const { return judged_.octets; }
   bool over() const { return phase_ == Phase::over; }
-  bool refused() const { return session_.refused != http::Refusal::none; }
+  bool refused() const { return exchange_.refused != http::Refusal::none; }
   unsigned discarded() const { return discarded_; }  // segments, by the backend's clock
 
  private:
@@ -78,15 +78,15 @@ class SpliceRig : tcp::SpliceSink, tcp::SpliceEditor, tcp::HoldMemory {
   void emit(tcp::SpliceFlow& flow, tcp::Side to, const tcp::SegmentOut& s) override;
   tcp::Shown show(tcp::SpliceFlow& flow, tcp::Side from, std::span<const uint8_t> bytes,
                   bool fin) override;
-  void not_kept(tcp::SpliceFlow&, tcp::Side from) override { session_.not_kept(from); }
+  void not_kept(tcp::SpliceFlow&, tcp::Side from) override { exchange_.not_kept(from); }
   std::span<uint8_t> take(uint32_t size) override;
   void give(std::span<uint8_t> memory) override;
-  uint32_t take_work(tcp::SpliceFlow& flow) override;
-  void give_work(uint32_t work) override;
-  tcp::SpliceWork& work(uint32_t) override { return work_; }
+  uint32_t take_binding(tcp::SpliceFlow& flow) override;
+  void give_binding(uint32_t binding) override;
+  tcp::SpliceBinding& binding(uint32_t) override { return binding_; }
   void due(uint32_t, Instant) override {}
 
-  dataplane::SessionContext context();
+  dataplane::ExchangeContext context();
   void open(const tcp::SegmentIn& first);
   void follow_up();
   void from_client(const tcp::SegmentIn& in);
@@ -100,14 +100,14 @@ class SpliceRig : tcp::SpliceSink, tcp::SpliceEditor, tcp::HoldMemory {
 
   const Service service_;
   const bool timestamps_;
-  dataplane::SessionRules& rules_;
+  dataplane::HttpRules& rules_;
   tcp::EditPool edits_{65536};
   tcp::CopyPool copies_;
   tcp::Splice splice_{edits_, copies_, *this, *this, *this};
   tcp::Listener listener_;
-  tcp::Promise promise_;
+  tcp::SynAckOptions syn_ack_;
   tcp::SpliceFlow flow_;
-  tcp::SpliceWork work_;
+  tcp::SpliceBinding binding_;
   bool work_used_ = false;
   struct Taken {
     std::unique_ptr<uint8_t[]> octets;
@@ -115,7 +115,7 @@ class SpliceRig : tcp::SpliceSink, tcp::SpliceEditor, tcp::HoldMemory {
   };
   std::vector<Taken> memory_;
   size_t memory_left_;
-  dataplane::Session session_;
+  dataplane::Exchange exchange_;
 
   // The pool, as a worker has it.
   const affinity::BackendIds ids_{{"s0", "s1", "s2"}};

@@ -43,12 +43,12 @@ std::vector<std::string> failures(const Scenario& s, ShiftingBox box) {
   return run(s, box).failures;
 }
 
-TEST(Boxes, RightTranslationOfACalmConnectionPasses) {
+TEST(Boxes, right_translation_of_a_calm_connection_passes) {
   EXPECT_THAT(failures(calm(), ShiftingBox(kShifts)), IsEmpty());
   EXPECT_THAT(failures(with_loss(100), ShiftingBox(kShifts)), IsEmpty());
 }
 
-TEST(Boxes, RightTranslationOfSeedsPasses) {
+TEST(Boxes, right_translation_of_seeds_passes) {
   Counts counts;
   for (uint64_t seed = 1; seed <= 300; ++seed) {
     Random r(seed ^ 99);
@@ -64,7 +64,7 @@ TEST(Boxes, RightTranslationOfSeedsPasses) {
   EXPECT_GT(counts.mtu_reductions, 0u);
 }
 
-TEST(Boxes, AnOctetChangedUnderARightChecksumIsCaught) {
+TEST(Boxes, an_octet_changed_under_a_right_checksum_is_caught) {
   Bytes changed;
   const auto fault = [&](Passing& p) {
     if (p.from_client && p.number == 20 && !p.segment.data.empty()) {
@@ -77,7 +77,7 @@ TEST(Boxes, AnOctetChangedUnderARightChecksumIsCaught) {
   EXPECT_THAT(failures(calm(), ShiftingBox({}, fault)), Contains(HasSubstr("of the stream is")));
 }
 
-TEST(Boxes, AnOctetChangedInASecondCopyOnlyIsCaught) {
+TEST(Boxes, an_octet_changed_in_a_second_copy_only_is_caught) {
   // The server has the octets already, so its stream is right: only the comparison can tell.
   uint32_t highest = 0;
   bool seen = false;
@@ -102,13 +102,13 @@ TEST(Boxes, AnOctetChangedInASecondCopyOnlyIsCaught) {
               Contains(HasSubstr("is not what came there before")));
 }
 
-TEST(Boxes, SackEdgesThatWereNotTranslatedAreCaught) {
+TEST(Boxes, sack_edges_that_were_not_translated_are_caught) {
   ShiftingBox box(kShifts);
   box.translate_sack = false;
   EXPECT_THAT(failures(with_loss(50), box), Contains(HasSubstr("outside of what was sent")));
 }
 
-TEST(Boxes, AnEmptySackBlockIsCaught) {
+TEST(Boxes, an_empty_sack_block_is_caught) {
   const auto fault = [](Passing& p) {
     if (p.segment.options.sacks > 0) {
       p.segment.options.sack[0].right = p.segment.options.sack[0].left;
@@ -118,7 +118,7 @@ TEST(Boxes, AnEmptySackBlockIsCaught) {
   EXPECT_THAT(failures(with_loss(50), ShiftingBox({}, fault)), Contains(HasSubstr("is empty")));
 }
 
-TEST(Boxes, ASackBlockAtTheAckItselfIsCaught) {
+TEST(Boxes, a_sack_block_at_the_ack_itself_is_caught) {
   const auto fault = [](Passing& p) {
     if (p.segment.options.sacks == 1) p.segment.options.sack[0].left = p.segment.ack;
     return Verdict::pass;
@@ -127,7 +127,7 @@ TEST(Boxes, ASackBlockAtTheAckItselfIsCaught) {
               Contains(HasSubstr("not above ACK")));
 }
 
-TEST(Boxes, TimestampsThatGoBackAreCaught) {
+TEST(Boxes, timestamps_that_go_back_are_caught) {
   const auto fault = [](Passing& p) {
     if (!p.from_client && p.number == 40) p.segment.options.timestamps->value -= 60;
     return Verdict::pass;
@@ -135,7 +135,7 @@ TEST(Boxes, TimestampsThatGoBackAreCaught) {
   EXPECT_THAT(failures(calm(), ShiftingBox({}, fault)), Contains(HasSubstr("TSval goes back by")));
 }
 
-TEST(Boxes, AnEchoThatWasNeverSentIsCaught) {
+TEST(Boxes, an_echo_that_was_never_sent_is_caught) {
   const auto fault = [](Passing& p) {
     if (p.from_client && p.number == 30) p.segment.options.timestamps->echo += 100000;
     return Verdict::pass;
@@ -143,7 +143,7 @@ TEST(Boxes, AnEchoThatWasNeverSentIsCaught) {
   EXPECT_THAT(failures(calm(), ShiftingBox({}, fault)), Contains(HasSubstr("was never sent")));
 }
 
-TEST(Boxes, TheFirstAckWithAnEchoOutsideTheSynAcksIsRefusedAndCaught) {
+TEST(Boxes, the_first_ack_with_an_echo_outside_the_syn_acks_is_refused_and_caught) {
   const auto fault = [](Passing& p) {
     if (p.from_client && p.number >= 2 && p.now < Instant{} + 1s) {
       p.segment.options.timestamps->echo -= 3;
@@ -156,7 +156,7 @@ TEST(Boxes, TheFirstAckWithAnEchoOutsideTheSynAcksIsRefusedAndCaught) {
   EXPECT_THAT(outcome.failures, Contains(HasSubstr("TSecr outside of our SYN-ACKs")));
 }
 
-TEST(Boxes, MissingTimestampsAreCaught) {
+TEST(Boxes, missing_timestamps_are_caught) {
   const auto fault = [](Passing& p) {
     if (p.from_client && p.number == 10) p.segment.options.timestamps.reset();
     return Verdict::pass;
@@ -165,7 +165,7 @@ TEST(Boxes, MissingTimestampsAreCaught) {
               Contains(HasSubstr("segment without timestamps")));
 }
 
-TEST(Boxes, AWindowEdgeThatShrinksIsCaught) {
+TEST(Boxes, a_window_edge_that_shrinks_is_caught) {
   const auto fault = [](Passing& p) {
     if (!p.from_client && p.number == 12) p.segment.window /= 4;
     return Verdict::pass;
@@ -174,7 +174,7 @@ TEST(Boxes, AWindowEdgeThatShrinksIsCaught) {
               Contains(HasSubstr("right window edge shrinks")));
 }
 
-TEST(Boxes, AWindowEdgeThatShrinksIsCaughtWhereFramesOvertake) {
+TEST(Boxes, a_window_edge_that_shrinks_is_caught_where_frames_overtake) {
   Scenario s = calm();
   s.client.check.in_order = s.server.check.in_order = false;
   const auto fault = [](Passing& p) {
@@ -186,7 +186,7 @@ TEST(Boxes, AWindowEdgeThatShrinksIsCaughtWhereFramesOvertake) {
 }
 
 // What a kernel does in TIME-WAIT; nobody is let off before the end.
-TEST(Boxes, AWindowThatShrinksInTheAckOfTheFinIsForgivenToWhoMayDoIt) {
+TEST(Boxes, a_window_that_shrinks_in_the_ack_of_the_fin_is_forgiven_to_who_may_do_it) {
   for (const bool may : {false, true}) {
     Scenario s = calm();
     s.client.check.no_window_at_the_end = may;
@@ -206,7 +206,7 @@ TEST(Boxes, AWindowThatShrinksInTheAckOfTheFinIsForgivenToWhoMayDoIt) {
   }
 }
 
-TEST(Boxes, APromisedWindowThatIsNotThereIsCaught) {
+TEST(Boxes, a_promised_window_that_is_not_there_is_caught) {
   Scenario s = calm();
   s.server.receive_buffer = 4000;
   s.server.read_every = 5ms;
@@ -218,7 +218,7 @@ TEST(Boxes, APromisedWindowThatIsNotThereIsCaught) {
   EXPECT_THAT(failures(s, ShiftingBox({}, fault)), Contains(HasSubstr("beyond the window's edge")));
 }
 
-TEST(Boxes, AnAckOfWhatWasNeverSentIsCaught) {
+TEST(Boxes, an_ack_of_what_was_never_sent_is_caught) {
   const auto fault = [](Passing& p) {
     if (!p.from_client && p.number == 15) p.segment.ack += 200000;
     return Verdict::pass;
@@ -227,7 +227,7 @@ TEST(Boxes, AnAckOfWhatWasNeverSentIsCaught) {
               Contains(HasSubstr("which was never sent")));
 }
 
-TEST(Boxes, ASegmentAboveTheAnnouncedMssIsCaught) {
+TEST(Boxes, a_segment_above_the_announced_mss_is_caught) {
   Scenario s = calm();
   s.server.mss = 1000;
   const auto fault = [](Passing& p) {
@@ -237,14 +237,14 @@ TEST(Boxes, ASegmentAboveTheAnnouncedMssIsCaught) {
   EXPECT_THAT(failures(s, ShiftingBox({}, fault)), Contains(HasSubstr("above the MSS")));
 }
 
-TEST(Boxes, AFinThatIsDroppedForEverIsCaught) {
+TEST(Boxes, a_fin_that_is_dropped_for_ever_is_caught) {
   const auto fault = [](Passing& p) {
     return p.from_client && p.segment.has(kFin) ? Verdict::drop : Verdict::pass;
   };
   EXPECT_THAT(failures(calm(), ShiftingBox({}, fault)), Contains(HasSubstr("not closed within")));
 }
 
-TEST(Boxes, AFinThatMovesIsCaught) {
+TEST(Boxes, a_fin_that_moves_is_caught) {
   // The first FIN comes with its last octet missing, the retransmission is right.
   unsigned fins = 0;
   Scenario s = calm();
@@ -258,7 +258,7 @@ TEST(Boxes, AFinThatMovesIsCaught) {
   EXPECT_THAT(failures(s, ShiftingBox({}, fault)), Contains(HasSubstr("FIN")));
 }
 
-TEST(Boxes, AResetThatIsNotExactIsIgnored) {
+TEST(Boxes, a_reset_that_is_not_exact_is_ignored) {
   const auto fault = [](Passing& p) {
     if (p.from_client && p.number == 25) {
       p.segment.flags = kRst | kAck;
@@ -274,7 +274,7 @@ TEST(Boxes, AResetThatIsNotExactIsIgnored) {
   EXPECT_EQ(outcome.counts.challenge_acks, 1u);
 }
 
-TEST(Boxes, AnExactResetIsCaught) {
+TEST(Boxes, an_exact_reset_is_caught) {
   const auto fault = [](Passing& p) {
     if (p.from_client && p.number == 25) {
       p.segment.flags = kRst | kAck;
@@ -285,7 +285,7 @@ TEST(Boxes, AnExactResetIsCaught) {
   EXPECT_THAT(failures(calm(), ShiftingBox({}, fault)), Contains(HasSubstr("ended by reset")));
 }
 
-TEST(Boxes, AQuotedNumberThatWasNotTranslatedReducesNoMtu) {
+TEST(Boxes, a_quoted_number_that_was_not_translated_reduces_no_mtu) {
   Scenario s = calm();
   s.server_down.mtu = 1000;
   ShiftingBox right(kShifts), wrong(kShifts);

@@ -17,7 +17,7 @@ EndpointOptions with_sack() {
 }
 const TcpOptions kSackSyn{.mss = 100, .sack_permitted = true};
 
-TEST(Receive, TheFirstAckWaitsTheSecondDoesNot) {
+TEST(Receive, the_first_ack_waits_the_second_does_not) {
   Script s(Script::plain());
   s.accepts();
   EXPECT_THAT(s.says({.data = octets(100)}), IsEmpty());
@@ -28,7 +28,7 @@ TEST(Receive, TheFirstAckWaitsTheSecondDoesNot) {
   EXPECT_THAT(s.pass(1ms), ElementsAre(". seq 1001 ack 5251 win 350 len 0"));
 }
 
-TEST(Receive, OctetsBeyondAGapWaitAndAreReportedLatestFirst) {
+TEST(Receive, octets_beyond_a_gap_wait_and_are_reported_latest_first) {
   Script s(with_sack());
   s.accepts(kSackSyn);
   EXPECT_THAT(s.says({.seq = 4, .data = "def"}),
@@ -44,7 +44,7 @@ TEST(Receive, OctetsBeyondAGapWaitAndAreReportedLatestFirst) {
   EXPECT_EQ(s.received, "abcdefghijkl");
 }
 
-TEST(Receive, FourBlocksFitAndThreeBesideTimestamps) {
+TEST(Receive, four_blocks_fit_and_three_beside_timestamps) {
   for (const bool with_time : {false, true}) {
     EndpointOptions o = with_sack();
     o.timestamps = with_time;
@@ -65,7 +65,7 @@ TEST(Receive, FourBlocksFitAndThreeBesideTimestamps) {
   }
 }
 
-TEST(Receive, DuplicatesAreReportedFirst) {  // RFC 2883, 4
+TEST(Receive, duplicates_are_reported_first) {  // RFC 2883, 4
   Script s(with_sack());
   s.accepts(kSackSyn);
   s.says({.data = "abc"});
@@ -77,7 +77,7 @@ TEST(Receive, DuplicatesAreReportedFirst) {  // RFC 2883, 4
   EXPECT_EQ(s.endpoint.counts().dsacks_sent, 2u);
 }
 
-TEST(Receive, OctetsThatContradictThemselvesAreAViolation) {
+TEST(Receive, octets_that_contradict_themselves_are_a_violation) {
   Script s(with_sack());
   s.accepts(kSackSyn);
   s.says({.data = "abc"});
@@ -90,7 +90,7 @@ TEST(Receive, OctetsThatContradictThemselvesAreAViolation) {
   EXPECT_EQ(s.received, "abcdefghij");
 }
 
-TEST(Receive, AWindowIsFilledClosedAndOpenedByTheReader) {
+TEST(Receive, a_window_is_filled_closed_and_opened_by_the_reader) {
   EndpointOptions o = Script::plain();
   o.read_every = 10ms;
   o.read_chunk = 150;
@@ -109,7 +109,7 @@ TEST(Receive, AWindowIsFilledClosedAndOpenedByTheReader) {
   EXPECT_EQ(s.endpoint.violations().size(), 2u) << "beyond it, and not the octets of before";
 }
 
-TEST(Receive, AScaledWindowIsRoundedUpRatherThanTakenBack) {
+TEST(Receive, a_scaled_window_is_rounded_up_rather_than_taken_back) {
   EndpointOptions o = Script::plain();
   o.scale = 6;
   o.receive_buffer = 640;
@@ -123,7 +123,7 @@ TEST(Receive, AScaledWindowIsRoundedUpRatherThanTakenBack) {
   EXPECT_EQ(s.endpoint.rcv_edge(), 651) << "9.8 units became ten";
 }
 
-TEST(Receive, AnOldTimestampIsDroppedAndAcknowledged) {  // PAWS
+TEST(Receive, an_old_timestamp_is_dropped_and_acknowledged) {  // PAWS
   EndpointOptions o = Script::plain();
   o.timestamps = true;
   o.check.timestamps_may_go_back = 100;
@@ -138,7 +138,7 @@ TEST(Receive, AnOldTimestampIsDroppedAndAcknowledged) {  // PAWS
   EXPECT_EQ(s.received, "abcnew");
 }
 
-TEST(Send, TheInitialWindowThenTwoForEachAcknowledged) {
+TEST(Send, the_initial_window_then_two_for_each_acknowledged) {
   EndpointOptions o = Script::plain();
   o.initial_window = 2;
   Script s(o);
@@ -149,7 +149,7 @@ TEST(Send, TheInitialWindowThenTwoForEachAcknowledged) {
                                                 ". seq 1301 ack 5001 win 400 len 100"));
 }
 
-TEST(Send, NagleKeepsAShortSegmentUntilEverythingIsAcknowledged) {
+TEST(Send, nagle_keeps_a_short_segment_until_everything_is_acknowledged) {
   Script s(Script::plain());
   s.accepts();
   EXPECT_EQ(s.writes(10).size(), 1u);
@@ -163,7 +163,7 @@ TEST(Send, NagleKeepsAShortSegmentUntilEverythingIsAcknowledged) {
   EXPECT_EQ(off.writes(10).size(), 1u);
 }
 
-TEST(Send, ASmallWindowIsUsedInWorthwhilePieces) {  // RFC 9293, 3.8.6.2.1
+TEST(Send, a_small_window_is_used_in_worthwhile_pieces) {  // RFC 9293, 3.8.6.2.1
   Script s(Script::plain());
   s.accepts({.mss = 100}, 150);
   EXPECT_EQ(s.writes(300).size(), 1u) << "100 of 150: half a window of 50 is silly";
@@ -171,7 +171,7 @@ TEST(Send, ASmallWindowIsUsedInWorthwhilePieces) {  // RFC 9293, 3.8.6.2.1
               ElementsAre(". seq 1101 ack 5001 win 400 len 100"));
 }
 
-TEST(Send, ThreeDuplicateAcksResendTheFirstAPartialAckTheNext) {  // RFC 6582
+TEST(Send, three_duplicate_acks_resend_the_first_a_partial_ack_the_next) {  // RFC 6582
   Script s(Script::plain());
   s.accepts();
   EXPECT_EQ(s.writes(600).size(), 6u);
@@ -183,7 +183,7 @@ TEST(Send, ThreeDuplicateAcksResendTheFirstAPartialAckTheNext) {  // RFC 6582
   EXPECT_EQ(s.endpoint.counts().fast_retransmits, 1u);
 }
 
-TEST(Send, WithSackOnlyTheHolesAreSentAgain) {  // RFC 6675
+TEST(Send, with_sack_only_the_holes_are_sent_again) {  // RFC 6675
   Script s(with_sack());
   s.accepts(kSackSyn);
   EXPECT_EQ(s.writes(800).size(), 8u);
@@ -194,7 +194,7 @@ TEST(Send, WithSackOnlyTheHolesAreSentAgain) {  // RFC 6675
       ElementsAre(". seq 1001 ack 5001 win 400 len 100", ". seq 1201 ack 5001 win 400 len 100"));
 }
 
-TEST(Send, ATimeOutDoublesAndCutsAnew) {
+TEST(Send, a_time_out_doubles_and_cuts_anew) {
   EndpointOptions o = Script::plain();
   o.nagle = false;
   Script s(o);
@@ -217,7 +217,7 @@ TEST(Send, ATimeOutDoublesAndCutsAnew) {
   EXPECT_THAT(same.says({.ack = 31}), ElementsAre("P. seq 1031 ack 5001 win 400 len 30"));
 }
 
-TEST(Send, NobodyAnswersForEver) {
+TEST(Send, nobody_answers_for_ever) {
   EndpointOptions o = Script::plain();
   o.retries = 3;
   Script s(o);
@@ -227,7 +227,7 @@ TEST(Send, NobodyAnswersForEver) {
   EXPECT_EQ(s.received, "<timed_out>");
 }
 
-TEST(Send, AClosedWindowIsProbedLessAndLessOften) {
+TEST(Send, a_closed_window_is_probed_less_and_less_often) {
   Script s(Script::plain());
   s.accepts({.mss = 100}, 0);
   EXPECT_THAT(s.writes(50), IsEmpty());
@@ -238,7 +238,7 @@ TEST(Send, AClosedWindowIsProbedLessAndLessOften) {
   EXPECT_THAT(s.says({.window = 100}), ElementsAre("P. seq 1001 ack 5001 win 400 len 50"));
 }
 
-TEST(Send, AProbeMayBeAnOctetOfData) {
+TEST(Send, a_probe_may_be_an_octet_of_data) {
   EndpointOptions o = Script::plain();
   o.persist_with_data = true;
   Script s(o);
@@ -251,7 +251,7 @@ TEST(Send, AProbeMayBeAnOctetOfData) {
   EXPECT_THAT(s.says({.ack = 2, .window = 99}), ElementsAre("P. seq 1002 ack 5001 win 400 len 49"));
 }
 
-TEST(Send, TooBigCountsOnlyForWhatIsInFlight) {  // RFC 5927, 4
+TEST(Send, too_big_counts_only_for_what_is_in_flight) {  // RFC 5927, 4
   EndpointOptions o = Script::plain();
   o.mtu = 1500;
   Script s(o);
@@ -268,7 +268,7 @@ TEST(Send, TooBigCountsOnlyForWhatIsInFlight) {  // RFC 5927, 4
   EXPECT_EQ(s.endpoint.options().mtu, 552) << "Linux' floor";
 }
 
-TEST(Send, KeepAliveProbesOneBelow) {
+TEST(Send, keep_alive_probes_one_below) {
   EndpointOptions o = Script::plain();
   o.keepalive = 5s;
   Script s(o);
@@ -283,7 +283,7 @@ TEST(Send, KeepAliveProbesOneBelow) {
   EXPECT_EQ(garbage.received, "<timed_out>");
 }
 
-TEST(Receive, AKeepAliveProbeIsAcknowledgedAndItsOctetIsNothing) {
+TEST(Receive, a_keep_alive_probe_is_acknowledged_and_its_octet_is_nothing) {
   EndpointOptions o = Script::plain();
   o.check.garbage_probes = true;
   Script s(o);
@@ -294,7 +294,7 @@ TEST(Receive, AKeepAliveProbeIsAcknowledgedAndItsOctetIsNothing) {
   EXPECT_THAT(s.endpoint.violations(), IsEmpty());
 }
 
-TEST(Send, NumbersPassTwoToThe32) {
+TEST(Send, numbers_pass_two_to_the32) {
   EndpointOptions o = Script::plain();
   o.isn = 0xffffffd0;  // 48 below
   Script s(o);

@@ -80,7 +80,7 @@ HttpServerApp::Handler of_seeds() {
   };
 }
 
-TEST(Http, KeepAliveRequestsWithHeadsInPieces) {
+TEST(Http, keep_alive_requests_with_heads_in_pieces) {
   HttpRequest in_pieces = get("/b");
   in_pieces.cuts = {1, 5, 17, 30};
   in_pieces.pause = 5ms;
@@ -91,7 +91,7 @@ TEST(Http, KeepAliveRequestsWithHeadsInPieces) {
   EXPECT_EQ(web.server_app->requests()[1].first_line(), "GET /b HTTP/1.1");
 }
 
-TEST(Http, PipelinedRequests) {
+TEST(Http, pipelined_requests) {
   HttpClientOptions o;
   for (int i = 0; i < 6; ++i) {
     o.requests.push_back(get(fmt::format("/{}", i)));
@@ -102,7 +102,7 @@ TEST(Http, PipelinedRequests) {
   EXPECT_EQ(web.server_app->requests()[5].first_line(), "GET /5 HTTP/1.1");
 }
 
-TEST(Http, BodiesByLengthInChunksAndUntilClose) {
+TEST(Http, bodies_by_length_in_chunks_and_until_close) {
   const std::string body = seeded(5, 40000);
   HttpRequest with_length{.head = "POST /l HTTP/1.1\r\n" + length(body.size()), .body = body};
   HttpRequest in_chunks{.head = "POST /c HTTP/1.1\r\n" + kChunked,
@@ -121,7 +121,7 @@ TEST(Http, BodiesByLengthInChunksAndUntilClose) {
   EXPECT_TRUE(web.app.responses()[2].ended_by_close);
 }
 
-TEST(Http, AnswersWithoutBodies) {
+TEST(Http, answers_without_bodies) {
   const HttpRequest head{.head = "HEAD / HTTP/1.1\r\nHost: x\r\n\r\n"};
   Web web({.requests = {head, get("/204"), get("/304"), get("/end")}},
           [](const HttpMessage& m, size_t i) -> HttpAnswer {
@@ -133,7 +133,7 @@ TEST(Http, AnswersWithoutBodies) {
   EXPECT_EQ(web.app.responses()[3].body, "hello");
 }
 
-TEST(Http, InterimAnswersAndContinue) {
+TEST(Http, interim_answers_and_continue) {
   const std::string body = seeded(1, 5000);
   HttpRequest post{.head = "POST / HTTP/1.1\r\nExpect: 100-continue\r\n" + length(body.size()),
                    .body = body,
@@ -148,7 +148,7 @@ TEST(Http, InterimAnswersAndContinue) {
   EXPECT_EQ(web.server_app->requests()[0].body, body);
 }
 
-TEST(Http, AfterAnUpgradeEverythingIsEchoed) {
+TEST(Http, after_an_upgrade_everything_is_echoed) {
   const std::string talk = seeded(8, 70000);
   Web web({.requests = {get("/ws", "Upgrade: websocket\r\n")}, .upgraded = talk},
           [](const HttpMessage&, size_t) {
@@ -157,14 +157,14 @@ TEST(Http, AfterAnUpgradeEverythingIsEchoed) {
   EXPECT_EQ(compare(web.app.upgraded(), talk), "");
 }
 
-TEST(Http, AHalfClosedClientStillGetsItsAnswer) {
+TEST(Http, a_half_closed_client_still_gets_its_answer) {
   Web web({.requests = {get("/")}, .half_close = true}, [](const HttpMessage&, size_t) {
     return HttpAnswer{.head = kOk + length(3), .body = "abc", .delay = 100ms};
   });
   EXPECT_EQ(web.app.responses().size(), 1u);
 }
 
-TEST(Http, ABadNetworkChangesNothing) {
+TEST(Http, a_bad_network_changes_nothing) {
   const std::string body = seeded(5, 20000);
   for (uint64_t seed = 1; seed <= 20; ++seed) {
     HttpRequest post{.head = "POST / HTTP/1.1\r\n" + kChunked, .body = chunked(body, 500)};
@@ -177,7 +177,7 @@ TEST(Http, ABadNetworkChangesNothing) {
   }
 }
 
-TEST(HttpReader, CutAnywhereReadsTheSame) {
+TEST(HttpReader, cut_anywhere_reads_the_same) {
   const std::string stream =
       "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n" +
       chunked("hello world", 4, "T: 1\r\n") + kOk + length(3) + "abc";
@@ -195,14 +195,14 @@ TEST(HttpReader, CutAnywhereReadsTheSame) {
   }
 }
 
-TEST(HttpReader, AStreamThatEndsInTheMiddleIsNoMessage) {
+TEST(HttpReader, a_stream_that_ends_in_the_middle_is_no_message) {
   HttpReader reader([] { return false; });
   const auto none = [](const HttpMessage&) { ADD_FAILURE(); };
   reader.feed(kOk + length(3) + "ab", none);
   EXPECT_FALSE(reader.end(none));
 }
 
-TEST(Compare, SaysWhereAndWhat) {
+TEST(Compare, says_where_and_what) {
   EXPECT_EQ(compare("same", "same"), "");
   EXPECT_EQ(compare("abcX", "abcdef"),
             "differs at octet 3 (4 octets, wanted 6): got 'X', wanted 'def'");

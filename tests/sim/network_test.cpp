@@ -33,7 +33,7 @@ Segment example(bool v6) {
   return s;
 }
 
-TEST(Codec, WhatIsWrittenIsRead) {
+TEST(Codec, what_is_written_is_read) {
   for (const bool v6 : {false, true}) {
     const Bytes frame = emit(example(v6));
     const Packet p = parse(frame);
@@ -46,7 +46,7 @@ TEST(Codec, WhatIsWrittenIsRead) {
 }
 
 // The frame of RFC 1071's rule, summed by hand: 10.1.0.1:1 -> 10.2.0.1:2, seq 1, SYN.
-TEST(Codec, ChecksumsAreThoseOfTheRfc) {
+TEST(Codec, checksums_are_those_of_the_rfc) {
   Segment s;
   s.from = client_address(false);
   s.to = server_address(false);
@@ -61,7 +61,7 @@ TEST(Codec, ChecksumsAreThoseOfTheRfc) {
   EXPECT_EQ(f[50] << 8 | f[51], 0x9bda);
 }
 
-TEST(Codec, EveryDamagedBitIsNoticed) {
+TEST(Codec, every_damaged_bit_is_noticed) {
   for (const bool v6 : {false, true}) {
     const Bytes frame = emit(example(v6));
     for (size_t bit = 0; bit < (frame.size() - kEthernet) * 8; ++bit) {
@@ -76,7 +76,7 @@ TEST(Codec, EveryDamagedBitIsNoticed) {
   }
 }
 
-TEST(Codec, PacketTooBigQuotesTheSegment) {
+TEST(Codec, packet_too_big_quotes_the_segment) {
   for (const bool v6 : {false, true}) {
     const IpAddress router = v6 ? *IpAddress::parse("2001:db8::1") : IpAddress::v4(192, 0, 2, 1);
     const Packet p = parse(emit_too_big(emit(example(v6)), router, 1280));
@@ -129,7 +129,7 @@ struct Lab {
   PatternApp app;
 };
 
-TEST(Network, ARuleDropsTheThirdDataSegmentOfTheServer) {
+TEST(Network, a_rule_drops_the_third_data_segment_of_the_server) {
   Lab lab;
   lab.network.rule({.name = "third data segment",
                     .host = "server",
@@ -144,7 +144,7 @@ TEST(Network, ARuleDropsTheThirdDataSegmentOfTheServer) {
   EXPECT_EQ(lab.server.counts().fast_retransmits, 1u);
 }
 
-TEST(Network, ARuleHoldsAFrameUntilOthersHavePassed) {
+TEST(Network, a_rule_holds_a_frame_until_others_have_passed) {
   Lab lab;
   lab.network.rule({.name = "late",
                     .host = "client",
@@ -158,7 +158,7 @@ TEST(Network, ARuleHoldsAFrameUntilOthersHavePassed) {
   EXPECT_EQ(lab.client.counts().dsacks_sent, 1u) << "it came again before it came";
 }
 
-TEST(Network, ARuleThatMetNothingIsReported) {
+TEST(Network, a_rule_that_met_nothing_is_reported) {
   Lab lab;
   lab.network.rule({.name = "never", .match = [](const Passing& p) { return p.has(kUrg); }});
   lab.network.rule({.name = "copy",
@@ -179,7 +179,7 @@ TEST(Network, ARuleThatMetNothingIsReported) {
   EXPECT_THAT(lab.network.unused_rules(), ElementsAre("never: applied 0 times, not 1"));
 }
 
-TEST(Network, ALinkWithASmallMtuTellsTheSender) {
+TEST(Network, a_link_with_a_small_mtu_tells_the_sender) {
   Lab lab;
   lab.network.set_link(lab.client, false, {.mtu = 1000});
   lab.connect();
@@ -189,7 +189,7 @@ TEST(Network, ALinkWithASmallMtuTellsTheSender) {
   EXPECT_THAT(lab.trace.text(), HasSubstr("packet too big, mtu 1000"));
 }
 
-TEST(Network, DamageIsNoticedAndRepaired) {
+TEST(Network, damage_is_noticed_and_repaired) {
   Lab lab({.corrupt = 100});
   lab.client.corruption = lab.server.corruption = true;
   lab.connect();
@@ -201,7 +201,7 @@ TEST(Network, DamageIsNoticedAndRepaired) {
   EXPECT_THAT(strict.server.violations(), testing::Not(IsEmpty()));
 }
 
-TEST(Network, ASeedIsTheSameEveryTime) {
+TEST(Network, a_seed_is_the_same_every_time) {
   std::string first;
   for (int i = 0; i < 2; ++i) {
     Trace trace;
@@ -214,7 +214,7 @@ TEST(Network, ASeedIsTheSameEveryTime) {
   }
 }
 
-TEST(Network, AStormIsStopped) {
+TEST(Network, a_storm_is_stopped) {
   struct Echo : Middlebox {
     std::vector<Frame> on_frame(uint16_t port, Bytes bytes, Instant) override {
       std::vector<Frame> out;
@@ -235,7 +235,7 @@ TEST(Network, AStormIsStopped) {
   EXPECT_THAT(network.violations(), ElementsAre(HasSubstr("a storm")));
 }
 
-TEST(Host, RefusesWhatBelongsToNobody) {
+TEST(Host, refuses_what_belongs_to_nobody) {
   Host host("h", client_address(false), {{2, 0, 0, 0, 0, 1}}, {{2, 0, 0, 0, 0, 2}});
   Segment s = example(false);
   std::swap(s.from, s.to);
@@ -252,7 +252,7 @@ TEST(Host, RefusesWhatBelongsToNobody) {
   EXPECT_EQ(describe(parse(out[1]).tcp), "R. seq 0 ack 4294967281 win 0 len 0");
 }
 
-TEST(Host, ANewSynFollowsAConnectionInTimeWait) {
+TEST(Host, a_new_syn_follows_a_connection_in_time_wait) {
   Lab lab;
   lab.server.close_listener(80);
   lab.server.listen(80, [](const Segment&) {

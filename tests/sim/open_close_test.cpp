@@ -24,7 +24,7 @@ TcpOptions everything(uint32_t value, uint32_t echo) {
   return o;
 }
 
-TEST(Open, AnActiveOpenOffersWhatItHas) {
+TEST(Open, an_active_open_offers_what_it_has) {
   Script plain(Script::plain());
   EXPECT_THAT(plain.connects(), ElementsAre("S seq 1000 win 400 <mss 100> len 0"));
   Script full(with_everything());
@@ -32,7 +32,7 @@ TEST(Open, AnActiveOpenOffersWhatItHas) {
               ElementsAre("S seq 1000 win 400 <mss 100,sackOK,TS 700 0,wscale 2> len 0"));
 }
 
-TEST(Open, TheSynAckIsAcknowledgedAndItsOptionsHold) {
+TEST(Open, the_syn_ack_is_acknowledged_and_its_options_hold) {
   Script s(with_everything());
   s.connects();
   EXPECT_THAT(s.says({.flags = kSyn | kAck, .seq = 0, .options = everything(33, 700)}),
@@ -42,14 +42,14 @@ TEST(Open, TheSynAckIsAcknowledgedAndItsOptionsHold) {
   EXPECT_EQ(s.endpoint.segment_size(), 78u);  // 90 without 12 of timestamps
 }
 
-TEST(Open, APassiveOpenAnswersOnlyWhatWasOffered) {
+TEST(Open, a_passive_open_answers_only_what_was_offered) {
   Script s(with_everything());
   s.endpoint.listen();
   EXPECT_THAT(s.says({.flags = kSyn, .seq = 0, .options = {.mss = 90}}),
               ElementsAre("S. seq 1000 ack 5001 win 400 <mss 100> len 0"));
 }
 
-TEST(Open, ASynIsSentAgainAfterOneTwoAndFourSeconds) {
+TEST(Open, a_syn_is_sent_again_after_one_two_and_four_seconds) {
   Script s(Script::plain());
   s.connects();
   EXPECT_THAT(s.pass(999ms), IsEmpty());
@@ -60,7 +60,7 @@ TEST(Open, ASynIsSentAgainAfterOneTwoAndFourSeconds) {
   EXPECT_EQ(s.pass(1ms).size(), 1u);
 }
 
-TEST(Open, ASynAckThatAcknowledgesSomethingElseIsReset) {
+TEST(Open, a_syn_ack_that_acknowledges_something_else_is_reset) {
   Script s(Script::plain());
   s.connects();
   EXPECT_THAT(s.says({.flags = kSyn | kAck, .seq = 0, .ack = 7}),
@@ -68,7 +68,7 @@ TEST(Open, ASynAckThatAcknowledgesSomethingElseIsReset) {
   EXPECT_EQ(s.endpoint.state(), State::syn_sent);
 }
 
-TEST(Open, AResetRefusesOnlyWithTheRightAck) {
+TEST(Open, a_reset_refuses_only_with_the_right_ack) {
   Script s(Script::plain());
   s.connects();
   s.says({.flags = kRst | kAck, .seq = 0, .ack = 2});
@@ -77,7 +77,7 @@ TEST(Open, AResetRefusesOnlyWithTheRightAck) {
   EXPECT_EQ(s.received, "<refused>");
 }
 
-TEST(Open, ASynThatComesAgainIsAnsweredAgain) {
+TEST(Open, a_syn_that_comes_again_is_answered_again) {
   Script s(Script::plain());
   s.endpoint.listen();
   const auto first = s.says({.flags = kSyn, .seq = 0, .options = {.mss = 100}});
@@ -85,7 +85,7 @@ TEST(Open, ASynThatComesAgainIsAnsweredAgain) {
 }
 
 // Linux, tcp_check_req: three too early and thirty too late are refused, both measured.
-TEST(Open, TheFirstEchoMustLieWithinTheTimestampsOfTheSynAcks) {
+TEST(Open, the_first_echo_must_lie_within_the_timestamps_of_the_syn_acks) {
   Script s(with_everything());
   s.endpoint.listen();
   s.says({.flags = kSyn, .seq = 0, .options = everything(33, 0)});
@@ -100,7 +100,7 @@ TEST(Open, TheFirstEchoMustLieWithinTheTimestampsOfTheSynAcks) {
   EXPECT_EQ(s.endpoint.state(), State::established);
 }
 
-TEST(Open, AnAckThatIsNotOfTheSynAckIsReset) {
+TEST(Open, an_ack_that_is_not_of_the_syn_ack_is_reset) {
   Script s(Script::plain());
   s.endpoint.listen();
   s.says({.flags = kSyn, .seq = 0});
@@ -108,7 +108,7 @@ TEST(Open, AnAckThatIsNotOfTheSynAckIsReset) {
   EXPECT_EQ(s.endpoint.state(), State::syn_received);
 }
 
-TEST(Close, WhoClosesFirstWaits) {
+TEST(Close, who_closes_first_waits) {
   Script s(Script::plain());
   s.accepts();
   EXPECT_THAT(s.closes(), ElementsAre("F. seq 1001 ack 5001 win 400 len 0"));
@@ -128,7 +128,7 @@ TEST(Close, WhoClosesFirstWaits) {
   EXPECT_EQ(s.received, "<FIN>");
 }
 
-TEST(Close, WhoClosesSecondIsGoneWithTheLastAck) {
+TEST(Close, who_closes_second_is_gone_with_the_last_ack) {
   Script s(Script::plain());
   s.accepts();
   EXPECT_THAT(s.says({.flags = kFin | kAck}), ElementsAre(". seq 1001 ack 5002 win 399 len 0"));
@@ -140,7 +140,7 @@ TEST(Close, WhoClosesSecondIsGoneWithTheLastAck) {
   EXPECT_EQ(s.endpoint.end(), End::none);
 }
 
-TEST(Close, BothAtOnce) {
+TEST(Close, both_at_once) {
   Script s(Script::plain());
   s.accepts();
   s.closes();
@@ -151,7 +151,7 @@ TEST(Close, BothAtOnce) {
   EXPECT_EQ(s.endpoint.counts().simultaneous_closes, 1u);
 }
 
-TEST(Close, AfterAHalfCloseDataStillArrives) {
+TEST(Close, after_a_half_close_data_still_arrives) {
   Script s(Script::plain());
   s.accepts();
   s.closes();
@@ -160,7 +160,7 @@ TEST(Close, AfterAHalfCloseDataStillArrives) {
   EXPECT_EQ(s.received, "late<FIN>");
 }
 
-TEST(Close, TheFinComesBehindTheLastOctetAndAgainWhenItWasLost) {
+TEST(Close, the_fin_comes_behind_the_last_octet_and_again_when_it_was_lost) {
   Script s(Script::plain());
   s.accepts();
   s.writes(150);
@@ -172,7 +172,7 @@ TEST(Close, TheFinComesBehindTheLastOctetAndAgainWhenItWasLost) {
   EXPECT_GE(s.endpoint.counts().fins_again, 1u);
 }
 
-TEST(Close, AFinBeyondAGapWaitsForTheGap) {
+TEST(Close, a_fin_beyond_a_gap_waits_for_the_gap) {
   Script s(Script::plain());
   s.accepts();
   s.says({.flags = kFin | kAck, .seq = 4, .data = "def"});
@@ -181,7 +181,7 @@ TEST(Close, AFinBeyondAGapWaitsForTheGap) {
   EXPECT_EQ(s.received, "abcdef<FIN>");
 }
 
-TEST(Reset, OnlyTheExactNumberResets) {  // RFC 5961, 3.2
+TEST(Reset, only_the_exact_number_resets) {  // RFC 5961, 3.2
   Script s(Script::plain());
   s.accepts();
   EXPECT_THAT(s.says({.flags = kRst, .seq = 2}), ElementsAre(". seq 1001 ack 5001 win 400 len 0"));
@@ -193,7 +193,7 @@ TEST(Reset, OnlyTheExactNumberResets) {  // RFC 5961, 3.2
   EXPECT_EQ(s.received, "<reset>");
 }
 
-TEST(Reset, ASynInTheMiddleIsChallengedOnceInHalfASecond) {  // RFC 5961, 4.2
+TEST(Reset, a_syn_in_the_middle_is_challenged_once_in_half_a_second) {  // RFC 5961, 4.2
   Script s(Script::plain());
   s.accepts();
   EXPECT_EQ(s.says({.flags = kSyn, .seq = 10}).size(), 1u);
@@ -204,7 +204,7 @@ TEST(Reset, ASynInTheMiddleIsChallengedOnceInHalfASecond) {  // RFC 5961, 4.2
   EXPECT_EQ(s.endpoint.state(), State::established);
 }
 
-TEST(Reset, AnAckOfWhatWasNeverSentChangesNothing) {  // RFC 5961, 5.2
+TEST(Reset, an_ack_of_what_was_never_sent_changes_nothing) {  // RFC 5961, 5.2
   Script s(Script::plain());
   s.accepts();
   s.writes(50);
@@ -216,7 +216,7 @@ TEST(Reset, AnAckOfWhatWasNeverSentChangesNothing) {  // RFC 5961, 5.2
   EXPECT_EQ(s.received, "good");
 }
 
-TEST(Reset, AbortSendsOne) {
+TEST(Reset, abort_sends_one) {
   Script s(Script::plain());
   s.accepts();
   s.endpoint.abort(s.now);
@@ -224,7 +224,7 @@ TEST(Reset, AbortSendsOne) {
   EXPECT_EQ(s.endpoint.state(), State::closed);
 }
 
-TEST(TimeWait, YieldsToAHigherNumberOrANewerClock) {
+TEST(TimeWait, yields_to_a_higher_number_or_a_newer_clock) {
   Script s(with_everything());
   s.accepts(everything(33, 0));
   Segment syn;

@@ -91,10 +91,10 @@ SpliceBox::SpliceBox(const Scenario& scenario, EditPlan up, EditPlan down)
       server_port_(kServerPort) {
   Random r(scenario.seed ^ 0x626f78);
   // Sometimes more than the server will accept, as when the pool's backends differ.
-  promise_.mss = r.pick<uint16_t>({1460, 1440, 8960, 536});
-  if (scenario.v6 && promise_.mss == 1460) promise_.mss = 1440;
-  promise_.window_scale = static_cast<uint8_t>(r.below(9));
-  promise_.window = r.pick<uint16_t>({7000, 16384, 65535});
+  syn_ack_.mss = r.pick<uint16_t>({1460, 1440, 8960, 536});
+  if (scenario.v6 && syn_ack_.mss == 1460) syn_ack_.mss = 1440;
+  syn_ack_.window_scale = static_cast<uint8_t>(r.below(9));
+  syn_ack_.window = r.pick<uint16_t>({7000, 16384, 65535});
   for (uint16_t& mtu : port_mtu) mtu = r.pick<uint16_t>({1280, 1400, 1500, 9000});
   listener_.emplace(HashKey{1, 2, 3, static_cast<uint8_t>(scenario.seed)}, r.chance(70) ? 64 : 0,
                     Instant{});
@@ -131,11 +131,11 @@ void SpliceBox::give(std::span<uint8_t> memory) {
   std::erase_if(memory_, [&](const auto& m) { return m.get() == memory.data(); });
 }
 
-uint32_t SpliceBox::take_work(tcp::SpliceFlow&) {
+uint32_t SpliceBox::take_binding(tcp::SpliceFlow&) {
   work_used_ = true;
   return 0;
 }
-void SpliceBox::give_work(uint32_t) {
+void SpliceBox::give_binding(uint32_t) {
   work_used_ = false;
 }
 
@@ -210,13 +210,13 @@ void SpliceBox::send_syn(Instant now) {
 void SpliceBox::no_flow(const Segment& s, const tcp::SegmentIn& in, Instant now) {
   const tcp::Tuple tuple{client_, server_, be16::from(s.from_port), be16::from(s.to_port)};
   client_port_ = s.from_port;
-  const tcp::Hearing h = listener_->hear(tuple, in, promise_, now);
+  const tcp::Hearing h = listener_->hear(tuple, in, syn_ack_, now);
   early += h.what == tcp::Heard::early ? 1 : 0;
   strangers += h.what == tcp::Heard::stranger || h.what == tcp::Heard::stale ? 1 : 0;
   if (h.what == tcp::Heard::answered) return emit(flow_, Side::client, h.answer);
   if (h.what != tcp::Heard::open) return;
   start_[index_of(Side::client)] = in.seq;
-  if (!tcp::start(splice_, flow_, h.offer, promise_, in)) return;
+  if (!tcp::start(splice_, flow_, h.offer, syn_ack_, in)) return;
   listener_->opened(h);
   phase_ = Phase::head;
 }
@@ -317,8 +317,8 @@ std::optional<Instant> SpliceBox::next_timer() const {
   if (phase_ == Phase::connecting) earlier(syn_at_);
   if (work_used_)
     for (const size_t s : {0u, 1u}) {
-      earlier(work_.streams[s].own_at);
-      earlier(work_.streams[s].resend_at);
+      earlier(binding_.streams[s].own_at);
+      earlier(binding_.streams[s].resend_at);
     }
   return next.ns == 0 ? std::nullopt : std::optional(next);
 }

@@ -65,9 +65,9 @@ class SpliceBox : public Middlebox, tcp::SpliceSink, tcp::SpliceEditor, tcp::Hol
                   bool fin) override;
   std::span<uint8_t> take(uint32_t size) override;
   void give(std::span<uint8_t> memory) override;
-  uint32_t take_work(tcp::SpliceFlow& flow) override;
-  void give_work(uint32_t work) override;
-  tcp::SpliceWork& work(uint32_t) override { return work_; }
+  uint32_t take_binding(tcp::SpliceFlow& flow) override;
+  void give_binding(uint32_t binding) override;
+  tcp::SpliceBinding& binding(uint32_t) override { return binding_; }
   void due(uint32_t, Instant) override {}
 
   void tcp_segment(tcp::Side from, Segment& s, const Bytes& frame, Instant now);
@@ -82,7 +82,7 @@ class SpliceBox : public Middlebox, tcp::SpliceSink, tcp::SpliceEditor, tcp::Hol
   tcp::CopyPool copies_;
   tcp::Splice splice_;
   std::optional<tcp::Listener> listener_;
-  tcp::Promise promise_;
+  tcp::SynAckOptions syn_ack_;
   EditPlan plan_[2];
   size_t head_[2] = {0, 0};  // the next one of the plan
   tcp::Seq start_[2];        // number of each stream's first octet
@@ -90,7 +90,7 @@ class SpliceBox : public Middlebox, tcp::SpliceSink, tcp::SpliceEditor, tcp::Hol
 
   enum class Phase { none, head, connecting, established } phase_ = Phase::none;
   tcp::SpliceFlow flow_;
-  tcp::SpliceWork work_;
+  tcp::SpliceBinding binding_;
   bool work_used_ = false;
   Instant syn_at_{};
   Duration syn_wait_ = std::chrono::milliseconds(200);

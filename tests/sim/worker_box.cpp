@@ -176,7 +176,7 @@ std::string WorkerBox::leaks() {
   if (n.bindings_used.get() != 0) text += fmt::format("{} holds left; ", n.bindings_used.get());
   if (n.half_open_used.get() != 0)
     text += fmt::format("{} half-open clients left; ", n.half_open_used.get());
-  if (rig_.rules_held() != 0) text += fmt::format("{} rules held; ", rig_.rules_held());
+  if (rig_.rules_in_use() != 0) text += fmt::format("{} rules held; ", rig_.rules_in_use());
   if (n.sessions_used.get() != 0) text += fmt::format("{} sessions left; ", n.sessions_used.get());
   return text;
 }

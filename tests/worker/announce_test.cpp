@@ -1,5 +1,5 @@
 // Where our addresses are: told at start, after a reload and when a link is back.
-#include "session.h"
+#include "connection.h"
 
 namespace limpet::worker_test {
 namespace {
@@ -29,7 +29,7 @@ void quiet(Rig& rig) {
   rig.announced.clear();
 }
 
-TEST(Announcements, TellThreeTimesWhereVipsAndSourceAddressesAre) {
+TEST(Announcements, tell_three_times_where_vips_and_source_addresses_are) {
   Rig rig;
   rig.run();
   for (int round = 0; round < 3; ++round) {
@@ -44,7 +44,7 @@ TEST(Announcements, TellThreeTimesWhereVipsAndSourceAddressesAre) {
   EXPECT_TRUE(nothing(rig.announced));
 }
 
-TEST(Announcements, SourceAddressesThatNoPortHasAreTold) {
+TEST(Announcements, source_addresses_that_no_port_has_are_told) {
   Rig rig(
       {.config = with(kTwoArms, "{ name = \"echo\"; maglev_size",
                       "{ name = \"echo\"; source_addresses = [ \"10.2.0.200\" ]; maglev_size")});
@@ -55,7 +55,7 @@ TEST(Announcements, SourceAddressesThatNoPortHasAreTold) {
             1);
 }
 
-TEST(Announcements, TellAfterAReloadOnlyWhatIsNew) {
+TEST(Announcements, tell_after_a_reload_only_what_is_new) {
   Rig rig;
   quiet(rig);
   rig.reload(kWithAdded);
@@ -68,7 +68,7 @@ TEST(Announcements, TellAfterAReloadOnlyWhatIsNew) {
   EXPECT_TRUE(nothing(rig.announced));
 }
 
-TEST(Announcements, TellOnlyWhatIsNewWhateverWasMissedInANap) {
+TEST(Announcements, tell_only_what_is_new_whatever_was_missed_in_a_nap) {
   Rig rig;
   quiet(rig);
   rig.worker().offline();
@@ -80,7 +80,7 @@ TEST(Announcements, TellOnlyWhatIsNewWhateverWasMissedInANap) {
   EXPECT_TRUE(are(rig.announced, {announcement(rig, kFront, kAdded)}));
 }
 
-TEST(Announcements, UnderWayAreNotCutShortByAReload) {
+TEST(Announcements, under_way_are_not_cut_short_by_a_reload) {
   Rig rig;
   rig.run();
   rig.announced.clear();
@@ -95,7 +95,7 @@ TEST(Announcements, UnderWayAreNotCutShortByAReload) {
   EXPECT_EQ(rig.announced.size(), 5u) << "both ports";
 }
 
-TEST(Announcements, TellAllOfAPortWhoseLinkIsBack) {
+TEST(Announcements, tell_all_of_a_port_whose_link_is_back) {
   Rig rig;
   quiet(rig);
   rig.publisher().announce(kBack);
@@ -110,7 +110,7 @@ TEST(Announcements, TellAllOfAPortWhoseLinkIsBack) {
   EXPECT_TRUE(nothing(rig.announced));
 }
 
-TEST(Announcements, OfManyAddressesLeaveAFewAtATime) {
+TEST(Announcements, of_many_addresses_leave_a_few_at_a_time) {
   std::string config = kTwoArms;
   for (unsigned i = 0; i < 40; ++i)
     config.insert(config.find("services = (") + 12,
@@ -124,7 +124,7 @@ TEST(Announcements, OfManyAddressesLeaveAFewAtATime) {
   EXPECT_EQ(rig.announced.size(), 44u);
 }
 
-TEST(Announcements, ComeFromOneWorkerOnly) {
+TEST(Announcements, come_from_one_worker_only) {
   Rig rig({.workers = 3});
   rig.run();
   EXPECT_EQ(rig.announced.size(), 4u);

@@ -2,7 +2,7 @@
 // everybody else.
 #include <rte_ring_elem.h>
 
-#include "session.h"
+#include "connection.h"
 
 namespace limpet::worker_test {
 namespace {
@@ -24,7 +24,7 @@ struct World {
 class DeadBackend4And6 : public testing::TestWithParam<World> {
  protected:
   Rig rig;
-  Session s{rig, GetParam().client, 40000, GetParam().vip, 80};
+  Connection s{rig, GetParam().client, 40000, GetParam().vip, 80};
 };
 
 INSTANTIATE_TEST_SUITE_P(Families, DeadBackend4And6,
@@ -32,7 +32,7 @@ INSTANTIATE_TEST_SUITE_P(Families, DeadBackend4And6,
                                          World{"v6", ip("2001:db8::2"), kVip6}),
                          [](const auto& w) { return std::string(w.param.name); });
 
-TEST_P(DeadBackend4And6, BothEndsHearAtTheNumbersTheyAccept) {
+TEST_P(DeadBackend4And6, both_ends_hear_at_the_numbers_they_accept) {
   s.establish();
   s.client_says("request", {.flags = kAck, .seq = 1001, .ack = 5001, .data = pattern(50)});
   s.backend_says("response", {.flags = kAck, .seq = 5001, .ack = 1051, .data = pattern(700)});
@@ -45,14 +45,14 @@ TEST_P(DeadBackend4And6, BothEndsHearAtTheNumbersTheyAccept) {
   EXPECT_TRUE(nothing(rig.run())) << "once";
 }
 
-TEST_P(DeadBackend4And6, NumbersOfTheHandshakeServeBeforeAnyData) {
+TEST_P(DeadBackend4And6, numbers_of_the_handshake_serve_before_any_data) {
   s.establish();
   rig.down(s.slot());
   EXPECT_TRUE(
       are(rig.run(), {{kFront, s.reset_at_client(5001)}, {kBack, s.reset_at_backend(1001)}}));
 }
 
-TEST_P(DeadBackend4And6, NewPacketsAreRefusedAtOnceBeforeTheFlushGetsThere) {
+TEST_P(DeadBackend4And6, new_packets_are_refused_at_once_before_the_flush_gets_there) {
   s.establish();
   // The message and the segment are there in the same iteration.
   rig.down(s.slot());
@@ -66,7 +66,7 @@ TEST_P(DeadBackend4And6, NewPacketsAreRefusedAtOnceBeforeTheFlushGetsThere) {
   EXPECT_EQ(rig.drops(Drop::backend_down), 1u);
 }
 
-TEST_P(DeadBackend4And6, WhatItStillSendsIsRefusedToo) {
+TEST_P(DeadBackend4And6, what_it_still_sends_is_refused_too) {
   s.establish();
   rig.down(s.slot());
   rig.inject(s.back(),
@@ -77,7 +77,7 @@ TEST_P(DeadBackend4And6, WhatItStillSendsIsRefusedToo) {
   EXPECT_EQ(rig.sum(&WorkerCounters::forwarded), 3u) << "of the handshake";
 }
 
-TEST_P(DeadBackend4And6, TombstoneAnswersUntilItCrumbles) {
+TEST_P(DeadBackend4And6, tombstone_answers_until_it_crumbles) {
   s.establish();
   rig.down(s.slot());
   rig.run();
@@ -94,7 +94,7 @@ TEST_P(DeadBackend4And6, TombstoneAnswersUntilItCrumbles) {
   EXPECT_EQ(rig.flows(), 0u);
 }
 
-TEST_P(DeadBackend4And6, SynOnTheTombstoneFindsALivingBackend) {
+TEST_P(DeadBackend4And6, syn_on_the_tombstone_finds_a_living_backend) {
   s.establish();
   const IpAddress dead = s.backend;
   rig.down(s.slot());
@@ -107,7 +107,7 @@ TEST_P(DeadBackend4And6, SynOnTheTombstoneFindsALivingBackend) {
   EXPECT_EQ(rig.only_flow().reason, static_cast<uint8_t>(affinity::Reason::source_redirected));
 }
 
-TEST_P(DeadBackend4And6, RetransmittedSynMovesOn) {
+TEST_P(DeadBackend4And6, retransmitted_syn_moves_on) {
   s.open();
   const IpAddress dead = s.backend;
   rig.down(s.slot());
@@ -117,7 +117,7 @@ TEST_P(DeadBackend4And6, RetransmittedSynMovesOn) {
   EXPECT_NE(s.backend, dead);
 }
 
-TEST_P(DeadBackend4And6, HalfClosedFlowsHearToo) {
+TEST_P(DeadBackend4And6, half_closed_flows_hear_too) {
   s.establish();
   s.client_says("client's FIN", {.flags = kFin | kAck, .seq = 1001, .ack = 5001});
   s.backend_says("its ACK", {.flags = kAck, .seq = 5001, .ack = 1002});
@@ -126,7 +126,7 @@ TEST_P(DeadBackend4And6, HalfClosedFlowsHearToo) {
       are(rig.run(), {{kFront, s.reset_at_client(5001)}, {kBack, s.reset_at_backend(1002)}}));
 }
 
-TEST_P(DeadBackend4And6, EndedFlowsAreNotTold) {
+TEST_P(DeadBackend4And6, ended_flows_are_not_told) {
   s.establish();
   s.client_says("client's FIN", {.flags = kFin | kAck, .seq = 1001, .ack = 5001});
   s.backend_says("backend's FIN", {.flags = kFin | kAck, .seq = 5001, .ack = 1002});
@@ -135,9 +135,9 @@ TEST_P(DeadBackend4And6, EndedFlowsAreNotTold) {
   EXPECT_EQ(rig.flows(), 0u);
 }
 
-TEST(DeadBackend, DatagramFlowMovesOnAtOnce) {
+TEST(DeadBackend, datagram_flow_moves_on_at_once) {
   Rig rig;
-  Session s(rig, ip("10.1.0.2"), 5353, kVip4, 7, kUdp);
+  Connection s(rig, ip("10.1.0.2"), 5353, kVip4, 7, kUdp);
   s.open();
   const IpAddress dead = s.backend;
   const Bytes late = s.from_backend({.data = pattern(4)});
@@ -151,18 +151,18 @@ TEST(DeadBackend, DatagramFlowMovesOnAtOnce) {
   EXPECT_EQ(rig.flows(), 1u);
 }
 
-TEST(DeadBackend, AdminDownIsDown) {
+TEST(DeadBackend, admin_down_is_down) {
   Rig rig;
-  Session s(rig, ip("10.1.0.2"), 40000, kVip4, 80);
+  Connection s(rig, ip("10.1.0.2"), 40000, kVip4, 80);
   s.establish();
   rig.set_backend(s.slot(), balance::Admin::down, balance::Health::up);
   EXPECT_EQ(rig.run().size(), 2u);
   EXPECT_EQ(rig.only_flow().state, Track::dead);
 }
 
-TEST(DeadBackend, FlowsThatTheFlushHasNotReachedSurviveItsReturn) {
+TEST(DeadBackend, flows_that_the_flush_has_not_reached_survive_its_return) {
   Rig rig({.mbufs = 8191});
-  std::vector<Session> all;
+  std::vector<Connection> all;
   for (unsigned i = 0; i < 1000; ++i)
     all.emplace_back(rig, client(i), 40000, kVip4, 80).establish();
   const uint16_t slot = all[0].slot();
@@ -175,7 +175,7 @@ TEST(DeadBackend, FlowsThatTheFlushHasNotReachedSurviveItsReturn) {
   EXPECT_EQ(rig.sum(&WorkerCounters::flows_reset), Worker::kGonePerIteration);
   rig.take();
   unsigned alive = 0;
-  for (Session& s : all) {
+  for (Connection& s : all) {
     if (s.slot() != slot) continue;
     const auto out = rig.send(kFront, s.from_client({.flags = kAck, .seq = 1001, .ack = 5001}));
     alive += is(out, kBack, s.at_backend({.flags = kAck, .seq = 1001, .ack = 5001})) ? 1 : 0;
@@ -183,9 +183,9 @@ TEST(DeadBackend, FlowsThatTheFlushHasNotReachedSurviveItsReturn) {
   EXPECT_EQ(alive, flows - Worker::kGonePerIteration);
 }
 
-TEST(DeadBackend, NobodyIsForgottenWhenThereAreNoBuffers) {
+TEST(DeadBackend, nobody_is_forgotten_when_there_are_no_buffers) {
   Rig rig;
-  std::vector<Session> all;
+  std::vector<Connection> all;
   for (unsigned i = 0; i < 20; ++i) all.emplace_back(rig, client(i), 40000, kVip4, 80).establish();
   std::vector<rte_mbuf*> taken;
   while (rte_mbuf* m = rte_pktmbuf_alloc(rig.pool())) taken.push_back(m);
@@ -206,7 +206,7 @@ TEST(DeadBackend, NobodyIsForgottenWhenThereAreNoBuffers) {
 // The promise: all within a second per million flows, in bounded bites; and nobody else notices.
 // The bounds are literals, so that a change of kGonePerIteration has to face them: 500 iterations
 // for the 25,000 flows of a backend leave 50 us to each.
-TEST(DeadBackend, ManyFlowsEndInBoundedBites) {
+TEST(DeadBackend, many_flows_end_in_bounded_bites) {
   constexpr uint32_t kClients = 100000;
   Rig rig({.flows = 131072, .mbufs = 8191});
   for (uint32_t i = 0; i < kClients; i += 200) {
@@ -255,14 +255,14 @@ TEST(DeadBackend, ManyFlowsEndInBoundedBites) {
 std::map<IpAddress, uint16_t> where(Rig& rig, uint16_t port, unsigned clients = 300) {
   std::map<IpAddress, uint16_t> r;
   for (unsigned i = 0; i < clients; ++i) {
-    Session s(rig, client(i), port, kVip4, 80);
+    Connection s(rig, client(i), port, kVip4, 80);
     s.open();
     r[client(i)] = s.slot();
   }
   return r;
 }
 
-TEST(Clients, OfADeadBackendMoveAndComeBackAndOthersNeverMove) {
+TEST(Clients, of_a_dead_backend_move_and_come_back_and_others_never_move) {
   Rig rig;
   const auto before = where(rig, 1001);
   const uint16_t slot = rig.backend("web", "s1");
@@ -285,33 +285,33 @@ TEST(Clients, OfADeadBackendMoveAndComeBackAndOthersNeverMove) {
   EXPECT_EQ(refuges.size(), 3u) << "its clients spread over all the others";
 }
 
-TEST(Clients, NewOnesAvoidADrainingBackendAndItsOwnConnectionsStay) {
+TEST(Clients, new_ones_avoid_a_draining_backend_and_its_own_connections_stay) {
   Rig rig;
-  Session s(rig, client(1), 40000, kVip4, 80);
+  Connection s(rig, client(1), 40000, kVip4, 80);
   s.establish();
   rig.drain(s.slot());
   EXPECT_TRUE(nothing(rig.run()));
   s.client_says("goes on", {.flags = kAck, .seq = 1001, .ack = 5001, .data = pattern(3)});
   s.backend_says("goes on", {.flags = kAck, .seq = 5001, .ack = 1004, .data = pattern(3)});
-  Session other(rig, client(1), 40001, kVip4, 80);
+  Connection other(rig, client(1), 40001, kVip4, 80);
   other.open();
   EXPECT_NE(other.slot(), s.slot());
   rig.up(s.slot());
-  Session third(rig, client(1), 40002, kVip4, 80);
+  Connection third(rig, client(1), 40002, kVip4, 80);
   third.open();
   EXPECT_EQ(third.slot(), s.slot());
 }
 
-TEST(Clients, LastBackendStandingServesAll) {
+TEST(Clients, last_backend_standing_serves_all) {
   Rig rig;
   for (const char* name : {"s0", "s2", "s3"}) rig.down(rig.backend("web", name));
   rig.run();
   for (const auto& [who, slot] : where(rig, 1001, 50)) EXPECT_EQ(slot, rig.backend("web", "s1"));
 }
 
-TEST(Messages, AreReadToTheLastInTheIterationOfTheirArrival) {
+TEST(Messages, are_read_to_the_last_in_the_iteration_of_their_arrival) {
   Rig rig;
-  Session s(rig, client(1), 40000, kVip4, 80);
+  Connection s(rig, client(1), 40000, kVip4, 80);
   s.establish();
   dataplane::ToWorker noise;
   noise.slot = 50;

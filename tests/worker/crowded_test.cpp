@@ -42,9 +42,11 @@ class Crowded : public testing::TestWithParam<bool> {
     return v6 ? ip("2001:db8:" + std::to_string(n) + "::1")
               : IpAddress::v4(198, 51, 100, static_cast<uint8_t>(1 + n));
   }
-  Session dial(unsigned n) { return Session(rig, host(n), next_port++, v6 ? kVip6 : kVip4, 80); }
-  // As Session::establish(), while others may be reset.
-  bool join(Session& s) {
+  Connection dial(unsigned n) {
+    return Connection(rig, host(n), next_port++, v6 ? kVip6 : kVip4, 80);
+  }
+  // As Connection::establish(), while others may be reset.
+  bool join(Connection& s) {
     unsigned syns = 0;
     for (const Left& l :
          rig.send(kFront, s.from_client({.flags = kSyn, .seq = 1000, .window = 65535}))) {
@@ -63,12 +65,12 @@ class Crowded : public testing::TestWithParam<bool> {
   }
   void fill(unsigned connections, unsigned from = 0) {
     for (unsigned i = 0; i < connections; ++i) {
-      Session s = dial(from);
+      Connection s = dial(from);
       join(s);
     }
   }
   uint64_t gave() { return rig.sum(&WorkerCounters::ports_gave_way); }
-  void speak(Session& s) {
+  void speak(Connection& s) {
     s.client_says("data", {.flags = kAck, .seq = 1001, .ack = 5001, .data = pattern(3)});
   }
 };
@@ -76,19 +78,19 @@ class Crowded : public testing::TestWithParam<bool> {
 INSTANTIATE_TEST_SUITE_P(Families, Crowded, testing::Bool(),
                          [](const auto& family) { return family.param ? "v6" : "v4"; });
 
-TEST_P(Crowded, OneSourceMayHaveThreeQuartersOfTheSourcePorts) {
+TEST_P(Crowded, one_source_may_have_three_quarters_of_the_source_ports) {
   fill(75);
   rig.pass(20s);
   EXPECT_EQ(gave(), 0u);
   EXPECT_EQ(rig.flows(), 75u);
 }
 
-TEST_P(Crowded, AboveThatItGivesItsOldestAndBothEndsHear) {
-  Session oldest = dial(0);
+TEST_P(Crowded, above_that_it_gives_its_oldest_and_both_ends_hear) {
+  Connection oldest = dial(0);
   EXPECT_TRUE(join(oldest));
   rig.pass(100ms);
   fill(74);
-  Session other = dial(1);  // above the mark, as nobody had been still for a second
+  Connection other = dial(1);  // above the mark, as nobody had been still for a second
   EXPECT_TRUE(join(other));
   EXPECT_EQ(gave(), 0u);
   rig.pass(3s);
@@ -108,8 +110,8 @@ TEST_P(Crowded, AboveThatItGivesItsOldestAndBothEndsHear) {
   speak(other);
 }
 
-TEST_P(Crowded, NewcomersGetPortsHoweverManyOneSourceOpens) {
-  Session neighbor = dial(3);
+TEST_P(Crowded, newcomers_get_ports_however_many_one_source_opens) {
+  Connection neighbor = dial(3);
   EXPECT_TRUE(join(neighbor));
   for (unsigned round = 0; round < 4; ++round) {
     fill(40);
@@ -117,7 +119,7 @@ TEST_P(Crowded, NewcomersGetPortsHoweverManyOneSourceOpens) {
   }
   EXPECT_EQ(rig.drops(Drop::source_ports_exhausted), 0u);
   for (unsigned i = 10; i < 30; ++i) {
-    Session s = dial(i);
+    Connection s = dial(i);
     EXPECT_TRUE(join(s));
     speak(s);
   }
@@ -125,48 +127,48 @@ TEST_P(Crowded, NewcomersGetPortsHoweverManyOneSourceOpens) {
   speak(neighbor);  // still was longest of all
 }
 
-TEST_P(Crowded, WhoeverIsHeardOfCountsAgainstNobody) {
-  std::vector<Session> busy;
+TEST_P(Crowded, whoever_is_heard_of_counts_against_nobody) {
+  std::vector<Connection> busy;
   for (unsigned i = 0; i < 64; ++i) EXPECT_TRUE(join(busy.emplace_back(dial(0))));
   for (unsigned i = 0; i < 16; ++i) fill(1, 10 + i);
   rig.pass(600ms);
-  for (Session& s : busy) speak(s);
+  for (Connection& s : busy) speak(s);
   rig.pass(600ms);
-  Session next = dial(2);
+  Connection next = dial(2);
   EXPECT_TRUE(join(next));
   EXPECT_EQ(gave(), 1u) << "one that stands still, though its source has one only";
-  for (Session& s : busy)
+  for (Connection& s : busy)
     s.client_says("more", {.flags = kAck, .seq = 1004, .ack = 5001, .data = pattern(3)});
 }
 
 // Faster than anything could stand still for a second.
-TEST_P(Crowded, WhoeverOpensAndSaysNothingGivesAtOnceWhenNearlyAllAreGone) {
-  Session early = dial(1);
+TEST_P(Crowded, whoever_opens_and_says_nothing_gives_at_once_when_nearly_all_are_gone) {
+  Connection early = dial(1);
   EXPECT_TRUE(join(early));
   speak(early);
   fill(300);
   EXPECT_EQ(rig.drops(Drop::source_ports_exhausted), 0u);
   EXPECT_GE(gave(), 200u);
   for (unsigned i = 10; i < 30; ++i) {
-    Session s = dial(i);
+    Connection s = dial(i);
     EXPECT_TRUE(join(s));
     speak(s);
   }
   early.client_says("more", {.flags = kAck, .seq = 1004, .ack = 5001, .data = pattern(3)});
 }
 
-TEST_P(Crowded, AFloodOfSynsEndsNoConnection) {
-  std::vector<Session> quiet;
+TEST_P(Crowded, a_flood_of_syns_ends_no_connection) {
+  std::vector<Connection> quiet;
   for (unsigned i = 0; i < 4; ++i) EXPECT_TRUE(join(quiet.emplace_back(dial(100 + i))));
   rig.pass(5s);
   for (unsigned i = 0; i < 400; ++i)
     rig.send(kFront, dial(1 + i % 90).from_client({.flags = kSyn, .seq = 1}));
   EXPECT_EQ(gave(), 0u);
-  for (Session& s : quiet) speak(s);
+  for (Connection& s : quiet) speak(s);
 }
 
-TEST_P(Crowded, PortsEmptyToAQuarterWhenNobodySaysAnythingMore) {
-  Session talker = dial(1);
+TEST_P(Crowded, ports_empty_to_a_quarter_when_nobody_says_anything_more) {
+  Connection talker = dial(1);
   EXPECT_TRUE(join(talker));
   rig.pass(5s);
   speak(talker);  // it has done so for longer than a beginning takes
@@ -191,13 +193,13 @@ class CrowdedTable : public Crowded {
 INSTANTIATE_TEST_SUITE_P(Families, CrowdedTable, testing::Bool(),
                          [](const auto& family) { return family.param ? "v6" : "v4"; });
 
-TEST_P(CrowdedTable, HasRoomForNewcomersHoweverManyOneSourceOpens) {
-  Session neighbor = dial(1);
+TEST_P(CrowdedTable, has_room_for_newcomers_however_many_one_source_opens) {
+  Connection neighbor = dial(1);
   EXPECT_TRUE(join(neighbor));
   fill(60);
   rig.pass(2s);
   for (unsigned i = 2; i < 22; ++i) {
-    Session s = dial(i);
+    Connection s = dial(i);
     EXPECT_TRUE(join(s));
     speak(s);
   }
@@ -206,14 +208,14 @@ TEST_P(CrowdedTable, HasRoomForNewcomersHoweverManyOneSourceOpens) {
   speak(neighbor);
 }
 
-TEST_P(CrowdedTable, EmptiesToAQuarterWhenNobodySaysAnythingMore) {
+TEST_P(CrowdedTable, empties_to_a_quarter_when_nobody_says_anything_more) {
   fill(50);
   rig.pass(15s);
   EXPECT_LT(rig.flows(), 16u);
 }
 
 // Services of both modes share the ports of a backend.
-TEST(CrowdedByBoth, AWholeRequestThatWaitsForItsBackendGivesItsPortToNobody) {
+TEST(CrowdedByBoth, a_whole_request_that_waits_for_its_backend_gives_its_port_to_nobody) {
   Rig::Setup setup;
   setup.config = with(with(narrow("[ 2000, 2003 ]"), R"({ name = "web"; vip)",
                            R"({ name = "natted"; vip = "10.1.0.100"; port = 81; protocol = "tcp";
@@ -256,7 +258,7 @@ class CrowdedSplice : public SpliceTest {
 };
 
 // The one that gives is told in the same moment in which the other one's SYN is to leave.
-TEST_F(CrowdedSplice, WhoeverGetsAPortUsesItAtOnce) {
+TEST_F(CrowdedSplice, whoever_gets_a_port_uses_it_at_once) {
   for (uint16_t port = 30000; port < 30080; ++port) {
     const auto out = ask(ip("198.51.100.1"), port);
     ASSERT_EQ(out.size(), 1u);
@@ -279,7 +281,7 @@ TEST_F(CrowdedSplice, WhoeverGetsAPortUsesItAtOnce) {
   EXPECT_EQ(rig.sum(&WorkerCounters::ports_gave_way), 1u);
 }
 
-TEST(CrowdedGauge, IsReadWhereverTheTicksBegin) {
+TEST(CrowdedGauge, is_read_wherever_the_ticks_begin) {
   Rig rig({.start = Instant{(uint64_t{1} << 51) + uint64_t{3600} * 1000000000u}});
   rig.pass(3s);
   EXPECT_GT(rig.sum(&WorkerCounters::ports_total), 0u);

@@ -1,7 +1,7 @@
 // Every reason for which a worker ends a frame, reached from outside: {what, frame, reason}.
 #include <fmt/core.h>
 
-#include "session.h"
+#include "connection.h"
 
 namespace limpet::worker_test {
 namespace {
@@ -140,7 +140,7 @@ std::vector<Case> cases(Rig& rig) {
   };
 }
 
-TEST(Drops, EachEndsByItsNameAndIsCountedWithItsBytes) {
+TEST(Drops, each_ends_by_its_name_and_is_counted_with_its_bytes) {
   Rig rig;
   rig.run();
   for (const Case& c : cases(rig)) {
@@ -158,7 +158,7 @@ TEST(Drops, EachEndsByItsNameAndIsCountedWithItsBytes) {
   EXPECT_EQ(rig.flows(), 0u);
 }
 
-TEST(Drops, AreCountedAtThePortTheyCameInBy) {
+TEST(Drops, are_counted_at_the_port_they_came_in_by) {
   Rig rig;
   rig.send(kBack, ethernet(rig.to_us(ip("10.2.0.10")), 0x1234, pattern(46)));
   const auto reason = static_cast<size_t>(Drop::ethertype_unsupported);
@@ -166,7 +166,7 @@ TEST(Drops, AreCountedAtThePortTheyCameInBy) {
   EXPECT_EQ(rig.stats().drops[kBack][reason].packets.get(), 1u);
 }
 
-TEST(Drops, FramesInSeveralBuffers) {
+TEST(Drops, frames_in_several_buffers) {
   Rig rig;
   rte_mbuf* head = rte_pktmbuf_alloc(rig.pool());
   rte_mbuf* tail = rte_pktmbuf_alloc(rig.pool());
@@ -181,7 +181,7 @@ TEST(Drops, FramesInSeveralBuffers) {
   rig.note_received(1);
 }
 
-TEST(Drops, NoRouteAndHairpin) {
+TEST(Drops, no_route_and_hairpin) {
   // Without a default route an off-link client cannot be answered; a client that claims to be one
   // of our own addresses would make us send to ourselves.
   Rig rig({.config = with(kTwoArms, "{ to = \"0.0.0.0/0\"; via = \"10.1.0.1\"; }, ", "")});
@@ -205,10 +205,10 @@ TEST(Drops, NoRouteAndHairpin) {
   EXPECT_EQ(rig.sum(&WorkerCounters::originated_lost), lost + 1);
 }
 
-TEST(Drops, NoBackend) {
+TEST(Drops, no_backend) {
   Rig rig;
   for (const char* name : {"s0", "s1", "s2", "s3"}) rig.down(rig.backend("web", name));
-  Session s(rig, kClient4, 40000, kVip4, 80);
+  Connection s(rig, kClient4, 40000, kVip4, 80);
   EXPECT_TRUE(is(rig.send(kFront, s.from_client({.flags = kSyn, .seq = 9})), kFront,
                  tcp_frame(rig.from_us(kClient4), {.from = kVip4, .to = kClient4}, 80, 40000,
                            {.flags = kRst | kAck, .ack = 10, .window = 0})));
@@ -224,7 +224,7 @@ TEST(Drops, NoBackend) {
   EXPECT_EQ(rig.stats().services[rig.service("echo")].no_backend.get(), 1u);
 }
 
-TEST(Drops, NoBufferForAnAnswer) {
+TEST(Drops, no_buffer_for_an_answer) {
   Rig rig({.mbufs = 63});
   rig.send(kFront, arp_request(kClient4, kVip4));
   std::vector<rte_mbuf*> taken;
@@ -254,7 +254,7 @@ TEST(Drops, NoBufferForAnAnswer) {
   for (rte_mbuf* m : taken) rte_pktmbuf_free(m);
 }
 
-TEST(Drops, BeforeTheFirstSnapshotNothingIsOurs) {
+TEST(Drops, before_the_first_snapshot_nothing_is_ours) {
   Rig rig({.publish = false});
   rig.send(kFront, arp_request(kClient4, kVip4));
   EXPECT_EQ(rig.drops(Drop::not_ours), 1u);
@@ -263,9 +263,9 @@ TEST(Drops, BeforeTheFirstSnapshotNothingIsOurs) {
   EXPECT_EQ(rig.send(kFront, arp_request(kClient4, kVip4)).size(), 1u);
 }
 
-TEST(Drops, FailedTransmissionIsCounted) {
+TEST(Drops, failed_transmission_is_counted) {
   Rig rig;
-  Session s(rig, kClient4, 40000, kVip4, 80);
+  Connection s(rig, kClient4, 40000, kVip4, 80);
   s.establish();
   rig.accept = [](uint16_t, uint16_t count) { return static_cast<uint16_t>(count / 2); };
   for (int i = 0; i < 10; ++i)

@@ -1,6 +1,6 @@
 // Connections of mode nat that nobody ends: silence is all there is to see, and what limpet forgets
 // it ends, at numbers that both hosts believe. (Of mode splice: splice_wait_test.cpp.)
-#include "session.h"
+#include "connection.h"
 
 namespace limpet::worker_test {
 namespace {
@@ -31,7 +31,7 @@ class Quiet : public testing::TestWithParam<bool> {
   }
 
   Rig rig;
-  Session s;
+  Connection s;
 };
 
 INSTANTIATE_TEST_SUITE_P(Families, Quiet, testing::Bool(),
@@ -138,7 +138,7 @@ TEST_P(Silent, nobody_is_told) {
 
 TEST(QuietDatagrams, have_nobody_to_tell) {
   Rig rig;
-  Session s(rig, ip("10.1.0.2"), 5353, kVip4, 7, kUdp);
+  Connection s(rig, ip("10.1.0.2"), 5353, kVip4, 7, kUdp);
   s.open();
   rig.send(kBack, s.from_backend({.data = pattern(4)}));
   rig.pass(11s);
@@ -154,7 +154,7 @@ TEST(QuietMany, end_in_bounded_bites) {
   constexpr unsigned kFlows = 1000;
   Rig rig({.mbufs = 8191});
   for (unsigned i = 0; i < kFlows; ++i)
-    Session(rig, client(i), static_cast<uint16_t>(2000 + i / 40), kVip4, 80).establish();
+    Connection(rig, client(i), static_cast<uint16_t>(2000 + i / 40), kVip4, 80).establish();
   rig.pass(59s);
   rig.take();
   rig.now = rig.now + 1100ms;
@@ -180,12 +180,12 @@ TEST(QuietPort, of_a_tombstone_goes_to_who_needs_it) {
   Rig rig(setup);
   for (const char* name : {"s1", "s2", "s3"}) rig.down(rig.backend("web", name));
   rig.run();
-  Session first(rig, ip("10.1.0.2"), 40000, kVip4, 80);
+  Connection first(rig, ip("10.1.0.2"), 40000, kVip4, 80);
   first.establish();
   rig.pass(61s);
   rig.take();
   EXPECT_EQ(rig.only_flow().state, Track::dead);
-  Session next(rig, ip("10.1.0.3"), 40000, kVip4, 80);
+  Connection next(rig, ip("10.1.0.3"), 40000, kVip4, 80);
   next.establish();
   EXPECT_EQ(next.source_port, 5000);
   EXPECT_EQ(rig.flows(), 2u);

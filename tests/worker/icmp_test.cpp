@@ -1,5 +1,5 @@
 // ICMP errors about our flows: translated, so that either end hears of the packet that it sent.
-#include "session.h"
+#include "connection.h"
 #include "splice_fixture.h"
 
 namespace limpet::worker_test {
@@ -39,8 +39,8 @@ INSTANTIATE_TEST_SUITE_P(
                     World{"v6", ip("2001:db8::7"), kVip6, ip("fd00:1::1"), ip("fd00:2::1")}),
     [](const auto& w) { return std::string(w.param.name); });
 
-TEST_P(Icmp4And6, FragmentationNeededTowardsTheClientReachesTheBackend) {
-  Session s(rig, w.client, 40000, w.vip, 80);
+TEST_P(Icmp4And6, fragmentation_needed_towards_the_client_reaches_the_backend) {
+  Connection s(rig, w.client, 40000, w.vip, 80);
   s.establish();
   const Tcp data{.flags = kAck, .seq = 5001, .ack = 1001, .data = pattern(1300)};
   s.backend_says("a large segment", data);
@@ -60,10 +60,10 @@ TEST_P(Icmp4And6, FragmentationNeededTowardsTheClientReachesTheBackend) {
   EXPECT_EQ(rig.sum(&WorkerCounters::icmp_translated), 3u);
 }
 
-TEST_P(Icmp4And6, UnreachableBackendReachesTheClient) {
-  Session s(rig, w.client, 40000, w.vip, 80);
+TEST_P(Icmp4And6, unreachable_backend_reaches_the_client) {
+  Connection s(rig, w.client, 40000, w.vip, 80);
   s.open();
-  const Tcp syn{.flags = kSyn, .seq = 1000, .options = Session::syn_options()};
+  const Tcp syn{.flags = kSyn, .seq = 1000, .options = Connection::syn_options()};
   for (const uint8_t code : {uint8_t{0}, uint8_t{1}, uint8_t{3}}) {
     const Bytes in = error(w.back_router, s.source, unreachable(), code, 0, s.at_backend(syn), 100);
     Bytes sent = s.from_client(syn);
@@ -75,8 +75,8 @@ TEST_P(Icmp4And6, UnreachableBackendReachesTheClient) {
   }
 }
 
-TEST_P(Icmp4And6, PortUnreachableOfADatagramReachesTheClient) {
-  Session s(rig, w.client, 5353, w.vip, 7, kUdp);
+TEST_P(Icmp4And6, port_unreachable_of_a_datagram_reaches_the_client) {
+  Connection s(rig, w.client, 5353, w.vip, 7, kUdp);
   s.open();
   const Tcp datagram{.data = bytes_of("hello")};
   // From the backend itself, quoting all; the padding of the frame goes.
@@ -90,8 +90,8 @@ TEST_P(Icmp4And6, PortUnreachableOfADatagramReachesTheClient) {
   EXPECT_TRUE(is(rig.send(kBack, in), kFront, wanted));
 }
 
-TEST_P(Icmp4And6, TimeExceededOnTheWayPasses) {
-  Session s(rig, w.client, 40000, w.vip, 80);
+TEST_P(Icmp4And6, time_exceeded_on_the_way_passes) {
+  Connection s(rig, w.client, 40000, w.vip, 80);
   s.establish();
   const Tcp t{.flags = kAck, .seq = 5001, .ack = 1001};
   const uint8_t type = w.vip.is_v4() ? 11 : 3;
@@ -102,11 +102,11 @@ TEST_P(Icmp4And6, TimeExceededOnTheWayPasses) {
   EXPECT_TRUE(look(out[0].frame).sums_right);
 }
 
-TEST_P(Icmp4And6, ErrorsAboutNothingOfOursAreNamed) {
-  Session s(rig, w.client, 40000, w.vip, 80);
+TEST_P(Icmp4And6, errors_about_nothing_of_ours_are_named) {
+  Connection s(rig, w.client, 40000, w.vip, 80);
   s.establish();
   const Tcp t{.flags = kAck, .seq = 5001, .ack = 1001};
-  Session stranger(rig, w.client, 40001, w.vip, 80);
+  Connection stranger(rig, w.client, 40001, w.vip, 80);
   EXPECT_TRUE(nothing(rig.send(
       kFront, error(w.front_router, w.vip, unreachable(), 1, 0, stranger.at_client(t), 60))))
       << "no such flow";
@@ -126,8 +126,8 @@ TEST_P(Icmp4And6, ErrorsAboutNothingOfOursAreNamed) {
 }
 
 // RFC 5927, 4.1: who does not know a number in flight says nothing, whatever the error.
-TEST_P(Icmp4And6, ErrorsThatQuoteNumbersOutsideTheWindowSayNothing) {
-  Session s(rig, w.client, 40000, w.vip, 80);
+TEST_P(Icmp4And6, errors_that_quote_numbers_outside_the_window_say_nothing) {
+  Connection s(rig, w.client, 40000, w.vip, 80);
   s.establish();
   const bool v4 = w.vip.is_v4();
   const uint32_t oldest = 64240u << 7;
@@ -151,8 +151,8 @@ TEST_P(Icmp4And6, ErrorsThatQuoteNumbersOutsideTheWindowSayNothing) {
   EXPECT_EQ(rig.sum(&WorkerCounters::icmp_translated), 6u);
 }
 
-TEST_P(Icmp4And6, PacketTooBigIsNotBelievedBelowTheLeast) {
-  Session s(rig, w.client, 40000, w.vip, 80);
+TEST_P(Icmp4And6, packet_too_big_is_not_believed_below_the_least) {
+  Connection s(rig, w.client, 40000, w.vip, 80);
   s.establish();
   const bool v4 = w.vip.is_v4();
   const Tcp data{.flags = kAck, .seq = 5001, .ack = 1001, .data = pattern(1300)};
@@ -236,7 +236,7 @@ INSTANTIATE_TEST_SUITE_P(
                     World{"v6", ip("2001:db8::7"), kVip6, ip("fd00:1::1"), ip("fd00:2::1")}),
     [](const auto& w) { return std::string(w.param.name); });
 
-TEST_P(SplicedIcmp4And6, NumbersOutsideTheWindowSayNothingAndTheLeastIsTheLeast) {
+TEST_P(SplicedIcmp4And6, numbers_outside_the_window_say_nothing_and_the_least_is_the_least) {
   talk();
   ASSERT_FALSE(HasFailure());
   const bool v4 = w.vip.is_v4();
@@ -259,8 +259,8 @@ TEST_P(SplicedIcmp4And6, NumbersOutsideTheWindowSayNothingAndTheLeastIsTheLeast)
   }
 }
 
-TEST_P(Icmp4And6, HopLimitCountsForErrorsToo) {
-  Session s(rig, w.client, 40000, w.vip, 80);
+TEST_P(Icmp4And6, hop_limit_counts_for_errors_too) {
+  Connection s(rig, w.client, 40000, w.vip, 80);
   s.establish();
   const Tcp t{.flags = kAck, .seq = 5001, .ack = 1001};
   EXPECT_TRUE(nothing(
@@ -268,7 +268,7 @@ TEST_P(Icmp4And6, HopLimitCountsForErrorsToo) {
   EXPECT_EQ(rig.drops(Drop::ip_ttl_expired), 1u);
 }
 
-TEST_P(Icmp4And6, OtherMessagesToUsAreNamed) {
+TEST_P(Icmp4And6, other_messages_to_us_are_named) {
   const bool v4 = w.vip.is_v4();
   const Link link = rig.to_us(w.client);
   const Ip to_vip{.from = w.client, .to = w.vip};

@@ -1,5 +1,5 @@
 // What limpet itself answers: pings, and refusals with the numbers that the sender accepts.
-#include "session.h"
+#include "connection.h"
 
 namespace limpet::worker_test {
 namespace {
@@ -42,7 +42,7 @@ INSTANTIATE_TEST_SUITE_P(
         World{"v6_far", ip("2001:db8::9"), kVip6, ip("fd00:1::254"), ip("fd00:2::10"), kSource6}),
     [](const auto& w) { return std::string(w.param.name); });
 
-TEST_P(Local4And6, PingsAreAnsweredWithWhatTheyCarry) {
+TEST_P(Local4And6, pings_are_answered_with_what_they_carry) {
   unsigned pings = 0;
   for (const IpAddress& target : {w.vip, w.own})
     for (const size_t length : {0u, 1u, 7u, 8u, 55u, 56u, 1399u, 1400u}) {
@@ -61,7 +61,7 @@ TEST_P(Local4And6, PingsAreAnsweredWithWhatTheyCarry) {
   EXPECT_EQ(rig.sum(&WorkerCounters::consumed), pings + rig.asked.size());
 }
 
-TEST_P(Local4And6, PingWaitsForTheRouterAndIsAnsweredAtOnceOnTheLink) {
+TEST_P(Local4And6, ping_waits_for_the_router_and_is_answered_at_once_on_the_link) {
   rig.nobody_answers = true;
   const Bytes ping =
       echo_frame(rig.to_us(w.client), {.from = w.client, .to = w.vip}, true, 1, 1, pattern(8));
@@ -78,7 +78,7 @@ TEST_P(Local4And6, PingWaitsForTheRouterAndIsAnsweredAtOnceOnTheLink) {
   EXPECT_EQ(rig.sum(&WorkerCounters::originated_lost), 1u);
 }
 
-TEST_P(Local4And6, SynToAPortWithoutServiceIsReset) {
+TEST_P(Local4And6, syn_to_a_port_without_service_is_reset) {
   EXPECT_TRUE(
       is(rig.send(kFront, segment(81, {.flags = kSyn, .seq = 0xfffffffe, .data = pattern(3)})),
          kFront, answer(81, {.flags = kRst | kAck, .seq = 0, .ack = 2, .window = 0})));
@@ -86,7 +86,7 @@ TEST_P(Local4And6, SynToAPortWithoutServiceIsReset) {
   EXPECT_EQ(rig.sum(&WorkerCounters::resets_sent), 1u);
 }
 
-TEST_P(Local4And6, SegmentsOfNoConnectionAreResetWhereTheySayTheyAre) {
+TEST_P(Local4And6, segments_of_no_connection_are_reset_where_they_say_they_are) {
   EXPECT_TRUE(
       is(rig.send(kFront,
                   segment(80, {.flags = kAck, .seq = 7, .ack = 0xdeadbeef, .data = pattern(9)})),
@@ -102,7 +102,7 @@ TEST_P(Local4And6, SegmentsOfNoConnectionAreResetWhereTheySayTheyAre) {
   EXPECT_EQ(rig.flows(), 0u);
 }
 
-TEST_P(Local4And6, BackendsLateSegmentIsResetThere) {
+TEST_P(Local4And6, backends_late_segment_is_reset_there) {
   const Bytes late = tcp_frame(rig.to_us(w.backend), {.from = w.backend, .to = w.source}, 8080,
                                2222, {.flags = kAck, .seq = 1, .ack = 77});
   EXPECT_TRUE(is(rig.send(kBack, late), kBack,
@@ -111,7 +111,7 @@ TEST_P(Local4And6, BackendsLateSegmentIsResetThere) {
   EXPECT_EQ(rig.drops(Drop::no_flow), 1u);
 }
 
-TEST_P(Local4And6, ResetsAreNeverAnswered) {
+TEST_P(Local4And6, resets_are_never_answered) {
   for (const uint16_t port : {80, 81})
     for (const uint8_t flags : {uint8_t{kRst}, uint8_t{kRst | kAck}})
       EXPECT_TRUE(nothing(rig.send(kFront, segment(port, {.flags = flags, .seq = 1, .ack = 2}))));
@@ -123,7 +123,7 @@ TEST_P(Local4And6, ResetsAreNeverAnswered) {
   EXPECT_EQ(rig.drops(Drop::no_service), 2u);
 }
 
-TEST_P(Local4And6, DatagramToAPortWithoutServiceIsUnreachable) {
+TEST_P(Local4And6, datagram_to_a_port_without_service_is_unreachable) {
   for (const size_t length : {0u, 9u, 1300u}) {
     const Bytes in =
         udp_frame(rig.to_us(w.client), {.from = w.client, .to = w.vip}, 5353, 9, pattern(length));
@@ -134,8 +134,8 @@ TEST_P(Local4And6, DatagramToAPortWithoutServiceIsUnreachable) {
   EXPECT_EQ(rig.sum(&WorkerCounters::icmp_sent), 3u);
 }
 
-TEST_P(Local4And6, HopLimitThatRunsOutHereIsTold) {
-  Session s(rig, w.client, 40000, w.vip, 80);
+TEST_P(Local4And6, hop_limit_that_runs_out_here_is_told) {
+  Connection s(rig, w.client, 40000, w.vip, 80);
   Bytes in = s.from_client({.flags = kSyn, .seq = 5}, {.ttl = 1});
   EXPECT_TRUE(is(rig.send(kFront, in), kFront, icmp_error(w.vip, w.client, 11, 0, 3, 0, 0, in)));
   EXPECT_EQ(rig.flows(), 0u) << "no flow for a packet that goes nowhere";
@@ -147,10 +147,10 @@ TEST_P(Local4And6, HopLimitThatRunsOutHereIsTold) {
   EXPECT_EQ(rig.drops(Drop::ip_ttl_expired), 3u);
 }
 
-TEST_P(Local4And6, PacketLargerThanTheNextLinkIsTold) {
+TEST_P(Local4And6, packet_larger_than_the_next_link_is_told) {
   Rig narrow(
       {.config = with(kTwoArms, "device = \"net_ring1\";", "device = \"net_ring1\"; mtu = 1400;")});
-  Session s(narrow, w.client, 40000, w.vip, 80);
+  Connection s(narrow, w.client, 40000, w.vip, 80);
   s.establish();
   const size_t headers = w.vip.is_v4() ? 40 : 60;
   s.client_says("just fits",
@@ -164,7 +164,7 @@ TEST_P(Local4And6, PacketLargerThanTheNextLinkIsTold) {
                  {.flags = kAck, .seq = 5001, .ack = 1001, .data = pattern(1401 - headers)});
 }
 
-TEST_P(Local4And6, ErrorsAreLimitedInNumberAndTheRestNamed) {
+TEST_P(Local4And6, errors_are_limited_in_number_and_the_rest_named) {
   const Bytes in = udp_frame(rig.to_us(w.client), {.from = w.client, .to = w.vip}, 5353, 9, {});
   size_t told = 0;
   for (int i = 0; i < 1100; ++i) {
@@ -178,7 +178,7 @@ TEST_P(Local4And6, ErrorsAreLimitedInNumberAndTheRestNamed) {
   EXPECT_EQ(rig.send(kFront, in).size(), 1u);
 }
 
-TEST_P(Local4And6, NothingIsAnsweredThatWasSentToManyOrByNobody) {
+TEST_P(Local4And6, nothing_is_answered_that_was_sent_to_many_or_by_nobody) {
   Link many = rig.to_us(w.client);
   many.to = w.vip.is_v4() ? kBroadcastMac : MacAddress{{0x33, 0x33, 0, 0, 0, 1}};
   const Ip to_vip{.from = w.client, .to = w.vip};
@@ -194,17 +194,17 @@ TEST_P(Local4And6, NothingIsAnsweredThatWasSentToManyOrByNobody) {
   EXPECT_EQ(rig.sum(&WorkerCounters::originated), 4u) << "announcements only";
 }
 
-TEST(Local, RateLimitHasTokensFromTheFirstTickOfAYoungClock) {
+TEST(Local, rate_limit_has_tokens_from_the_first_tick_of_a_young_clock) {
   Rig rig({.start = Instant{0}});
   const Bytes in =
       udp_frame(rig.to_us(ip("10.1.0.2")), {.from = ip("10.1.0.2"), .to = kVip4}, 5353, 9, {});
   EXPECT_EQ(rig.send(kFront, in).size(), 1u);
 }
 
-TEST(Local, PortScanDoesNotSilencePathMtuDiscovery) {
+TEST(Local, port_scan_does_not_silence_path_mtu_discovery) {
   Rig rig(
       {.config = with(kTwoArms, "device = \"net_ring1\";", "device = \"net_ring1\"; mtu = 1400;")});
-  Session s(rig, ip("10.1.0.2"), 40000, kVip4, 80);
+  Connection s(rig, ip("10.1.0.2"), 40000, kVip4, 80);
   s.establish();
   const Bytes scan = udp_frame(rig.to_us(s.client), {.from = s.client, .to = kVip4}, 5353, 9, {});
   for (int i = 0; i < 1001; ++i) rig.send(kFront, scan);
@@ -214,7 +214,7 @@ TEST(Local, PortScanDoesNotSilencePathMtuDiscovery) {
   EXPECT_EQ(rig.drops(Drop::mtu_exceeded), 1u);
 }
 
-TEST(Local, EchoReplyCarriesNoOptionsOfTheRequest) {
+TEST(Local, echo_reply_carries_no_options_of_the_request) {
   Rig rig;
   const IpAddress client = ip("10.1.0.2");
   const Bytes data = pattern(21);
@@ -231,7 +231,7 @@ TEST(Local, EchoReplyCarriesNoOptionsOfTheRequest) {
                     false, 5, 6, data)));
 }
 
-TEST(Local, WhatIsNotOursIsTheKernelsWhereItShares) {
+TEST(Local, what_is_not_ours_is_the_kernels_where_it_shares) {
   Rig rig({.kernel_shares = true});
   const IpAddress client = ip("10.1.0.2");
   const IpAddress kernel = ip("10.1.0.253");
@@ -248,7 +248,7 @@ TEST(Local, WhatIsNotOursIsTheKernelsWhereItShares) {
   EXPECT_EQ(rig.sum(&WorkerCounters::punted), 5u);
   EXPECT_EQ(rig.drops(), 0u) << rig.drop_list();
   // Ours stays ours.
-  Session s(rig, client, 40000, kVip4, 80);
+  Connection s(rig, client, 40000, kVip4, 80);
   s.establish();
   EXPECT_TRUE(is(rig.send(kFront, tcp_frame(rig.to_us(client), {.from = client, .to = kVip4}, 40000,
                                             22, {.flags = kSyn, .seq = 1})),

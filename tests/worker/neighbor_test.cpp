@@ -1,5 +1,5 @@
 // ARP and ND: answering for what is ours, finding next hops, and what waits meanwhile.
-#include "session.h"
+#include "connection.h"
 
 namespace limpet::worker_test {
 namespace {
@@ -59,7 +59,7 @@ struct Asked {
   bool answered;
 };
 
-TEST(Arp, AnswersForWhatIsOursOnThatLink) {
+TEST(Arp, answers_for_what_is_ours_on_that_link) {
   Rig rig;
   for (const Asked& a :
        {Asked{"VIP", kFront, "10.1.0.100", true}, Asked{"own address", kFront, "10.1.0.254", true},
@@ -81,7 +81,7 @@ TEST(Arp, AnswersForWhatIsOursOnThatLink) {
   EXPECT_EQ(rig.drops(Drop::not_ours), 3u) << rig.drop_list();
 }
 
-TEST(Arp, AnswersAProbeForAVip) {
+TEST(Arp, answers_a_probe_for_a_vip) {
   Rig rig;
   const Bytes probe =
       arp_frame({kBroadcastMac, mac_of(kClient4)}, 1, mac_of(kClient4), ip("0.0.0.0"), {}, kVip4);
@@ -90,7 +90,7 @@ TEST(Arp, AnswersAProbeForAVip) {
                            mac_of(kClient4), ip("0.0.0.0"))));
 }
 
-TEST(Arp, WhoAsksForUsIsKnownFromThenOn) {
+TEST(Arp, who_asks_for_us_is_known_from_then_on) {
   Rig rig;
   rig.nobody_answers = true;
   rig.send(kFront, arp_request(kClient4, kVip4));
@@ -101,13 +101,13 @@ TEST(Arp, WhoAsksForUsIsKnownFromThenOn) {
   EXPECT_EQ(neighbor(rig, ip("10.1.0.3")).state, NeighborState::free);
 }
 
-TEST(Arp, OffLinkSendersFillNoCache) {
+TEST(Arp, off_link_senders_fill_no_cache) {
   Rig rig;
   rig.send(kFront, arp_request(ip("192.0.2.1"), kVip4));
   EXPECT_EQ(rig.worker().neighbors().find(kFront, ip("192.0.2.1")), Neighbors::kNone);
 }
 
-TEST(Arp, ClaimsToOurAddressesAreRefused) {
+TEST(Arp, claims_to_our_addresses_are_refused) {
   Rig rig;
   EXPECT_TRUE(nothing(rig.send(kFront, arp_frame({kBroadcastMac, mac_of(kClient4)}, 1,
                                                  mac_of(kClient4), kVip4, {}, kVip4))));
@@ -123,9 +123,9 @@ TEST(Arp, ClaimsToOurAddressesAreRefused) {
   EXPECT_EQ(rig.drops(Drop::arp_bad), 0u);
 }
 
-TEST(Arp, GratuitousNewsMoveAKnownNeighbor) {
+TEST(Arp, gratuitous_news_move_a_known_neighbor) {
   Rig rig;
-  Session s(rig, kClient4, 40000, kVip4, 80);
+  Connection s(rig, kClient4, 40000, kVip4, 80);
   s.establish();
   const MacAddress moved{{2, 9, 9, 9, 9, 9}};
   for (const uint16_t operation : {1, 2}) {
@@ -140,7 +140,7 @@ TEST(Arp, GratuitousNewsMoveAKnownNeighbor) {
   }
 }
 
-TEST(Nd, AnswersForWhatIsOursOnThatLink) {
+TEST(Nd, answers_for_what_is_ours_on_that_link) {
   Rig rig;
   for (const Asked& a : {Asked{"VIP", kFront, "fd00:1::100", true},
                          Asked{"own address", kFront, "fd00:1::254", true},
@@ -163,7 +163,7 @@ TEST(Nd, AnswersForWhatIsOursOnThatLink) {
   EXPECT_EQ(neighbor(rig, kClient6).state, NeighborState::reachable);
 }
 
-TEST(Nd, AnswersDuplicateAddressDetectionToAll) {
+TEST(Nd, answers_duplicate_address_detection_to_all) {
   Rig rig;
   const IpAddress group = solicited_node(kVip6);
   const IpAddress all = ip("ff02::1");
@@ -176,7 +176,7 @@ TEST(Nd, AnswersDuplicateAddressDetectionToAll) {
       << describe(rig.announced[0].frame);
 }
 
-TEST(Nd, UnicastProbeIsAnsweredEvenWithoutTheOption) {
+TEST(Nd, unicast_probe_is_answered_even_without_the_option) {
   Rig rig;
   EXPECT_TRUE(is(rig.send(kFront, solicitation({rig.port_mac(kFront), mac_of(kClient6)}, kClient6,
                                                kVip6, kVip6, {})),
@@ -185,9 +185,9 @@ TEST(Nd, UnicastProbeIsAnsweredEvenWithoutTheOption) {
                                0x60, rig.port_mac(kFront))));
 }
 
-TEST(Nd, AdvertisementMovesAKnownNeighborOnlyWithTheOverrideFlag) {
+TEST(Nd, advertisement_moves_a_known_neighbor_only_with_the_override_flag) {
   Rig rig;
-  Session s(rig, kClient6, 40000, kVip6, 80);
+  Connection s(rig, kClient6, 40000, kVip6, 80);
   s.establish();
   const MacAddress moved{{2, 9, 9, 9, 9, 9}};
   const IpAddress all = ip("ff02::1");
@@ -197,7 +197,7 @@ TEST(Nd, AdvertisementMovesAKnownNeighborOnlyWithTheOverrideFlag) {
   EXPECT_EQ(neighbor(rig, kClient6).mac, moved);
 }
 
-TEST(Nd, ClaimsToOurAddressesAndBadMessagesAreRefused) {
+TEST(Nd, claims_to_our_addresses_and_bad_messages_are_refused) {
   Rig rig;
   const IpAddress all = ip("ff02::1");
   rig.send(kFront, advertisement({group_mac(all), mac_of(kClient6)}, kVip6, all, kVip6, 0x20,
@@ -217,7 +217,7 @@ TEST(Nd, ClaimsToOurAddressesAndBadMessagesAreRefused) {
 
 // ---- resolving
 
-TEST(Resolving, PacketsWaitAndThenLeaveInOrder) {
+TEST(Resolving, packets_wait_and_then_leave_in_order) {
   Rig rig;
   const IpAddress backends[] = {ip("10.2.0.10"), ip("10.2.0.11"), ip("10.2.0.12"), ip("10.2.0.13")};
   for (const IpAddress& b : backends) rig.silent.insert(b);
@@ -245,7 +245,7 @@ TEST(Resolving, PacketsWaitAndThenLeaveInOrder) {
   EXPECT_EQ(rig.sum(&WorkerCounters::held_bytes), 0u);
 }
 
-TEST(Resolving, Ipv6AsksTheSolicitedNodeGroup) {
+TEST(Resolving, ipv6_asks_the_solicited_node_group) {
   Rig rig;
   rig.silent = {ip("fd00:2::10"), ip("fd00:2::11")};
   EXPECT_TRUE(nothing(rig.send(kFront, syn_of(rig, kClient6, 40000, kVip6))));
@@ -258,7 +258,7 @@ TEST(Resolving, Ipv6AsksTheSolicitedNodeGroup) {
   EXPECT_EQ(rig.run().size(), 1u);
 }
 
-TEST(Resolving, AskedThreeTimesThenWhatWaitsIsDropped) {
+TEST(Resolving, asked_three_times_then_what_waits_is_dropped) {
   Rig rig;
   rig.nobody_answers = true;
   rig.send(kFront, syn_of(rig, kClient4, 40000, kVip4));
@@ -275,7 +275,7 @@ TEST(Resolving, AskedThreeTimesThenWhatWaitsIsDropped) {
   EXPECT_EQ(rig.drops(Drop::neighbor_unresolved), 2u);
 }
 
-TEST(Resolving, FailedNeighborIsAskedAgainMoreAndMoreSeldom) {
+TEST(Resolving, failed_neighbor_is_asked_again_more_and_more_seldom) {
   Rig rig({.config = with(kTwoArms, "connect = \"5s\"", "connect = \"10m\"")});
   rig.nobody_answers = true;
   // One packet every 100 ms for two minutes; note when a round of questions begins.
@@ -301,7 +301,7 @@ TEST(Resolving, FailedNeighborIsAskedAgainMoreAndMoreSeldom) {
   EXPECT_GT(rig.drops(Drop::neighbor_unresolved), 500u);
 }
 
-TEST(Resolving, FailedNeighborThatComesBackIsUsedAtOnce) {
+TEST(Resolving, failed_neighbor_that_comes_back_is_used_at_once) {
   Rig rig;
   rig.nobody_answers = true;
   rig.send(kFront, syn_of(rig, kClient4, 40000, kVip4));
@@ -315,7 +315,7 @@ TEST(Resolving, FailedNeighborThatComesBackIsUsedAtOnce) {
   EXPECT_EQ(rig.send(kFront, syn_of(rig, kClient4, 40000, kVip4)).size(), 1u);
 }
 
-TEST(Resolving, NoMoreThanItsShareWaitsForOneNeighborOrForAll) {
+TEST(Resolving, no_more_than_its_share_waits_for_one_neighbor_or_for_all) {
   Rig rig({.held_packets = 100});
   rig.nobody_answers = true;
   for (unsigned i = 0; i < Neighbors::kMaxWaiting + 5; ++i)
@@ -330,7 +330,7 @@ TEST(Resolving, NoMoreThanItsShareWaitsForOneNeighborOrForAll) {
   EXPECT_EQ(rig.sum(&WorkerCounters::held_packets), 0u);
 }
 
-TEST(Resolving, HeldFramesEndByNameWhenTheWorkerEnds) {
+TEST(Resolving, held_frames_end_by_name_when_the_worker_ends) {
   Rig rig;
   rig.nobody_answers = true;
   rig.send(kFront, syn_of(rig, kClient4, 40000, kVip4));
@@ -341,9 +341,9 @@ TEST(Resolving, HeldFramesEndByNameWhenTheWorkerEnds) {
   EXPECT_EQ(rig.sum(&WorkerCounters::originated_lost), 1u) << "the echo reply was ours";
 }
 
-TEST(Refreshing, NeighborInUseIsConfirmedByAUnicastProbe) {
+TEST(Refreshing, neighbor_in_use_is_confirmed_by_a_unicast_probe) {
   Rig rig;
-  Session s(rig, kClient4, 40000, kVip4, 80);
+  Connection s(rig, kClient4, 40000, kVip4, 80);
   s.establish();
   rig.asked.clear();
   const Tcp ack{.flags = kAck, .seq = 1001, .ack = 5001};
@@ -361,9 +361,9 @@ TEST(Refreshing, NeighborInUseIsConfirmedByAUnicastProbe) {
   EXPECT_EQ(neighbor(rig, s.backend).state, NeighborState::reachable);
 }
 
-TEST(Refreshing, Ipv6NeighborIsProbedByUnicastToo) {
+TEST(Refreshing, ipv6_neighbor_is_probed_by_unicast_too) {
   Rig rig;
-  Session s(rig, kClient6, 40000, kVip6, 80);
+  Connection s(rig, kClient6, 40000, kVip6, 80);
   s.establish();
   rig.asked.clear();
   rig.pass(25s);
@@ -374,9 +374,9 @@ TEST(Refreshing, Ipv6NeighborIsProbedByUnicastToo) {
   EXPECT_EQ(asked[0].second, nd_question(rig, s.backend, mac_of(s.backend)));
 }
 
-TEST(Refreshing, TrafficGoesOnWhileProbedAndStopsWhenItIsGone) {
+TEST(Refreshing, traffic_goes_on_while_probed_and_stops_when_it_is_gone) {
   Rig rig;
-  Session s(rig, kClient4, 40000, kVip4, 80);
+  Connection s(rig, kClient4, 40000, kVip4, 80);
   s.establish();
   rig.asked.clear();
   rig.silent.insert(s.backend);
@@ -400,9 +400,9 @@ TEST(Refreshing, TrafficGoesOnWhileProbedAndStopsWhenItIsGone) {
   EXPECT_EQ(rig.drops(Drop::neighbor_unresolved), 1u);
 }
 
-TEST(Refreshing, UnusedNeighborIsForgottenAndFlowsFindItAgain) {
+TEST(Refreshing, unused_neighbor_is_forgotten_and_flows_find_it_again) {
   Rig rig({.config = with(kTwoArms, "idle = \"60s\"", "idle = \"1h\"")});
-  Session s(rig, kClient4, 40000, kVip4, 80);
+  Connection s(rig, kClient4, 40000, kVip4, 80);
   s.establish();
   rig.pass(5min + 35s);
   EXPECT_EQ(neighbor(rig, s.backend).state, NeighborState::free);
@@ -412,15 +412,15 @@ TEST(Refreshing, UnusedNeighborIsForgottenAndFlowsFindItAgain) {
   EXPECT_EQ(questions(rig).size(), 1u);
 }
 
-TEST(Capacity, FullCacheReplacesWhatIsNotUsed) {
+TEST(Capacity, full_cache_replaces_what_is_not_used) {
   Rig rig({.neighbors = 8});
-  Session s(rig, ip("198.51.100.7"), 40000, kVip4, 80);
+  Connection s(rig, ip("198.51.100.7"), 40000, kVip4, 80);
   s.establish();
   for (uint8_t i = 1; i < 60; ++i) {
     // Each on-link client is a neighbor; the gateway and the backend stay in use.
     const IpAddress from = IpAddress::v4(10, 1, 0, static_cast<uint8_t>(i + 10));
     rig.send(kFront, arp_request(from, ip("10.1.0.254")));
-    Session(rig, from, 40000, kVip4, 80).establish();
+    Connection(rig, from, 40000, kVip4, 80).establish();
     s.client_says("data", {.flags = kAck, .seq = 1001, .ack = 5001});
     s.backend_says("data", {.flags = kAck, .seq = 5001, .ack = 1001});
     rig.pass(600ms);
@@ -440,7 +440,7 @@ IpAddress invented(unsigned n) {
                            .data());
 }
 
-TEST(Capacity, AnswersToInventedSourcesTakeNoPlaceAndGoWhereTheyCameFrom) {
+TEST(Capacity, answers_to_invented_sources_take_no_place_and_go_where_they_came_from) {
   Rig rig({.neighbors = 8});
   rig.nobody_answers = true;
   for (unsigned i = 0; i < 200; ++i) {
@@ -462,15 +462,15 @@ TEST(Capacity, AnswersToInventedSourcesTakeNoPlaceAndGoWhereTheyCameFrom) {
   EXPECT_EQ(rig.sum(&WorkerCounters::originated_lost), 0u);
 }
 
-TEST(Capacity, InventedClientsDisplaceNoWayToABackendOrARouterAndDelayNobody) {
+TEST(Capacity, invented_clients_displace_no_way_to_a_backend_or_a_router_and_delay_nobody) {
   Rig rig({.neighbors = 16});
-  Session far(rig, ip("2001:db8::7"), 40000, kVip6, 80);
+  Connection far(rig, ip("2001:db8::7"), 40000, kVip6, 80);
   far.establish();
-  std::vector<Session> honest;
+  std::vector<Connection> honest;
   for (unsigned i = 0; i < 300; ++i) {
     const IpAddress from = invented(i);
     rig.silent.insert(from);
-    Session flood(rig, from, 40000, kVip6, 80);
+    Connection flood(rig, from, 40000, kVip6, 80);
     flood.open();
     rig.send(kBack, flood.from_backend({.flags = kSyn | kAck, .seq = 5000, .ack = 1001}));
     if (i % 20 != 0) continue;
@@ -486,9 +486,9 @@ TEST(Capacity, InventedClientsDisplaceNoWayToABackendOrARouterAndDelayNobody) {
   EXPECT_LE(rig.sum(&WorkerCounters::neighbors_used), 16u);
 }
 
-TEST(Capacity, AFullCacheIsANamedDropAndIsCounted) {
+TEST(Capacity, a_full_cache_is_a_named_drop_and_is_counted) {
   Rig rig({.config = with(kTwoArms, "idle = \"60s\"", "idle = \"1h\""), .neighbors = 8});
-  std::vector<Session> all;
+  std::vector<Connection> all;
   for (uint8_t i = 0; i < 7; ++i)
     all.emplace_back(rig, IpAddress::v4(10, 1, 0, static_cast<uint8_t>(i + 10)), 40000, kVip4, 80)
         .establish();
@@ -496,7 +496,8 @@ TEST(Capacity, AFullCacheIsANamedDropAndIsCounted) {
   ASSERT_EQ(rig.sum(&WorkerCounters::neighbors_used), 0u) << "all are forgotten";
   // Then none of them answers, and a frame waits for each: six are three quarters of the places.
   rig.nobody_answers = true;
-  for (Session& s : all) rig.send(kBack, s.from_backend({.flags = kAck, .seq = 5001, .ack = 1001}));
+  for (Connection& s : all)
+    rig.send(kBack, s.from_backend({.flags = kAck, .seq = 5001, .ack = 1001}));
   EXPECT_EQ(rig.drops(Drop::neighbor_table_full), 1u);
   EXPECT_EQ(rig.sum(&WorkerCounters::neighbors_refused), 1u);
   EXPECT_EQ(rig.sum(&WorkerCounters::held_packets), 6u);

@@ -174,7 +174,7 @@ std::vector<uint8_t> stray_datagram(const MacAddress& to, uint16_t source_port) 
   return f;
 }
 
-TEST(Loop, AnswersAndPadsWithZeros) {
+TEST(Loop, answers_and_pads_with_zeros) {
   in_child([] {
     Machine machine(1);
     machine.soil();
@@ -206,7 +206,7 @@ TEST(Loop, AnswersAndPadsWithZeros) {
   });
 }
 
-TEST(Loop, CountsItsTime) {
+TEST(Loop, counts_its_time) {
   in_child([] {
     Machine machine(1);
     machine.create(false);
@@ -223,7 +223,7 @@ TEST(Loop, CountsItsTime) {
   });
 }
 
-TEST(Loop, NapsWhenNothingComesAndWakesForAFrame) {
+TEST(Loop, naps_when_nothing_comes_and_wakes_for_a_frame) {
   in_child([] {
     Machine machine(1);
     machine.create(true);
@@ -236,7 +236,7 @@ TEST(Loop, NapsWhenNothingComesAndWakesForAFrame) {
   });
 }
 
-TEST(Loop, NeverNapsWhenItIsToSpin) {
+TEST(Loop, never_naps_when_it_is_to_spin) {
   in_child([] {
     Machine machine(1);
     machine.create(false);
@@ -250,7 +250,7 @@ TEST(Loop, NeverNapsWhenItIsToSpin) {
 
 // A backend died: its flows are looked for, 4096 records an iteration. No frame announces that
 // work, and with naps of 200 us in between a million flows would wait for seconds.
-TEST(Loop, DoesNotNapWhileFlowsOfADeadBackendAreLookedFor) {
+TEST(Loop, does_not_nap_while_flows_of_a_dead_backend_are_looked_for) {
   in_child([] {
     constexpr uint32_t kRecords = 1u << 20, kIterations = kRecords / 4096;
     static_assert(kIterations > Idle::kPollsBeforeNap + 64);
@@ -271,7 +271,7 @@ TEST(Loop, DoesNotNapWhileFlowsOfADeadBackendAreLookedFor) {
   });
 }
 
-TEST(Loop, IsOfflineForRcuWhileItNapsAndAfterItsEnd) {
+TEST(Loop, is_offline_for_rcu_while_it_naps_and_after_its_end) {
   in_child([] {
     Machine machine(1);
     machine.create(true);
@@ -289,7 +289,7 @@ TEST(Loop, IsOfflineForRcuWhileItNapsAndAfterItsEnd) {
   });
 }
 
-TEST(Loop, HandsFramesToTheirWorkers) {
+TEST(Loop, hands_frames_to_their_workers) {
   in_child([] {
     Machine machine(3);
     machine.create(true);
@@ -308,7 +308,7 @@ TEST(Loop, HandsFramesToTheirWorkers) {
   });
 }
 
-TEST(Loop, GivesEveryBufferBackWhenItEndsUnderLoad) {
+TEST(Loop, gives_every_buffer_back_when_it_ends_under_load) {
   in_child([] {
     Machine machine(3);
     machine.create(true);
@@ -332,7 +332,7 @@ TEST(Loop, GivesEveryBufferBackWhenItEndsUnderLoad) {
 }
 
 // A worker that is told to stop may still get frames from one that has not heard of it yet.
-TEST(Loop, EndsOnlyWhenNobodyCanHandFramesOverAnyMore) {
+TEST(Loop, ends_only_when_nobody_can_hand_frames_over_any_more) {
   in_child([] {
     Machine machine(2);
     Runtime& runtime = *machine.runtime;
@@ -392,7 +392,7 @@ uint16_t watch_transmit(uint16_t, uint16_t, rte_mbuf**, uint16_t count, void* ar
 }
 
 // Three workers, one transmit queue, which bears one user at a time.
-TEST(Loop, SharesATransmitQueueAmongWorkers) {
+TEST(Loop, shares_a_transmit_queue_among_workers) {
   in_child([] {
     Machine machine(3);
     Crossing crossing;
@@ -417,7 +417,7 @@ TEST(Loop, SharesATransmitQueueAmongWorkers) {
   });
 }
 
-TEST(Workers, ShareFlowsAndHeldPacketsOut) {
+TEST(Workers, share_flows_and_held_packets_out) {
   in_child([] {
     Machine machine(3);
     Workers& workers = machine.create(true);
@@ -427,7 +427,7 @@ TEST(Workers, ShareFlowsAndHeldPacketsOut) {
   });
 }
 
-TEST(Workers, RefuseMoreFlowsThanThereIsMemory) {
+TEST(Workers, refuse_more_flows_than_there_is_memory) {
   in_child([] {
     Machine machine(1);
     const auto created = Workers::create(*machine.runtime, {.flows = UINT32_MAX});
@@ -436,7 +436,7 @@ TEST(Workers, RefuseMoreFlowsThanThereIsMemory) {
   });
 }
 
-TEST(Workers, StopHarmlesslyWhenNotRunning) {
+TEST(Workers, stop_harmlessly_when_not_running) {
   in_child([] {
     Machine machine(1);
     machine.create(true).stop();

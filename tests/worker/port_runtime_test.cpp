@@ -27,7 +27,7 @@ bool has(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;
 }
 
-TEST(Runtime, HasAPortForEachOfTheConfigurationAndAWorkerForEachLcore) {
+TEST(Runtime, has_a_port_for_each_of_the_configuration_and_a_worker_for_each_lcore) {
   in_child([] {
     const auto eal =
         start_eal({"--lcores", "(0-2)@0", "--vdev=net_null0,no-rx=1", "--vdev=net_null1,no-rx=1"});
@@ -70,7 +70,7 @@ TEST(Runtime, HasAPortForEachOfTheConfigurationAndAWorkerForEachLcore) {
 }
 
 // net_null takes key and table, and so counts as a NIC that spreads by our hash.
-TEST(Runtime, TrustsANicThatTakesKeyAndTable) {
+TEST(Runtime, trusts_a_nic_that_takes_key_and_table) {
   in_child([] {
     const auto eal = start_eal({"--lcores", "(0-3)@0", "--vdev=net_null0,no-rx=1"});
     ASSERT_NE(eal, nullptr);
@@ -93,7 +93,7 @@ TEST(Runtime, TrustsANicThatTakesKeyAndTable) {
 }
 
 // Two ports of one queue each, three workers.
-TEST(Runtime, DealsTheQueuesOfSeveralPortsToSeveralWorkers) {
+TEST(Runtime, deals_the_queues_of_several_ports_to_several_workers) {
   in_child([] {
     const auto eal = start_eal({"--lcores", "(0-3)@0"});
     ASSERT_NE(eal, nullptr);
@@ -121,7 +121,7 @@ TEST(Runtime, DealsTheQueuesOfSeveralPortsToSeveralWorkers) {
   });
 }
 
-TEST(Runtime, NamesADeviceThatNobodyMade) {
+TEST(Runtime, names_a_device_that_nobody_made) {
   in_child([] {
     const auto eal = start_eal({"--lcores", "(0-1)@0", "--vdev=net_null0"});
     ASSERT_NE(eal, nullptr);
@@ -133,7 +133,7 @@ TEST(Runtime, NamesADeviceThatNobodyMade) {
   });
 }
 
-TEST(Runtime, NamesTheInterfaceThatAFailedProbeWanted) {
+TEST(Runtime, names_the_interface_that_a_failed_probe_wanted) {
   in_child([] {
     const auto eal = start_eal({"--lcores", "(0-1)@0", "--vdev=net_af_packet0,iface=nosuch0"});
     ASSERT_NE(eal, nullptr);  // the EAL runs on, without the device
@@ -142,7 +142,7 @@ TEST(Runtime, NamesTheInterfaceThatAFailedProbeWanted) {
   });
 }
 
-TEST(Runtime, SaysThatJumboFramesNeedLargerSlotsOfThePacketRing) {
+TEST(Runtime, says_that_jumbo_frames_need_larger_slots_of_the_packet_ring) {
   const int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
   if (fd < 0) GTEST_SKIP() << "no permission to open packet sockets";
   close(fd);
@@ -155,7 +155,7 @@ TEST(Runtime, SaysThatJumboFramesNeedLargerSlotsOfThePacketRing) {
   });
 }
 
-TEST(Runtime, SharesAnAfPacketPortWithTheKernel) {
+TEST(Runtime, shares_an_af_packet_port_with_the_kernel) {
   const int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
   if (fd < 0) GTEST_SKIP() << "no permission to open packet sockets";
   close(fd);
@@ -170,7 +170,7 @@ TEST(Runtime, SharesAnAfPacketPortWithTheKernel) {
   });
 }
 
-TEST(Runtime, NamesAPciDeviceThatTheMachineLacks) {
+TEST(Runtime, names_a_pci_device_that_the_machine_lacks) {
   in_child([] {
     const auto eal = start_eal({"--lcores", "(0-1)@0"});
     ASSERT_NE(eal, nullptr);
@@ -180,7 +180,7 @@ TEST(Runtime, NamesAPciDeviceThatTheMachineLacks) {
   });
 }
 
-TEST(Runtime, WantsAWorkerLcore) {
+TEST(Runtime, wants_a_worker_lcore) {
   in_child([] {
     const auto eal = start_eal({"--lcores", "3@0", "--vdev=net_null0"});
     ASSERT_NE(eal, nullptr);
@@ -191,7 +191,7 @@ TEST(Runtime, WantsAWorkerLcore) {
   });
 }
 
-TEST(Runtime, RefusesMoreWorkersThanItCanHave) {
+TEST(Runtime, refuses_more_workers_than_it_can_have) {
   in_child([] {
     const auto eal = start_eal({"--lcores", "(0-65)@0", "--vdev=net_null0"});
     ASSERT_NE(eal, nullptr);
@@ -200,7 +200,7 @@ TEST(Runtime, RefusesMoreWorkersThanItCanHave) {
   });
 }
 
-TEST(Runtime, SaysHowMuchMemoryPacketsNeed) {
+TEST(Runtime, says_how_much_memory_packets_need) {
   in_child([] {
     const auto eal = start_eal({"--lcores", "(0-1)@0", "--vdev=net_null0"});
     ASSERT_NE(eal, nullptr);
@@ -210,7 +210,7 @@ TEST(Runtime, SaysHowMuchMemoryPacketsNeed) {
   });
 }
 
-TEST(Eal, TellsWhoUsesTheFilePrefix) {
+TEST(Eal, tells_who_uses_the_file_prefix) {
   int ready[2], done[2];
   ASSERT_EQ(pipe(ready), 0);
   ASSERT_EQ(pipe(done), 0);
@@ -239,7 +239,7 @@ TEST(Eal, TellsWhoUsesTheFilePrefix) {
   remove_runtime_dir(file_prefix_of(getpid()));
 }
 
-TEST(Eal, KnowsItsLcoresAndDevices) {
+TEST(Eal, knows_its_lcores_and_devices) {
   in_child([] {
     const auto eal = start_eal({"--lcores", "(2-5)@0", "--main-lcore", "3", "--vdev=net_null4"});
     ASSERT_NE(eal, nullptr);

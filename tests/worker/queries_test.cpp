@@ -1,5 +1,5 @@
 // Questions of the control thread: flows and neighbors, answered in pieces between bursts.
-#include "session.h"
+#include "connection.h"
 
 namespace limpet::worker_test {
 namespace {
@@ -23,9 +23,9 @@ Query& ask(Rig& rig, QueryKind kind, size_t limit, uint16_t service = dataplane:
   return q;
 }
 
-TEST(Queries, AllFlowsAreReportedOnce) {
+TEST(Queries, all_flows_are_reported_once) {
   Rig rig;
-  for (unsigned i = 0; i < 50; ++i) Session(rig, client(i), 40000, kVip4, 80).establish();
+  for (unsigned i = 0; i < 50; ++i) Connection(rig, client(i), 40000, kVip4, 80).establish();
   Query& q = ask(rig, QueryKind::flows, 1000);
   EXPECT_FALSE(q.done.load());
   rig.run();
@@ -42,9 +42,9 @@ TEST(Queries, AllFlowsAreReportedOnce) {
   EXPECT_EQ(q.now, to_tick(rig.now));
 }
 
-TEST(Queries, LimitIsKeptAndSaidAndExactFitIsNotTruncated) {
+TEST(Queries, limit_is_kept_and_said_and_exact_fit_is_not_truncated) {
   Rig rig;
-  for (unsigned i = 0; i < 20; ++i) Session(rig, client(i), 40000, kVip4, 80).open();
+  for (unsigned i = 0; i < 20; ++i) Connection(rig, client(i), 40000, kVip4, 80).open();
   Query& tight = ask(rig, QueryKind::flows, 19);
   Query& fits = ask(rig, QueryKind::flows, 20);
   Query& none = ask(rig, QueryKind::flows, 0);
@@ -58,19 +58,19 @@ TEST(Queries, LimitIsKeptAndSaidAndExactFitIsNotTruncated) {
   EXPECT_TRUE(none.truncated);
 }
 
-TEST(Queries, OneServiceAlone) {
+TEST(Queries, one_service_alone) {
   Rig rig;
-  for (unsigned i = 0; i < 7; ++i) Session(rig, client(i), 40000, kVip4, 80).open();
-  for (unsigned i = 0; i < 5; ++i) Session(rig, client(i), 40000, kVip4, 7, kUdp).open();
+  for (unsigned i = 0; i < 7; ++i) Connection(rig, client(i), 40000, kVip4, 80).open();
+  for (unsigned i = 0; i < 5; ++i) Connection(rig, client(i), 40000, kVip4, 7, kUdp).open();
   Query& q = ask(rig, QueryKind::flows, 100, rig.service("echo"));
   rig.run();
   ASSERT_EQ(q.filled, 5u);
   for (uint32_t i = 0; i < q.filled; ++i) EXPECT_EQ(q.flows[i].protocol, kUdp);
 }
 
-TEST(Queries, LargeTableIsWalkedInPiecesWhileTrafficGoesOn) {
+TEST(Queries, large_table_is_walked_in_pieces_while_traffic_goes_on) {
   Rig rig({.flows = 20000});
-  for (unsigned i = 0; i < 3000; ++i) Session(rig, client(i), 40000, kVip4, 80).open();
+  for (unsigned i = 0; i < 3000; ++i) Connection(rig, client(i), 40000, kVip4, 80).open();
   Query& q = ask(rig, QueryKind::flows, 5000);
   unsigned iterations = 0;
   while (!q.done.load() && iterations < 100) {
@@ -83,10 +83,10 @@ TEST(Queries, LargeTableIsWalkedInPiecesWhileTrafficGoesOn) {
   EXPECT_LE(iterations, 20u);
 }
 
-TEST(Queries, NeighborsWithWhatWaitsForThem) {
+TEST(Queries, neighbors_with_what_waits_for_them) {
   Rig rig;
   rig.send(kFront, arp_request(ip("10.1.0.2"), ip("10.1.0.254")));
-  Session(rig, ip("10.1.0.2"), 40000, kVip4, 80).establish();
+  Connection(rig, ip("10.1.0.2"), 40000, kVip4, 80).establish();
   rig.silent.insert(ip("10.1.0.1"));  // the router
   for (int i = 0; i < 3; ++i)
     rig.send(kFront, echo_frame(rig.to_us(ip("203.0.113.9")),
@@ -115,7 +115,7 @@ TEST(Queries, NeighborsWithWhatWaitsForThem) {
   EXPECT_TRUE(tight.truncated);
 }
 
-TEST(Queries, ComeBackFromAWorkerThatEnds) {
+TEST(Queries, come_back_from_a_worker_that_ends) {
   Rig rig({.flows = 20000});
   ask(rig, QueryKind::flows, 10);
   rig.poll();                      // read, not finished
@@ -123,10 +123,10 @@ TEST(Queries, ComeBackFromAWorkerThatEnds) {
   rig.finish();                    // expects both done
 }
 
-TEST(Queries, EachWorkerTellsOfItsOwn) {
+TEST(Queries, each_worker_tells_of_its_own) {
   Rig rig({.workers = 3});
   rig.spread_randomly();
-  for (unsigned i = 0; i < 60; ++i) Session(rig, client(i), 40000, kVip4, 80).establish();
+  for (unsigned i = 0; i < 60; ++i) Connection(rig, client(i), 40000, kVip4, 80).establish();
   uint32_t sum = 0;
   for (unsigned w = 0; w < 3; ++w) {
     Query& q = ask(rig, QueryKind::flows, 100, dataplane::kNoSlot, w);

@@ -380,11 +380,11 @@ uint32_t Rig::flows() const {
   return n;
 }
 
-uint64_t Rig::rules_held() const {
+uint64_t Rig::rules_in_use() const {
   uint64_t n = 0;
   for (const auto& w : stats_)
     for (const auto& s : w->services)
-      for (const dataplane::Counter& held : s.rules_held) n += held.get();
+      for (const dataplane::Counter& held : s.rules_in_use) n += held.get();
   return n;
 }
 
@@ -424,7 +424,7 @@ void Rig::check_identity(const char* when) {
   if (workers_.empty()) return;
   EXPECT_EQ(active, flows()) << when << ": flows and the services' gauges";
   if (flows() == 0) {
-    EXPECT_EQ(rules_held(), 0u) << when << ": rules that nobody can hold any more";
+    EXPECT_EQ(rules_in_use(), 0u) << when << ": rules that nobody can hold any more";
   }
   uint64_t by_backend = 0;
   for (const auto& s : stats_)

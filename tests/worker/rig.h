@@ -129,7 +129,7 @@ class Rig {
   uint64_t drops() const;
   std::string drop_list() const;  // "no_service 1, not_ours 2"
   uint32_t flows() const;
-  uint64_t rules_held() const;  // by requests under way, of all services and workers
+  uint64_t rules_in_use() const;  // by requests under way, of all services and workers
   // The only flow there is.
   flow::Listed only_flow() const;
   const flow::Toeplitz& toeplitz() const { return toeplitz_; }

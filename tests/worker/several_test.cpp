@@ -2,7 +2,7 @@
 // the worker that owns its flow, and everything stays as right as with one.
 #include <rte_ring.h>
 
-#include "session.h"
+#include "connection.h"
 
 namespace limpet::worker_test {
 namespace {
@@ -38,12 +38,12 @@ class Several : public testing::TestWithParam<unsigned> {
 INSTANTIATE_TEST_SUITE_P(Workers, Several, testing::Values(2u, 3u, 4u),
                          [](const auto& w) { return "of_" + std::to_string(w.param); });
 
-TEST_P(Several, ConnectionsLiveWhereverTheirFramesArrive) {
+TEST_P(Several, connections_live_wherever_their_frames_arrive) {
   std::map<unsigned, unsigned> owners;
   for (unsigned i = 0; i < 150; ++i) {
     const bool v4 = i % 2 == 0;
-    Session s(rig, v4 ? client4(i) : client6(i), static_cast<uint16_t>(30000 + i * 7),
-              v4 ? kVip4 : kVip6, 80);
+    Connection s(rig, v4 ? client4(i) : client6(i), static_cast<uint16_t>(30000 + i * 7),
+                 v4 ? kVip4 : kVip6, 80);
     s.establish();
     for (uint32_t n = 0; n < 4; ++n) {
       s.client_says(
@@ -64,21 +64,21 @@ TEST_P(Several, ConnectionsLiveWhereverTheirFramesArrive) {
   EXPECT_NEAR(handed / frames, 1.0 - 1.0 / GetParam(), 0.06);
 }
 
-TEST_P(Several, AnswersOfBackendsHashToTheOwner) {
+TEST_P(Several, answers_of_backends_hash_to_the_owner) {
   // So that a NIC with RSS brings them there by itself.
   for (unsigned i = 0; i < 200; ++i) {
     const bool v4 = i % 2 == 0;
-    Session s(rig, v4 ? client4(i) : client6(i), static_cast<uint16_t>(30000 + i),
-              v4 ? kVip4 : kVip6, 80);
+    Connection s(rig, v4 ? client4(i) : client6(i), static_cast<uint16_t>(30000 + i),
+                 v4 ? kVip4 : kVip6, 80);
     s.open();
     EXPECT_EQ(owner(s.client, s.vip, s.client_port, 80),
               owner(s.backend, s.source, 8080, s.source_port));
   }
 }
 
-TEST_P(Several, DatagramsToo) {
+TEST_P(Several, datagrams_too) {
   for (unsigned i = 0; i < 60; ++i) {
-    Session s(rig, client4(i), static_cast<uint16_t>(1000 + i), kVip4, 7, kUdp);
+    Connection s(rig, client4(i), static_cast<uint16_t>(1000 + i), kVip4, 7, kUdp);
     s.open();
     for (int n = 0; n < 5; ++n) {
       s.backend_says("answer", {.data = pattern(9)});
@@ -88,9 +88,9 @@ TEST_P(Several, DatagramsToo) {
   EXPECT_EQ(rig.flows(), 60u);
 }
 
-TEST_P(Several, ErrorsReachTheOwnerOfTheFlowTheyAreAbout) {
+TEST_P(Several, errors_reach_the_owner_of_the_flow_they_are_about) {
   for (unsigned i = 0; i < 40; ++i) {
-    Session s(rig, client4(i), static_cast<uint16_t>(30000 + i), kVip4, 80);
+    Connection s(rig, client4(i), static_cast<uint16_t>(30000 + i), kVip4, 80);
     s.establish();
     const Tcp data{.flags = kAck, .seq = 5001, .ack = 1001, .data = pattern(100)};
     const auto at_front = rig.send(
@@ -108,7 +108,7 @@ TEST_P(Several, ErrorsReachTheOwnerOfTheFlowTheyAreAbout) {
   EXPECT_EQ(rig.sum(&WorkerCounters::icmp_translated), 80u);
 }
 
-TEST_P(Several, WhatWorkersAnswerThemselvesNeedsNoOwner) {
+TEST_P(Several, what_workers_answer_themselves_needs_no_owner) {
   for (unsigned i = 0; i < 20; ++i) {
     EXPECT_EQ(rig.send(kFront, echo_frame(rig.to_us(client4(i)), {.from = client4(i), .to = kVip4},
                                           true, 1, 1, {}))
@@ -122,13 +122,13 @@ TEST_P(Several, WhatWorkersAnswerThemselvesNeedsNoOwner) {
   }
 }
 
-TEST_P(Several, BackendDownIsHeardByAll) {
-  std::vector<Session> all;
+TEST_P(Several, backend_down_is_heard_by_all) {
+  std::vector<Connection> all;
   for (unsigned i = 0; i < 80; ++i)
     all.emplace_back(rig, client4(i), static_cast<uint16_t>(30000 + i), kVip4, 80).establish();
   const uint16_t slot = all[0].slot();
   std::set<std::string> wanted;
-  for (Session& s : all) {
+  for (Connection& s : all) {
     if (s.slot() != slot) continue;
     wanted.insert(describe(s.reset_at_client(5001)));
     wanted.insert(describe(s.reset_at_backend(1001)));
@@ -140,7 +140,7 @@ TEST_P(Several, BackendDownIsHeardByAll) {
   EXPECT_GT(wanted.size(), 20u);
 }
 
-TEST_P(Several, NeighborsAnswerSeenByOneWorkerReleasesWhatOthersHold) {
+TEST_P(Several, neighbors_answer_seen_by_one_worker_releases_what_others_hold) {
   rig.nobody_answers = true;
   for (unsigned i = 0; i < 60; ++i)
     rig.inject(kFront, tcp_frame(rig.to_us(client4(1)), {.from = client4(1), .to = kVip4},
@@ -159,9 +159,9 @@ TEST_P(Several, NeighborsAnswerSeenByOneWorkerReleasesWhatOthersHold) {
   }
 }
 
-TEST_P(Several, OverflowingRingIsCountedAndNothingIsLostTwice) {
+TEST_P(Several, overflowing_ring_is_counted_and_nothing_is_lost_twice) {
   // Nobody empties the owner's ring while one worker passes on what it received.
-  Session s(rig, client4(1), 40000, kVip4, 80);
+  Connection s(rig, client4(1), 40000, kVip4, 80);
   const unsigned who = owner(s.client, s.vip, 40000, 80);
   const unsigned other = (who + 1) % GetParam();
   rig.spread = [who] { return who; };
@@ -180,9 +180,9 @@ TEST_P(Several, OverflowingRingIsCountedAndNothingIsLostTwice) {
   EXPECT_EQ(rig.drops(Drop::no_flow), capacity + 1);
 }
 
-TEST_P(Several, OwnerKeepsUpWithAllThatOthersPassOn) {
+TEST_P(Several, owner_keeps_up_with_all_that_others_pass_on) {
   // One flow, received in full bursts by everybody else.
-  Session s(rig, client4(1), 40000, kVip4, 80);
+  Connection s(rig, client4(1), 40000, kVip4, 80);
   s.establish();
   for (int round = 0; round < 300; ++round) {
     for (unsigned i = 0; i < 32 * GetParam(); ++i)
@@ -194,8 +194,8 @@ TEST_P(Several, OwnerKeepsUpWithAllThatOthersPassOn) {
   EXPECT_EQ(rig.sum(&WorkerCounters::ring_out_dropped), 0u);
 }
 
-TEST_P(Several, FramesInRingsAtTheEndAreReturned) {
-  Session s(rig, client4(1), 40000, kVip4, 80);
+TEST_P(Several, frames_in_rings_at_the_end_are_returned) {
+  Connection s(rig, client4(1), 40000, kVip4, 80);
   const unsigned who = owner(s.client, s.vip, 40000, 80);
   const unsigned other = (who + 1) % GetParam();
   for (unsigned i = 0; i < 5; ++i)
@@ -212,10 +212,10 @@ unsigned owner_in(Rig& rig, const IpAddress& from, const IpAddress& to, uint16_t
 }
 
 // As the NIC spreads them: by the same hash as ours.
-TEST(Rss, FramesStayWhereTheNicPutThem) {
+TEST(Rss, frames_stay_where_the_nic_put_them) {
   Rig rig({.workers = 2, .rss = true});
   for (uint8_t n = 3; n < 11; ++n) {
-    Session s(rig, client4(n), 40000, kVip4, 80);
+    Connection s(rig, client4(n), 40000, kVip4, 80);
     const unsigned who = owner_in(rig, s.client, s.vip, 40000, 80);
     rig.spread = [who] { return who; };
     s.open();
@@ -226,9 +226,9 @@ TEST(Rss, FramesStayWhereTheNicPutThem) {
 }
 
 // Some packets a NIC hashes otherwise than ours: they find their flow all the same.
-TEST(Rss, AFrameAtTheWrongWorkerResetsNothing) {
+TEST(Rss, a_frame_at_the_wrong_worker_resets_nothing) {
   Rig rig({.workers = 2, .rss = true});
-  Session s(rig, client4(3), 40000, kVip4, 80);
+  Connection s(rig, client4(3), 40000, kVip4, 80);
   const unsigned who = owner_in(rig, s.client, s.vip, 40000, 80);
   rig.spread = [who] { return who; };
   s.establish();
@@ -240,7 +240,7 @@ TEST(Rss, AFrameAtTheWrongWorkerResetsNothing) {
   EXPECT_EQ(rig.sum(&WorkerCounters::resets_sent), 0u);
   EXPECT_EQ(rig.drops(Drop::no_flow), 0u);
   // A connection whose every packet comes to the wrong one is opened by its owner too.
-  Session t(rig, client4(4), 40000, kVip4, 80);
+  Connection t(rig, client4(4), 40000, kVip4, 80);
   const unsigned its = owner_in(rig, t.client, t.vip, 40000, 80);
   rig.spread = [its] { return 1 - its; };
   t.establish();

@@ -6,7 +6,7 @@
 
 #include <cstdlib>
 
-#include "session.h"
+#include "connection.h"
 
 namespace limpet::worker_test {
 namespace {
@@ -338,7 +338,7 @@ class Soak : public testing::TestWithParam<unsigned> {
 INSTANTIATE_TEST_SUITE_P(Workers, Soak, testing::Values(1u, 2u, 3u, 4u),
                          [](const auto& w) { return "of_" + std::to_string(w.param); });
 
-TEST_P(Soak, IdentitiesHoldAfterEveryStep) {
+TEST_P(Soak, identities_hold_after_every_step) {
   const uint64_t steps = from_environment("LIMPET_SOAK_STEPS", 600);
   const uint64_t seed = from_environment("LIMPET_SOAK_SEED", 0);
   if (seed != 0) return live(seed, steps);

@@ -187,7 +187,7 @@ TEST_F(SpliceEnd, an_upload_to_nobody_never_meets_a_closed_window) {
 }
 
 // It may bring octets and an end of its own now: those of a SYN are no part of the request.
-TEST_F(SpliceTest, SynAckOfAClientBringsNothingToItsRequest) {
+TEST_F(SpliceTest, syn_ack_of_a_client_brings_nothing_to_its_request) {
   greet();
   rig.send(kFront,
            client({.flags = kAck, .seq = 1001, .ack = isn + 1, .data = bytes_of("GET / ")}));

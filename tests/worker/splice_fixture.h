@@ -5,7 +5,7 @@
 #include <utility>
 #include <vector>
 
-#include "session.h"
+#include "connection.h"
 
 namespace limpet::worker_test {
 

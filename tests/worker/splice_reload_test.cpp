@@ -120,7 +120,7 @@ TEST_P(EachMode, an_answer_under_way_is_edited_as_its_request_was_read) {
                                                     : "Set-Cookie: SRV=" + name() + "\r\n";
       EXPECT_EQ(answer(kHead + kTheirs + "\r\nok"), kHead + edited + "\r\nok") << config;
       EXPECT_EQ(count(&WorkerCounters::rules_kept), 1u);
-      EXPECT_EQ(rig.rules_held(), 0u);
+      EXPECT_EQ(rig.rules_in_use(), 0u);
       looks();
       EXPECT_EQ(kept(), 0u);
     }
@@ -135,12 +135,12 @@ TEST_F(SpliceReload, requests_of_before_and_after_are_answered_each_by_its_own) 
   reload(service("forwarded = \"x-forwarded-for\"; " + list(entry("insert", "", "NEW"))));
   const auto out = says("GET /3 HTTP/1.1\r\nHost: a\r\n\r\n", asked);
   EXPECT_NE(only(out, kBack).data.size(), 0u);
-  EXPECT_EQ(rig.rules_held(), 3u);
+  EXPECT_EQ(rig.rules_in_use(), 3u);
   asked += 27;  // what was inserted
   const std::string ok = kHead + "\r\nok";
   EXPECT_EQ(answer(ok + ok + ok), kHead + cookie() + "\r\nok" + kHead + cookie() + "\r\nok" +
                                       kHead + cookie("NEW") + "\r\nok");
-  EXPECT_EQ(rig.rules_held(), 0u);
+  EXPECT_EQ(rig.rules_in_use(), 0u);
 }
 
 TEST_F(SpliceReload, an_interim_answer_lets_go_of_nothing_and_a_chunked_one_of_its_head) {
@@ -202,7 +202,7 @@ class SpliceReloads : public SpliceReload {
     reload(change(8));
     looks();
     ASSERT_EQ(kept(), dataplane::kMaxKeptRules);
-    ASSERT_EQ(rig.rules_held(), 8u);
+    ASSERT_EQ(rig.rules_in_use(), 8u);
     EXPECT_TRUE(rig.publisher().crowded(next()).size() == 1);
   }
   static config::Document next() { return config_of(change(9)); }
@@ -226,7 +226,7 @@ class SpliceReloads : public SpliceReload {
 TEST_F(SpliceReloads, each_of_eight_requests_is_answered_by_its_own_rules) {
   EXPECT_EQ(answers(), wanted(0));
   EXPECT_EQ(count(&WorkerCounters::rules_kept), 8u);
-  EXPECT_EQ(rig.rules_held(), 0u);
+  EXPECT_EQ(rig.rules_in_use(), 0u);
   EXPECT_TRUE(rig.publisher().crowded(next()).size() == 1) << "before control has looked";
   looks();
   EXPECT_EQ(kept(), 0u);
@@ -239,7 +239,7 @@ TEST_F(SpliceReloads, what_a_ninth_reload_gives_up_is_answered_by_its_rules_and_
   EXPECT_EQ(answers(), kHead + "\r\nok" + wanted(1)) << "the first request's cookie is not known";
   EXPECT_EQ(count(&WorkerCounters::rules_outlived), 1u);
   EXPECT_EQ(count(&WorkerCounters::rules_kept), 7u);
-  EXPECT_EQ(rig.rules_held(), 0u);
+  EXPECT_EQ(rig.rules_in_use(), 0u);
   looks();
   EXPECT_EQ(kept(), 0u);
 }
@@ -251,7 +251,7 @@ TEST_F(SpliceReloads, what_was_given_up_is_never_taken_for_what_has_its_place) {
   for (unsigned i = 0; i < 8; ++i) all += plain;
   EXPECT_EQ(answers(), all);
   EXPECT_EQ(count(&WorkerCounters::rules_outlived), 8u);
-  EXPECT_EQ(rig.rules_held(), 0u);
+  EXPECT_EQ(rig.rules_in_use(), 0u);
   looks();
   EXPECT_EQ(kept(), 0u) << "places are free once their former requests are over";
 }
@@ -286,7 +286,7 @@ TEST_F(SpliceReload, a_head_that_begins_afterwards_is_read_by_the_new_limit) {
   reload(service("limits = { head_bytes = \"1k\"; }; " + list(entry("insert"))));
   says("GET / HTTP/1.1\r\nHost: a\r\nX: " + std::string(1000, 'x'), 1001);
   EXPECT_EQ(rig.sum(&WorkerCounters::splice_bad_heads), 1u);
-  EXPECT_EQ(rig.rules_held(), 0u) << "limpet's own answer is edited by no rules";
+  EXPECT_EQ(rig.rules_in_use(), 0u) << "limpet's own answer is edited by no rules";
 }
 
 class SpliceTwoCookies : public SpliceReload {
@@ -337,7 +337,7 @@ TEST_F(SpliceReload, the_session_log_names_the_cookies_of_the_request) {
   ASSERT_EQ(rte_ring_sc_dequeue_elem(rig.shared().rings[0].notes, &n, sizeof n), 0);
   EXPECT_EQ(n.cookies, 1);
   EXPECT_EQ(n.rules, number);
-  const dataplane::SessionRules* rules =
+  const dataplane::HttpRules* rules =
       rig.publisher().slots().services[rig.service("web")].rules(n.rules);
   ASSERT_NE(rules, nullptr);
   EXPECT_EQ(rules->cookies[0].policy.name(), "SRV");
@@ -427,10 +427,10 @@ class SpliceLetsGo : public SpliceReload {
   void SetUp() override {
     establish();
     reload(change(1));
-    EXPECT_EQ(rig.rules_held(), 1u);
+    EXPECT_EQ(rig.rules_in_use(), 1u);
   }
   void over() {
-    EXPECT_EQ(rig.rules_held(), 0u);
+    EXPECT_EQ(rig.rules_in_use(), 0u);
     looks();
     EXPECT_EQ(kept(), 0u);
   }
@@ -469,15 +469,15 @@ TEST_F(SpliceLetsGo, when_its_client_begins_anew) {
 }
 TEST_F(SpliceLetsGo, when_limpet_ends) {
   // The rig's own look at the end would be the test; a request under way is no leak.
-  EXPECT_EQ(rig.rules_held(), 1u);
+  EXPECT_EQ(rig.rules_in_use(), 1u);
 }
 
 TEST_F(SpliceReload, a_head_that_never_ends_lets_go_when_it_is_refused) {
   greet();
   says("GET / HTT", 1001);
-  EXPECT_EQ(rig.rules_held(), 1u);
+  EXPECT_EQ(rig.rules_in_use(), 1u);
   rig.pass(30s);
-  EXPECT_EQ(rig.rules_held(), 0u);
+  EXPECT_EQ(rig.rules_in_use(), 0u);
 }
 
 TEST_F(SpliceReload, a_tunnel_holds_none) {
@@ -491,11 +491,11 @@ TEST_F(SpliceReload, a_tunnel_holds_none) {
       kBack,
       from_backend({.flags = kSyn | kAck, .seq = 7000, .ack = 1001, .options = {2, 4, 5, 0xb4}}));
   reload(change(1));
-  EXPECT_EQ(rig.rules_held(), 1u);
+  EXPECT_EQ(rig.rules_in_use(), 1u);
   const std::string granted =
       "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n";
   EXPECT_EQ(answer(granted + "\r\n"), granted + cookie() + "\r\n");
-  EXPECT_EQ(rig.rules_held(), 0u);
+  EXPECT_EQ(rig.rules_in_use(), 0u);
   looks();
   EXPECT_EQ(kept(), 0u);
 }

@@ -1,5 +1,5 @@
 // The life of a TCP connection through a worker, both families, and what its frames look like.
-#include "session.h"
+#include "connection.h"
 
 namespace limpet::worker_test {
 namespace {
@@ -16,7 +16,7 @@ struct World {
 class Tcp4And6 : public testing::TestWithParam<World> {
  protected:
   Rig rig;
-  Session s{rig, GetParam().client, 40000, GetParam().vip, 80};
+  Connection s{rig, GetParam().client, 40000, GetParam().vip, 80};
   Track state() { return rig.only_flow().state; }
 };
 
@@ -27,7 +27,7 @@ INSTANTIATE_TEST_SUITE_P(Families, Tcp4And6,
                                          World{"v6_behind_the_gateway", ip("2001:db8::7"), kVip6}),
                          [](const auto& w) { return std::string(w.param.name); });
 
-TEST_P(Tcp4And6, WhatEndsHereForItsHopsMovesNothing) {
+TEST_P(Tcp4And6, what_ends_here_for_its_hops_moves_nothing) {
   s.establish();
   const Tcp fin{.flags = kFin | kAck, .seq = 1001, .ack = 5001};
   rig.send(s.front(), s.from_client(fin, {.ttl = 1}));
@@ -37,7 +37,7 @@ TEST_P(Tcp4And6, WhatEndsHereForItsHopsMovesNothing) {
   EXPECT_EQ(rig.drops(Drop::ip_ttl_expired), 2u);
 }
 
-TEST_P(Tcp4And6, LivesFromSynToTheLastAck) {
+TEST_P(Tcp4And6, lives_from_syn_to_the_last_ack) {
   s.open();
   EXPECT_EQ(state(), Track::syn_sent);
   s.backend_says("SYN-ACK", {.flags = kSyn | kAck, .seq = 5000, .ack = 1001});
@@ -69,7 +69,7 @@ TEST_P(Tcp4And6, LivesFromSynToTheLastAck) {
   EXPECT_EQ(rig.drops(), 0u) << rig.drop_list();
 }
 
-TEST_P(Tcp4And6, BackendMayCloseFirst) {
+TEST_P(Tcp4And6, backend_may_close_first) {
   s.establish();
   s.backend_says("backend's FIN", {.flags = kFin | kAck, .seq = 5001, .ack = 1001});
   EXPECT_EQ(state(), Track::fin_backend);
@@ -79,7 +79,7 @@ TEST_P(Tcp4And6, BackendMayCloseFirst) {
   EXPECT_EQ(state(), Track::time_wait);
 }
 
-TEST_P(Tcp4And6, BytesAreCountedAtServiceAndBackend) {
+TEST_P(Tcp4And6, bytes_are_counted_at_service_and_backend) {
   s.establish();
   const auto& b = rig.stats().backends[s.slot()];
   const auto& service = rig.stats().services[rig.service(GetParam().vip.is_v4() ? "web" : "web6")];
@@ -97,7 +97,7 @@ TEST_P(Tcp4And6, BytesAreCountedAtServiceAndBackend) {
   EXPECT_EQ(service.reasons[static_cast<size_t>(affinity::Reason::source)].get(), 1u);
 }
 
-TEST_P(Tcp4And6, OddLengthsOptionsTrafficClassAndUrgentPointerPass) {
+TEST_P(Tcp4And6, odd_lengths_options_traffic_class_and_urgent_pointer_pass) {
   s.establish();
   for (const size_t length : {1u, 2u, 3u, 7u, 8u, 99u, 1399u, 1400u})
     s.client_says("length " + std::to_string(length),
@@ -114,7 +114,7 @@ TEST_P(Tcp4And6, OddLengthsOptionsTrafficClassAndUrgentPointerPass) {
   s.client_says("urgent", urgent);
 }
 
-TEST_P(Tcp4And6, PaddingBehindThePacketIsCutOff) {
+TEST_P(Tcp4And6, padding_behind_the_packet_is_cut_off) {
   s.establish();
   const Tcp ack{.flags = kAck, .seq = 1001, .ack = 5001};
   Bytes padded = s.from_client(ack) + Bytes(6, 0xee);
@@ -124,7 +124,7 @@ TEST_P(Tcp4And6, PaddingBehindThePacketIsCutOff) {
                  s.at_client({.flags = kAck, .seq = 5001, .ack = 1001})));
 }
 
-TEST_P(Tcp4And6, ChecksumsOfEveryValueStayRight) {
+TEST_P(Tcp4And6, checksums_of_every_value_stay_right) {
   // The acknowledgment walks through all 16-bit residues that matter: near both zeros.
   s.establish();
   for (uint32_t n = 0; n < 0x400; ++n) {
@@ -134,21 +134,21 @@ TEST_P(Tcp4And6, ChecksumsOfEveryValueStayRight) {
   }
 }
 
-TEST_P(Tcp4And6, ExactResetOfEitherEndClosesAndFreesSoon) {
+TEST_P(Tcp4And6, exact_reset_of_either_end_closes_and_frees_soon) {
   s.establish();
   s.client_says("reset", {.flags = kRst, .seq = 1001, .window = 0});
   EXPECT_EQ(state(), Track::closed);
   rig.pass(2300ms);
   EXPECT_EQ(rig.flows(), 0u);
 
-  Session other(rig, GetParam().client, 40001, GetParam().vip, 80);
+  Connection other(rig, GetParam().client, 40001, GetParam().vip, 80);
   other.establish();
   other.backend_says("reset", {.flags = kRst | kAck, .seq = 5001, .ack = 1001});
   EXPECT_EQ(state(), Track::closed);
 }
 
 // A spoofed SYN: the backend repeats its answer for half a minute, and the port must come back.
-TEST_P(Tcp4And6, RepeatedSynAcksDoNotProlongAHandshake) {
+TEST_P(Tcp4And6, repeated_syn_acks_do_not_prolong_a_handshake) {
   s.open();
   const Tcp answer{.flags = kSyn | kAck, .seq = 5000, .ack = 1001};
   s.backend_says("SYN-ACK", answer);
@@ -161,14 +161,14 @@ TEST_P(Tcp4And6, RepeatedSynAcksDoNotProlongAHandshake) {
   EXPECT_EQ(rig.flows(), 0u) << "connect is five seconds here";
 }
 
-TEST_P(Tcp4And6, BackendThatRefusesIsCountedAndTheClientHears) {
+TEST_P(Tcp4And6, backend_that_refuses_is_counted_and_the_client_hears) {
   s.open();
   s.backend_says("refusal", {.flags = kRst | kAck, .seq = 0, .ack = 1001, .window = 0});
   EXPECT_EQ(state(), Track::closed);
   EXPECT_EQ(rig.stats().backends[s.slot()].connect_failures.get(), 1u);
 }
 
-TEST_P(Tcp4And6, BackendThatDoesNotAnswerIsCountedAfterTheConnectTime) {
+TEST_P(Tcp4And6, backend_that_does_not_answer_is_counted_after_the_connect_time) {
   s.open();
   rig.pass(4900ms);
   EXPECT_EQ(rig.flows(), 1u);
@@ -178,17 +178,17 @@ TEST_P(Tcp4And6, BackendThatDoesNotAnswerIsCountedAfterTheConnectTime) {
   EXPECT_EQ(rig.sum(&WorkerCounters::flows_expired), 1u);
 }
 
-TEST_P(Tcp4And6, RetransmittedSynTakesTheSameWay) {
+TEST_P(Tcp4And6, retransmitted_syn_takes_the_same_way) {
   s.open();
   rig.pass(1s);
-  s.client_says("SYN again", {.flags = kSyn, .seq = 1000, .options = Session::syn_options()});
+  s.client_says("SYN again", {.flags = kSyn, .seq = 1000, .options = Connection::syn_options()});
   EXPECT_EQ(rig.flows(), 1u);
   EXPECT_EQ(rig.stats().backends[s.slot()].connections_total.get(), 1u);
   rig.pass(4500ms);
   EXPECT_EQ(rig.flows(), 1u) << "the connect time counts from the last SYN";
 }
 
-TEST_P(Tcp4And6, NewSynOnAnEndedConnectionIsANewOne) {
+TEST_P(Tcp4And6, new_syn_on_an_ended_connection_is_a_new_one) {
   s.establish();
   s.client_says("client's FIN", {.flags = kFin | kAck, .seq = 1001, .ack = 5001});
   s.backend_says("backend's FIN", {.flags = kFin | kAck, .seq = 5001, .ack = 1002});
@@ -201,7 +201,7 @@ TEST_P(Tcp4And6, NewSynOnAnEndedConnectionIsANewOne) {
   EXPECT_EQ(rig.stats().backends[s.slot()].connections_active.get(), 1u);
 }
 
-TEST_P(Tcp4And6, IdleConnectionEndsAfterItsTimeAndBusyOneDoesNot) {
+TEST_P(Tcp4And6, idle_connection_ends_after_its_time_and_busy_one_does_not) {
   s.establish();
   for (int i = 0; i < 4; ++i) {
     rig.pass(50s);
@@ -215,7 +215,7 @@ TEST_P(Tcp4And6, IdleConnectionEndsAfterItsTimeAndBusyOneDoesNot) {
   EXPECT_EQ(rig.flows(), 0u);
 }
 
-TEST_P(Tcp4And6, HalfClosedConnectionEndsAfterItsTime) {
+TEST_P(Tcp4And6, half_closed_connection_ends_after_its_time) {
   s.establish();
   s.client_says("client's FIN", {.flags = kFin | kAck, .seq = 1001, .ack = 5001});
   rig.pass(19s);
@@ -224,12 +224,12 @@ TEST_P(Tcp4And6, HalfClosedConnectionEndsAfterItsTime) {
   EXPECT_EQ(state(), Track::dead);
 }
 
-TEST(Tcp, EveryClientStaysWithItsBackend) {
+TEST(Tcp, every_client_stays_with_its_backend) {
   Rig rig;
   std::map<uint16_t, unsigned> share;
   for (unsigned i = 0; i < 200; ++i) {
     const IpAddress client = IpAddress::v4(198, 51, 100, static_cast<uint8_t>(i));
-    Session a(rig, client, 40000, kVip4, 80), b(rig, client, 40001, kVip4, 80);
+    Connection a(rig, client, 40000, kVip4, 80), b(rig, client, 40001, kVip4, 80);
     a.open();
     b.open();
     EXPECT_EQ(a.backend, b.backend) << client.to_string();
@@ -240,18 +240,18 @@ TEST(Tcp, EveryClientStaysWithItsBackend) {
   for (const auto& [slot, clients] : share) EXPECT_GT(clients, 20u);
 }
 
-TEST(Tcp, OneArmServesClientsAndBackendsOnTheSameWire) {
+TEST(Tcp, one_arm_serves_clients_and_backends_on_the_same_wire) {
   Rig rig({.config = kOneArm});
-  Session s(rig, ip("10.1.0.2"), 40000, kVip4, 80);
+  Connection s(rig, ip("10.1.0.2"), 40000, kVip4, 80);
   s.establish();
   EXPECT_EQ(s.source, ip("10.1.0.254"));
   s.client_says("data", {.flags = kAck, .seq = 1001, .ack = 5001, .data = pattern(77)});
   s.backend_says("data", {.flags = kAck, .seq = 5001, .ack = 1078, .data = pattern(78)});
 }
 
-TEST(Tcp, ChecksumsThatTheNicVerifiedAreBelieved) {
+TEST(Tcp, checksums_that_the_nic_verified_are_believed) {
   Rig rig;
-  Session s(rig, ip("10.1.0.2"), 40000, kVip4, 80);
+  Connection s(rig, ip("10.1.0.2"), 40000, kVip4, 80);
   s.establish();
   Bytes wrong = s.from_client({.flags = kAck, .seq = 1001, .ack = 5001, .data = pattern(8)});
   wrong[wrong.size() - 1] ^= 0xff;

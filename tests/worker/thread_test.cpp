@@ -287,7 +287,7 @@ class Threads : public testing::Test {
 const std::string kOther = with(
     kTwoArms, "                 { name = \"s2\"; address = \"10.2.0.12\"; port = 8080; },\n", "");
 
-TEST_F(Threads, ControlPublishesAsksAndChangesStatesWhileWorkersPoll) {
+TEST_F(Threads, control_publishes_asks_and_changes_states_while_workers_poll) {
   const config::Document a = document(kTwoArms), b = document(kOther);
   make_workers();
   publish::Publisher::Setup setup;
@@ -369,7 +369,7 @@ void poison(const Snapshot& snapshot) {
   s.locals = {};
 }
 
-TEST_F(Threads, WhatWasReclaimedIsNotReadAgain) {
+TEST_F(Threads, what_was_reclaimed_is_not_read_again) {
   const config::Document a = document(kTwoArms), b = document(kOther);
   const std::vector<dataplane::PortEntry> entries = ports(a);
   publish::Slots slots;

@@ -1,5 +1,5 @@
 // Datagrams through a worker, both families.
-#include "session.h"
+#include "connection.h"
 
 namespace limpet::worker_test {
 namespace {
@@ -15,7 +15,7 @@ struct World {
 class Udp4And6 : public testing::TestWithParam<World> {
  protected:
   Rig rig;
-  Session s{rig, GetParam().client, 5353, GetParam().vip, 7, kUdp};
+  Connection s{rig, GetParam().client, 5353, GetParam().vip, 7, kUdp};
 };
 
 INSTANTIATE_TEST_SUITE_P(Families, Udp4And6,
@@ -25,7 +25,7 @@ INSTANTIATE_TEST_SUITE_P(Families, Udp4And6,
                                          World{"v6_far", ip("2001:db8::9"), kVip6}),
                          [](const auto& w) { return std::string(w.param.name); });
 
-TEST_P(Udp4And6, GoesThereAndBack) {
+TEST_P(Udp4And6, goes_there_and_back) {
   s.open();
   EXPECT_EQ(rig.only_flow().state, Track::datagram);
   for (const size_t length : {0u, 1u, 2u, 3u, 8u, 511u, 1400u}) {
@@ -35,13 +35,13 @@ TEST_P(Udp4And6, GoesThereAndBack) {
   EXPECT_EQ(rig.drops(), 0u) << rig.drop_list();
 }
 
-TEST_P(Udp4And6, PaddingIsCutOff) {
+TEST_P(Udp4And6, padding_is_cut_off) {
   s.open();
   EXPECT_TRUE(is(rig.send(s.front(), s.from_client({.data = pattern(4)}) + Bytes(14, 0xaa)),
                  s.back(), s.at_backend({.data = pattern(4)})));
 }
 
-TEST_P(Udp4And6, EndsWhenBothAreSilent) {
+TEST_P(Udp4And6, ends_when_both_are_silent) {
   s.open();
   for (int i = 0; i < 5; ++i) {
     rig.pass(9s);
@@ -58,7 +58,7 @@ TEST_P(Udp4And6, EndsWhenBothAreSilent) {
   EXPECT_EQ(rig.drops(Drop::no_flow), 1u) << rig.drop_list();
 }
 
-TEST_P(Udp4And6, ChecksumThatComesOutAsZeroIsWrittenAsAllOnes) {
+TEST_P(Udp4And6, checksum_that_comes_out_as_zero_is_written_as_all_ones) {
   s.open();
   // Among 65536 values of the last word one makes the sum of the rewritten datagram zero.
   Bytes data = pattern(10);
@@ -77,10 +77,10 @@ std::string without_e0() {
 }
 
 // Datagrams have no end that could be waited for (a reload of a pool without health checks).
-TEST(Udp, BusyFlowLeavesARemovedBackendAtOnce) {
+TEST(Udp, busy_flow_leaves_a_removed_backend_at_once) {
   for (const bool silent : {false, true}) {
     Rig rig;
-    std::vector<Session> all;
+    std::vector<Connection> all;
     for (unsigned i = 0; i < 20; ++i)
       all.emplace_back(rig, IpAddress::v4(198, 51, 100, static_cast<uint8_t>(i)), 5353, kVip4, 7,
                        kUdp)
@@ -96,7 +96,7 @@ TEST(Udp, BusyFlowLeavesARemovedBackendAtOnce) {
       EXPECT_EQ(rig.flows(), 20 - moved);
       continue;
     }
-    for (Session& s : all) {
+    for (Connection& s : all) {
       const bool was = s.slot() == gone;
       s.open();
       EXPECT_EQ(s.slot(), stays) << (was ? "moved" : "stayed");
@@ -109,9 +109,9 @@ TEST(Udp, BusyFlowLeavesARemovedBackendAtOnce) {
   }
 }
 
-TEST(Udp, FlowOfARemovedServiceEnds) {
+TEST(Udp, flow_of_a_removed_service_ends) {
   Rig rig;
-  Session s(rig, ip("10.1.0.2"), 5353, kVip4, 7, kUdp);
+  Connection s(rig, ip("10.1.0.2"), 5353, kVip4, 7, kUdp);
   s.open();
   rig.reload(with(kTwoArms, "{ name = \"echo\"; vip = \"10.1.0.100\"; port = 7;",
                   "{ name = \"other\"; vip = \"10.1.0.100\"; port = 9;"));
@@ -122,9 +122,9 @@ TEST(Udp, FlowOfARemovedServiceEnds) {
   EXPECT_EQ(look(out[0].frame).icmp_type, 3) << "port unreachable";
 }
 
-TEST(Udp, FlowOfADrainingBackendStaysUntilItsDrainEnds) {
+TEST(Udp, flow_of_a_draining_backend_stays_until_its_drain_ends) {
   Rig rig;
-  Session s(rig, ip("10.1.0.2"), 5353, kVip4, 7, kUdp);
+  Connection s(rig, ip("10.1.0.2"), 5353, kVip4, 7, kUdp);
   s.open();
   const uint16_t first = s.slot();
   rig.drain(first);
@@ -135,9 +135,9 @@ TEST(Udp, FlowOfADrainingBackendStaysUntilItsDrainEnds) {
   s.backend_says("answer", {.data = pattern(5)});
 }
 
-TEST(Udp, ZeroChecksumOverIpv4StaysZero) {
+TEST(Udp, zero_checksum_over_ipv4_stays_zero) {
   Rig rig;
-  Session s(rig, ip("10.1.0.2"), 5353, kVip4, 7, kUdp);
+  Connection s(rig, ip("10.1.0.2"), 5353, kVip4, 7, kUdp);
   s.open();
   const Bytes in =
       udp_frame(rig.to_us(s.client), {.from = s.client, .to = s.vip}, 5353, 7, pattern(11), false);
@@ -147,22 +147,22 @@ TEST(Udp, ZeroChecksumOverIpv4StaysZero) {
   EXPECT_TRUE(is(rig.send(kFront, in), kBack, wanted));
 }
 
-TEST(Udp, EveryClientStaysWithItsBackendWhateverItsPort) {
+TEST(Udp, every_client_stays_with_its_backend_whatever_its_port) {
   Rig rig;
   for (unsigned i = 0; i < 50; ++i) {
     const IpAddress client = IpAddress::v4(198, 51, 100, static_cast<uint8_t>(i));
-    Session a(rig, client, 1, kVip4, 7, kUdp), b(rig, client, 65535, kVip4, 7, kUdp);
+    Connection a(rig, client, 1, kVip4, 7, kUdp), b(rig, client, 65535, kVip4, 7, kUdp);
     a.open();
     b.open();
     EXPECT_EQ(a.backend, b.backend);
   }
 }
 
-TEST(Udp, TcpAndUdpOfOneTupleAreTwoFlows) {
+TEST(Udp, tcp_and_udp_of_one_tuple_are_two_flows) {
   Rig rig({.config = with(kTwoArms, "vip = \"10.1.0.100\"; port = 80",
                           "vip = \"10.1.0.100\"; port = 7")});
-  Session t(rig, ip("10.1.0.2"), 40000, kVip4, 7, kTcp);
-  Session u(rig, ip("10.1.0.2"), 40000, kVip4, 7, kUdp);
+  Connection t(rig, ip("10.1.0.2"), 40000, kVip4, 7, kTcp);
+  Connection u(rig, ip("10.1.0.2"), 40000, kVip4, 7, kUdp);
   t.establish();
   u.open();
   EXPECT_EQ(rig.flows(), 2u);

@@ -30,8 +30,8 @@ class Tagged4And6 : public testing::TestWithParam<bool> {
 INSTANTIATE_TEST_SUITE_P(Families, Tagged4And6, testing::Bool(),
                          [](const auto& v4) { return v4.param ? "v4" : "v6"; });
 
-TEST_P(Tagged4And6, PriorityTagsAreUntaggedTrafficAndLeaveUntagged) {
-  Session s(rig, client, 40000, vip, 80);
+TEST_P(Tagged4And6, priority_tags_are_untagged_traffic_and_leave_untagged) {
+  Connection s(rig, client, 40000, vip, 80);
   s.establish();
   const Tcp up{.flags = kAck, .seq = 1001, .ack = 5001, .data = pattern(50)};
   const Tcp down{.flags = kAck, .seq = 5001, .ack = 1051, .data = pattern(60)};
@@ -47,7 +47,7 @@ TEST_P(Tagged4And6, PriorityTagsAreUntaggedTrafficAndLeaveUntagged) {
   EXPECT_EQ(rig.drops(Drop::vlan_unsupported), 2u) << rig.drop_list();
 }
 
-TEST(Whole, ArpWithAPriorityTagIsAnswered) {
+TEST(Whole, arp_with_a_priority_tag_is_answered) {
   Rig rig;
   const auto out = rig.send(kFront, tagged(arp_request(ip("10.1.0.2"), kVip4), 0));
   ASSERT_EQ(out.size(), 1u) << rig.drop_list();
@@ -61,8 +61,8 @@ class Atomic : public testing::Test {
 };
 
 // The header is kept: who reads it takes the datagram for whole as well.
-TEST_F(Atomic, TcpPassesBothWaysWithTheHeader) {
-  Session s(rig, client, 40000, kVip6, 80);
+TEST_F(Atomic, tcp_passes_both_ways_with_the_header) {
+  Connection s(rig, client, 40000, kVip6, 80);
   s.establish();
   const Tcp up{.flags = kAck, .seq = 1001, .ack = 5001, .data = pattern(51)};
   const Tcp down{.flags = kAck, .seq = 5001, .ack = 1052, .data = pattern(60)};
@@ -73,33 +73,33 @@ TEST_F(Atomic, TcpPassesBothWaysWithTheHeader) {
   EXPECT_EQ(rig.drops(), 0u) << rig.drop_list();
 }
 
-TEST_F(Atomic, SynOpensAConnection) {
-  Session known(rig, client, 40000, kVip6, 80);
+TEST_F(Atomic, syn_opens_a_connection) {
+  Connection known(rig, client, 40000, kVip6, 80);
   known.open();
   rig.down(known.slot());
   rig.run();
-  Session s(rig, client, 40001, kVip6, 80);
+  Connection s(rig, client, 40001, kVip6, 80);
   const auto out = rig.send(kFront, atomic(s.from_client({.flags = kSyn, .seq = 1000})));
   ASSERT_EQ(out.size(), 1u) << rig.drop_list();
   EXPECT_EQ(out[0].port, kBack);
 }
 
-TEST_F(Atomic, DatagramsPass) {
-  Session s(rig, client, 5353, kVip6, 7, kUdp);
+TEST_F(Atomic, datagrams_pass) {
+  Connection s(rig, client, 5353, kVip6, 7, kUdp);
   s.open();
   const Tcp t{.data = pattern(33)};
   EXPECT_TRUE(is(rig.send(s.front(), atomic(s.from_client(t))), s.back(), atomic(s.at_backend(t))));
   EXPECT_TRUE(is(rig.send(s.back(), atomic(s.from_backend(t))), s.front(), atomic(s.at_client(t))));
 }
 
-TEST_F(Atomic, EchoIsAnswered) {
+TEST_F(Atomic, echo_is_answered) {
   const Bytes echo =
       echo_frame(rig.to_us(client), {.from = client, .to = kVip6}, true, 1, 1, pattern(20));
   EXPECT_EQ(rig.send(kFront, atomic(echo)).size(), 1u) << rig.drop_list();
 }
 
-TEST_F(Atomic, ErrorsThatQuoteOneReachItsSender) {
-  Session s(rig, client, 40000, kVip6, 80);
+TEST_F(Atomic, errors_that_quote_one_reach_its_sender) {
+  Connection s(rig, client, 40000, kVip6, 80);
   s.establish();
   const Tcp data{.flags = kAck, .seq = 5001, .ack = 1001, .data = pattern(1300)};
   EXPECT_TRUE(
@@ -117,8 +117,8 @@ TEST_F(Atomic, ErrorsThatQuoteOneReachItsSender) {
   EXPECT_EQ(get16(out[0].frame, quoted + 48 + 2), s.source_port);
 }
 
-TEST_F(Atomic, FragmentsThatAreNotWholeStayNamed) {
-  Session s(rig, client, 40000, kVip6, 80);
+TEST_F(Atomic, fragments_that_are_not_whole_stay_named) {
+  Connection s(rig, client, 40000, kVip6, 80);
   s.establish();
   Bytes b = atomic(s.from_client({.flags = kAck, .seq = 1001, .ack = 5001, .data = pattern(12)}));
   put16(b, 56, 1);  // more to come
@@ -129,7 +129,7 @@ TEST_F(Atomic, FragmentsThatAreNotWholeStayNamed) {
 }
 
 // A spliced connection of which every segment is an atomic fragment.
-TEST(WholeSpliced, AtomicFragmentsAreRewrittenAsOthers) {
+TEST(WholeSpliced, atomic_fragments_are_rewritten_as_others) {
   Rig rig({.config = with(kTwoArms, "{ name = \"web6\"; vip",
                           "{ name = \"web6\"; mode = \"splice\"; vip")});
   const IpAddress client = ip("fd00:1::2");

@@ -1,6 +1,6 @@
 // Mode nat and numbers: who does not know them is passed on and moves nothing, so that the ends of
 // a connection hear of its end at exactly the number that they expect. Both families.
-#include "session.h"
+#include "connection.h"
 
 namespace limpet::worker_test {
 namespace {
@@ -17,7 +17,7 @@ struct World {
 class Window4And6 : public testing::TestWithParam<World> {
  protected:
   Rig rig;
-  Session s{rig, GetParam().client, 40000, GetParam().vip, 80};
+  Connection s{rig, GetParam().client, 40000, GetParam().vip, 80};
 
   flow::Listed flow() { return rig.only_flow(); }
   uint64_t outside() { return rig.sum(&WorkerCounters::outside_window); }
@@ -44,7 +44,7 @@ INSTANTIATE_TEST_SUITE_P(Families, Window4And6,
                                          World{"v6", ip("2001:db8::7"), kVip6}),
                          [](const auto& w) { return std::string(w.param.name); });
 
-TEST_P(Window4And6, BlindSegmentsPassMoveNothingAndTheEndIsToldExactly) {
+TEST_P(Window4And6, blind_segments_pass_move_nothing_and_the_end_is_told_exactly) {
   talk();
   rig.pass(5s);
   const flow::Listed before = flow();
@@ -74,7 +74,7 @@ TEST_P(Window4And6, BlindSegmentsPassMoveNothingAndTheEndIsToldExactly) {
   told_at(5301, 1101);
 }
 
-TEST_P(Window4And6, BlindResetsDoNotShortenTheLifeOfAnIdleConnection) {
+TEST_P(Window4And6, blind_resets_do_not_shorten_the_life_of_an_idle_connection) {
   talk();
   s.client_says("reset", {.flags = kRst, .seq = 1500, .window = 0});
   s.backend_says("reset", {.flags = kRst, .seq = 0x61000000, .window = 0});
@@ -85,7 +85,7 @@ TEST_P(Window4And6, BlindResetsDoNotShortenTheLifeOfAnIdleConnection) {
 }
 
 // A segment somewhere in a scaled window, and a reset right behind it.
-TEST_P(Window4And6, BlindPairsOfDataAndResetEndNothing) {
+TEST_P(Window4And6, blind_pairs_of_data_and_reset_end_nothing) {
   talk();
   rig.send(s.front(),
            s.from_client(
@@ -95,7 +95,7 @@ TEST_P(Window4And6, BlindPairsOfDataAndResetEndNothing) {
   EXPECT_EQ(outside(), 1u);
 }
 
-TEST_P(Window4And6, BlindSegmentsDoNotProlongItEither) {
+TEST_P(Window4And6, blind_segments_do_not_prolong_it_either) {
   talk();
   for (int i = 0; i < 3; ++i) {
     rig.pass(19s);
@@ -105,7 +105,7 @@ TEST_P(Window4And6, BlindSegmentsDoNotProlongItEither) {
   EXPECT_EQ(flow().state, Track::dead);
 }
 
-TEST_P(Window4And6, ProbesAndRetransmissionsAreSignsOfLife) {
+TEST_P(Window4And6, probes_and_retransmissions_are_signs_of_life) {
   talk();
   rig.pass(50s);
   s.client_says("keep-alive", {.flags = kAck, .seq = 1100, .ack = 5301});
@@ -123,7 +123,7 @@ TEST_P(Window4And6, ProbesAndRetransmissionsAreSignsOfLife) {
 }
 
 // Scale 7 on both sides: 64240 << 7 octets may be on their way.
-TEST_P(Window4And6, MegabytesMayBeInFlightWhereWindowsAreScaled) {
+TEST_P(Window4And6, megabytes_may_be_in_flight_where_windows_are_scaled) {
   talk();
   uint32_t seq = 5301;
   for (int i = 0; i < 100; ++i, seq += 80000)
@@ -134,7 +134,7 @@ TEST_P(Window4And6, MegabytesMayBeInFlightWhereWindowsAreScaled) {
   told_at(seq - 79000, 1101);
 }
 
-TEST_P(Window4And6, WithoutTheOptionTheWindowIsTheField) {
+TEST_P(Window4And6, without_the_option_the_window_is_the_field) {
   s.open({.flags = kSyn, .seq = 1000, .window = 64240});
   s.backend_says("SYN-ACK", {.flags = kSyn | kAck, .seq = 5000, .ack = 1001});
   s.client_says("ACK", {.flags = kAck, .seq = 1001, .ack = 5001, .window = 1000});
@@ -144,15 +144,15 @@ TEST_P(Window4And6, WithoutTheOptionTheWindowIsTheField) {
   EXPECT_EQ(outside(), 1u);
 }
 
-TEST_P(Window4And6, TupleThatIsUsedAgainBeginsAnew) {
+TEST_P(Window4And6, tuple_that_is_used_again_begins_anew) {
   talk();
   s.client_says("SYN of who has forgotten",
-                {.flags = kSyn, .seq = 0x70000000, .options = Session::syn_options()});
+                {.flags = kSyn, .seq = 0x70000000, .options = Connection::syn_options()});
   EXPECT_EQ(flow().state, Track::established);
   s.backend_says("SYN-ACK of who has too", {.flags = kSyn | kAck,
                                             .seq = 0x20000000,
                                             .ack = 0x70000001,
-                                            .options = Session::syn_options()});
+                                            .options = Connection::syn_options()});
   EXPECT_EQ(flow().state, Track::syn_received);
   EXPECT_EQ(rig.sum(&WorkerCounters::flows_begun_anew), 1u);
   s.client_says("ACK", {.flags = kAck, .seq = 0x70000001, .ack = 0x20000001});
@@ -166,7 +166,7 @@ TEST_P(Window4And6, TupleThatIsUsedAgainBeginsAnew) {
   told_at(0x20000015, 0x7000000b);
 }
 
-TEST_P(Window4And6, BlindSynChangesNothingHoweverTheBackendAnswersIt) {
+TEST_P(Window4And6, blind_syn_changes_nothing_however_the_backend_answers_it) {
   talk();
   s.client_says("blind SYN", {.flags = kSyn, .seq = 0x70000000});
   s.backend_says("challenge", {.flags = kAck, .seq = 5301, .ack = 1101});
@@ -178,7 +178,7 @@ TEST_P(Window4And6, BlindSynChangesNothingHoweverTheBackendAnswersIt) {
   told_at(5301, 1101, 5);
 }
 
-TEST_P(Window4And6, BlindSynDoesNotCostAConnectionThatIsBeingOpened) {
+TEST_P(Window4And6, blind_syn_does_not_cost_a_connection_that_is_being_opened) {
   s.open();
   s.client_says("blind SYN", {.flags = kSyn, .seq = 0x70000000});
   s.backend_says("SYN-ACK", {.flags = kSyn | kAck, .seq = 5000, .ack = 1001});
@@ -187,7 +187,7 @@ TEST_P(Window4And6, BlindSynDoesNotCostAConnectionThatIsBeingOpened) {
   told_at(5001, 1001);
 }
 
-TEST_P(Window4And6, ClientThatTriesAgainWithAnotherNumberIsHeard) {
+TEST_P(Window4And6, client_that_tries_again_with_another_number_is_heard) {
   s.open();
   s.client_says("another SYN", {.flags = kSyn, .seq = 0x70000000});
   s.backend_says("refusal", {.flags = kRst | kAck, .seq = 0, .ack = 0x70000001, .window = 0});
@@ -195,7 +195,7 @@ TEST_P(Window4And6, ClientThatTriesAgainWithAnotherNumberIsHeard) {
   EXPECT_EQ(rig.stats().backends[s.slot()].connect_failures.get(), 1u);
 }
 
-TEST_P(Window4And6, ResetBehindAllThatWasSentEndsTheFlow) {
+TEST_P(Window4And6, reset_behind_all_that_was_sent_ends_the_flow) {
   talk();
   s.client_says("more", {.flags = kAck, .seq = 1101, .ack = 5301, .data = pattern(50)});
   s.client_says("abort", {.flags = kRst | kAck, .seq = 1151, .ack = 5301, .window = 0});
@@ -204,7 +204,7 @@ TEST_P(Window4And6, ResetBehindAllThatWasSentEndsTheFlow) {
   EXPECT_EQ(rig.flows(), 0u);
 }
 
-TEST_P(Window4And6, SynAckWithDataAndFinPasses) {
+TEST_P(Window4And6, syn_ack_with_data_and_fin_passes) {
   s.open();
   s.backend_says("all at once",
                  {.flags = kSyn | kAck | kFin, .seq = 5000, .ack = 1001, .data = pattern(200)});

@@ -16,8 +16,8 @@
 #include "limpet/affinity/persistence.h"
 #include "limpet/affinity/reason.h"
 #include "limpet/base/drop.h"
+#include "limpet/dataplane/http_rules.h"
 #include "limpet/dataplane/refused.h"
-#include "limpet/dataplane/session_rules.h"
 #include "limpet/flow/shares.h"
 
 namespace limpet::dataplane {
@@ -182,7 +182,7 @@ struct alignas(64) ServiceCounters {  // per worker and service slot
   std::array<Counter, affinity::kReasonCount> reasons;  // of connections, by what chose a backend
   // Gauges: requests under way, by place of the rules that they were read by. Read by control,
   // which frees replaced rules by it.
-  std::array<Counter, kRulesPlaces> rules_held;
+  std::array<Counter, kRulesPlaces> rules_in_use;
 };
 
 // Per worker, service slot and entry of its persistence list (affinity/persistence.h has the

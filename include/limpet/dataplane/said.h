@@ -30,7 +30,7 @@ struct Said {
 // backend slot. Learned cookies are not looked up: they say U where they are there. The error says
 // why the request would be refused.
 Result<Said> read_request(const Snapshot& snapshot, const ServiceEntry& service,
-                          std::span<const balance::BackendStatus> status, SessionTools& tools,
+                          std::span<const balance::BackendStatus> status, ExchangeTools& tools,
                           std::string_view head, uint64_t unix_now);
 
 }  // namespace limpet::dataplane

@@ -97,10 +97,10 @@ struct SessionNote {
   std::array<affinity::RequestFlag, kMaxCookieRules> request{};  // by cookie rule
   std::array<affinity::InvalidDetail, kMaxCookieRules> detail{};
   std::array<affinity::RequestFlag, kMaxHeaderRules> header{};  // by header rule
-  uint32_t rules = 0;   // which rules (SessionRules::number)
-  uint8_t cookies = 0;  // how many of these say something
-  uint8_t headers = 0;  // likewise
-  uint8_t reason = 0;   // affinity::Reason
+  uint32_t rules = 0;                                           // which rules (HttpRules::number)
+  uint8_t cookies = 0;                                          // how many of these say something
+  uint8_t headers = 0;                                          // likewise
+  uint8_t reason = 0;                                           // affinity::Reason
   uint8_t pad = 0;
 };
 static_assert(sizeof(SessionNote) == 44 && sizeof(SessionNote) % 4 == 0);

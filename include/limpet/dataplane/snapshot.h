@@ -21,7 +21,7 @@
 #include "limpet/base/address.h"
 #include "limpet/base/forwarding.h"
 #include "limpet/base/time.h"
-#include "limpet/dataplane/session_rules.h"
+#include "limpet/dataplane/http_rules.h"
 #include "limpet/flow/ports.h"
 #include "limpet/flow/table.h"
 #include "limpet/tcp/handshake.h"
@@ -112,17 +112,17 @@ constexpr Tick kTombstone = to_ticks(std::chrono::seconds(10));
 
 // Mode splice of a service.
 struct SpliceEntry {
-  tcp::Promise promise;      // of its SYN-ACKs
-  uint16_t most_mss = 1460;  // that the ports let it say
-  uint32_t head_bytes = 0;   // the largest request head, and what a client may send before that
-  bool redispatch = true;    // to another backend when one refuses or does not answer
-  uint8_t retries = 0;       // before that: of the one that the client is bound to
-  std::string unavailable;   // the whole response when no backend is left; empty: a reset
-  std::string bad_request;   // to what is no request, or too long a head
-  std::string slow_request;  // to a head that is not complete in time
-  std::string no_answer;     // to a request that its backend does not answer in time
+  tcp::SynAckOptions syn_ack;  // of its SYN-ACKs
+  uint16_t most_mss = 1460;    // that the ports let it say
+  uint32_t head_bytes = 0;     // the largest request head, and what a client may send before that
+  bool redispatch = true;      // to another backend when one refuses or does not answer
+  uint8_t retries = 0;         // before that: of the one that the client is bound to
+  std::string unavailable;     // the whole response when no backend is left; empty: a reset
+  std::string bad_request;     // to what is no request, or too long a head
+  std::string slow_request;    // to a head that is not complete in time
+  std::string no_answer;       // to a request that its backend does not answer in time
   // Never null. Shared by the snapshots of one setting.
-  std::shared_ptr<const SessionRules> rules = std::make_shared<SessionRules>();
+  std::shared_ptr<const HttpRules> rules = std::make_shared<HttpRules>();
   // Learned cookies and first pins; null: none. Its entries outlive snapshots.
   std::shared_ptr<affinity::StickTable> table;
   // By kind of its keys: whose they are. Also of entries of the list that are gone: what they left
@@ -212,7 +212,7 @@ struct Snapshot {
   LocalTable locals;
   std::vector<Announcement> announcements;  // ascending by port
   // By worker, who alone touches its own; empty when no service looks for anything in its heads.
-  std::vector<std::unique_ptr<SessionTools>> tools;
+  std::vector<std::unique_ptr<ExchangeTools>> tools;
 
   Hop route(const IpAddress& destination) const;
   // Our address on `port` of the family of `like`: in its network if there is one, else the first.

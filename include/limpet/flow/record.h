@@ -55,7 +55,7 @@ struct alignas(64) Record {
   uint8_t phase : 2 = 0;  // a Wait or a Talk
   uint8_t way : 2 = 0;    // a Forwarding
   tcp::Scales scales;
-  tcp::Edges edges;
+  tcp::Bounds bounds;
   Tick last_seen = 0;
   uint16_t client_hop = 0;  // neighbour cache index, valid while hop_stamp is its entry's
   uint16_t hop_stamp = 0;   // 0: never valid
@@ -78,10 +78,10 @@ static_assert(sizeof(Aside) == 16 && std::is_trivially_copyable_v<Aside>);
 // Mode nat: the client has opened the connection and said nothing. One that has spoken is taken for
 // such a one once in 256 times.
 inline bool said_nothing(const Record& r, const Aside& a) {
-  return a.first == static_cast<uint8_t>(r.edges.end[tcp::index_of(tcp::Side::client)].value);
+  return a.first == static_cast<uint8_t>(r.bounds.end[tcp::index_of(tcp::Side::client)].value);
 }
 inline void note_first(const Record& r, Aside& a) {
-  a.first = static_cast<uint8_t>(r.edges.end[tcp::index_of(tcp::Side::client)].value);
+  a.first = static_cast<uint8_t>(r.bounds.end[tcp::index_of(tcp::Side::client)].value);
 }
 
 // A flow as it is shown.

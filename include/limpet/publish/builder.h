@@ -50,9 +50,9 @@ struct Built {
 
 // What the SYN-ACKs of a service may say: what every backend of the pool accepts, as far as it is
 // known. `members`: backend slots. `most`: the MSS that no port allows more than.
-tcp::Promise promise_for(std::span<const uint16_t> members,
-                         std::span<const std::optional<tcp::Agreed>> offers, uint16_t most,
-                         uint16_t window);
+tcp::SynAckOptions syn_ack_options_for(std::span<const uint16_t> members,
+                                       std::span<const std::optional<tcp::Agreed>> offers,
+                                       uint16_t most, uint16_t window);
 
 // Services by slot of which a document replaces the rules while requests under way hold as many
 // older ones as are kept: the oldest would be given up.

@@ -86,7 +86,7 @@ class Publisher {
 
   uint64_t backend_flows(uint16_t slot) const;
   uint64_t service_flows(uint16_t slot) const;
-  uint64_t rules_held(uint16_t service, size_t place) const;
+  uint64_t rules_in_use(uint16_t service, size_t place) const;
 
  private:
   struct Old {

@@ -6,7 +6,7 @@
 //   removed      the slot stays used with `configured` false: its flows go on. It comes back to
 //                life, with the same generation, when the same identity returns meanwhile.
 //   rules        of a service are not in place of each other: what a reload replaces is kept for
-//                the requests that were read by it (dataplane/session_rules.h), until every worker
+//                the requests that were read by it (dataplane/http_rules.h), until every worker
 //                reads a later snapshot and counts none of them.
 //   reclaimed    when every worker reads a snapshot without it and counts no flow of it; a backend
 //                slot then gets the next generation. A source goes with the last backend slot that
@@ -75,7 +75,7 @@ struct ServiceSlot {
   uint32_t rules_made = 0;        // how many it has had
 
   // Of requests that hold `number`; null when nobody knows them any more.
-  const dataplane::SessionRules* rules(uint32_t number) const;
+  const dataplane::HttpRules* rules(uint32_t number) const;
 };
 
 struct SourceSlot {

@@ -17,14 +17,14 @@
 namespace limpet::tcp {
 
 // What a SYN-ACK of ours may say: no more than every backend of the pool accepts later.
-struct Promise {
+struct SynAckOptions {
   uint16_t mss = 1460;
   uint8_t window_scale = 7;  // of the windows that the client will be told
   bool scaling = true;
   bool sack = true;
   bool timestamps = true;
   uint16_t window = 16384;  // octets that we can keep of a client; never 0
-  friend bool operator==(const Promise&, const Promise&) = default;
+  friend bool operator==(const SynAckOptions&, const SynAckOptions&) = default;
 };
 
 // A segment to a service from a client of which there is no flow.
@@ -63,7 +63,7 @@ class Listener {
   // `half_open`: places for clients.
   Listener(const HashKey& secret, uint32_t half_open, Instant now);
 
-  Hearing hear(const Tuple& tuple, const SegmentIn& in, const Promise& promise, Instant now);
+  Hearing hear(const Tuple& tuple, const SegmentIn& in, const SynAckOptions& syn_ack, Instant now);
   // The flow of this Heard::open stands. To be told before anybody else is heard.
   void opened(const Hearing& heard);
   void tick(Instant now) { half_open_.sweep(now); }
@@ -73,10 +73,11 @@ class Listener {
 
  private:
   uint64_t hash(const Tuple& tuple) const;
-  Hearing greet(Family family, uint64_t hash, const SegmentIn& in, const Promise& p, Instant now);
-  Hearing expected(HalfOpen::Place place, uint64_t hash, const SegmentIn& in, const Promise& p,
-                   Instant now);
-  Hearing by_cookie(Family family, uint64_t hash, const SegmentIn& in, const Promise& p,
+  Hearing greet(Family family, uint64_t hash, const SegmentIn& in, const SynAckOptions& p,
+                Instant now);
+  Hearing expected(HalfOpen::Place place, uint64_t hash, const SegmentIn& in,
+                   const SynAckOptions& p, Instant now);
+  Hearing by_cookie(Family family, uint64_t hash, const SegmentIn& in, const SynAckOptions& p,
                     Instant now);
   bool cookies_are_out(Instant now) const;
 
@@ -89,7 +90,7 @@ class Listener {
 };
 
 // Fills `flow` for a client whose first data segment is `in`. False: no memory.
-bool start(Splice& splice, SpliceFlow& flow, const Offer& offer, const Promise& promise,
+bool start(Splice& splice, SpliceFlow& flow, const Offer& offer, const SynAckOptions& syn_ack,
            const SegmentIn& in);
 
 // The SYN to the backend. `mss`: the most that may be announced to it (path to us).

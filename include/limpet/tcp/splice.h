@@ -83,7 +83,7 @@ struct SegmentOut {
   bool sack_permitted = false;
 };
 
-constexpr uint32_t kNoWork = 0xffffffffu;
+constexpr uint32_t kNoBinding = 0xffffffffu;
 // Path MTUs below these are not believed: RFC 8201, 4; over IPv4 what Linux believes.
 constexpr uint32_t kLeastMtu6 = 1280;
 constexpr uint32_t kLeastMtu4 = 552;
@@ -132,19 +132,19 @@ static_assert(sizeof(SpliceEnd) == 52);
 // Per connection, beside the flow record; [side] as index means what the comment says.
 struct SpliceFlow {
   SpliceEnd ends[2];
-  Seq first;                    // the client's first octet
-  uint32_t ts_offset = 0;       // client's view of the backend's TSval = backend's + this
-  Nibbles scale;                // [side] shift of the windows that it sends
-  Nibbles told;                 // [side] shift of the windows that it is told
-  Nibbles timestamps;           // [side] 1: it uses them
-  bool sack : 1 = false;        // the client permits SACK blocks; later: both do
-  bool scaled : 1 = false;      // the client's windows are scaled
-  bool ended : 1 = false;       // the client's FIN was taken: at the frontier
-  uint8_t shrunk : 2 = 0;       // bit [side]: it was told less than before, for good
-  uint8_t promised : 2 = 0;     // bit [side]: its edge is a promise of ours, not its receiver's
-  uint32_t work = kNoWork;      // index of its SpliceWork, while it has one
-  uint32_t editor = kNoWork;    // the editor's own; nobody else looks at it
-  CopyList copies = kNoCopies;  // of what the client sent and the editor judged
+  Seq first;                      // the client's first octet
+  uint32_t ts_offset = 0;         // client's view of the backend's TSval = backend's + this
+  Nibbles scale;                  // [side] shift of the windows that it sends
+  Nibbles advertised;             // [side] shift of the windows that it is told
+  Nibbles timestamps;             // [side] 1: it uses them
+  bool sack : 1 = false;          // the client permits SACK blocks; later: both do
+  bool scaled : 1 = false;        // the client's windows are scaled
+  bool ended : 1 = false;         // the client's FIN was taken: at the frontier
+  uint8_t shrunk : 2 = 0;         // bit [side]: it was told less than before, for good
+  uint8_t granted : 2 = 0;        // bit [side]: its edge is a promise of ours, not its receiver's
+  uint32_t binding = kNoBinding;  // index of its SpliceBinding, while it has one
+  uint32_t editor = kNoBinding;   // the editor's own; nobody else looks at it
+  CopyList copies = kNoCopies;    // of what the client sent and the editor judged
 
   SpliceEnd& at(Side side) { return ends[index_of(side)]; }
   const SpliceEnd& at(Side side) const { return ends[index_of(side)]; }
@@ -178,7 +178,7 @@ struct HeldStream {
 };
 
 // What a connection needs only while octets of it are held.
-struct SpliceWork {
+struct SpliceBinding {
   // How far it has got.
   enum class Stage : uint8_t {
     head,       // the editor has not seen enough of what the client sent to begin
@@ -254,11 +254,11 @@ class HoldMemory {
   // At least `size` bytes, empty when there are none. Never called with 0.
   virtual std::span<uint8_t> take(uint32_t size) = 0;
   virtual void give(std::span<uint8_t> memory) = 0;
-  virtual uint32_t take_work(SpliceFlow& flow) = 0;  // kNoWork when there is none
-  virtual void give_work(uint32_t work) = 0;
-  virtual SpliceWork& work(uint32_t index) = 0;
-  // A deadline of this work has been set or moved forward.
-  virtual void due(uint32_t work, Instant at) = 0;
+  virtual uint32_t take_binding(SpliceFlow& flow) = 0;  // kNoBinding when there is none
+  virtual void give_binding(uint32_t binding) = 0;
+  virtual SpliceBinding& binding(uint32_t index) = 0;
+  // A deadline of this binding has been set or moved forward.
+  virtual void due(uint32_t binding, Instant at) = 0;
 };
 
 struct SpliceCounters {
@@ -369,14 +369,15 @@ class Splice {
     constexpr size_t c = index_of(Side::client);
     const StreamMap &up = flow.ends[c].map, &down = flow.at(Side::backend).map;
     return in.ack <= down.emitted() && in.ack >= down.ack() - kOldestAck &&
-           in.seq <= furthest(flow, Side::client) && in.seq >= up.una() - (0xffffu << flow.told[c]);
+           in.seq <= furthest(flow, Side::client) &&
+           in.seq >= up.una() - (0xffffu << flow.advertised[c]);
   }
   // What a reset must be numbered with to be believed by `side` (RFC 5961, 3.2).
   Seq exact(const SpliceFlow& flow, Side side) const { return flow.at(other(side)).map.ack(); }
 
  private:
-  SpliceWork* work_of(const SpliceFlow& f) const {
-    return f.work == kNoWork ? nullptr : &memory_.work(f.work);
+  SpliceBinding* splice_binding_of(const SpliceFlow& f) const {
+    return f.binding == kNoBinding ? nullptr : &memory_.binding(f.binding);
   }
   // splice.cpp: segments of both sides
   struct Passing;  // a segment on its way to the other end
@@ -398,7 +399,8 @@ class Splice {
   // what it may send again (RFC 9293, 3.4). How far behind an ACK may be: RFC 5961, 5.2.
   static bool in_window(const SpliceFlow& f, Side from, Seq seq) {
     const size_t s = index_of(from);
-    return seq <= furthest(f, from) + 1 && seq >= f.ends[s].map.una() - (0xffffu << f.told[s]);
+    return seq <= furthest(f, from) + 1 &&
+           seq >= f.ends[s].map.una() - (0xffffu << f.advertised[s]);
   }
   // The right edge of what `from` may have sent. It was told of a window that it has no more: what
   // it sent until then is still right, and is at most what a host lets be under way (Linux'
@@ -407,8 +409,9 @@ class Splice {
   static Seq furthest(const SpliceFlow& f, Side from) {
     const size_t s = index_of(from);
     if ((f.shrunk >> s & 1) == 0) return f.ends[s].edge;
-    const uint32_t told = 0xffffu << f.told[s];
-    const Seq most = f.ends[s].map.una() + (told < kMostUnderWay ? told : kMostUnderWay);
+    const uint32_t advertised = 0xffffu << f.advertised[s];
+    const Seq most =
+        f.ends[s].map.una() + (advertised < kMostUnderWay ? advertised : kMostUnderWay);
     return most > f.ends[s].edge ? most : f.ends[s].edge;
   }
   static uint32_t oldest_ack(const SpliceFlow& f, Side from) {
@@ -417,14 +420,14 @@ class Splice {
   // Whether it is the newest that it has sent.
   bool note_timestamp(SpliceFlow& f, Side from, const SegmentIn& in) const;
   static bool too_old(const SpliceFlow& f, Side from, const SegmentIn& in);
-  wire::SackBlocks translate(const StreamMap& map, Seq told, const wire::SackBlocks& in,
+  wire::SackBlocks translate(const StreamMap& map, Seq advertised, const wire::SackBlocks& in,
                              bool permitted);
   // splice_send.cpp: windows and segments of our own
   static bool hear_window(SpliceFlow& f, Side from, const SegmentIn& in, bool news, bool later);
   bool collects(const SpliceFlow& f, Side side) const;
   bool closed(const SpliceFlow& f, Side side) const;
   void take_back(SpliceFlow& f, Side side, Seq edge) const;
-  void promise(SpliceFlow& f, Side side, Seq ack, Seq edge) const;
+  void grant(SpliceFlow& f, Side side, Seq ack, Seq edge) const;
   uint16_t tell_window(SpliceFlow& f, Side side, Seq ack, std::optional<Seq> edge) const;
   Seq ack_to(const SpliceFlow& f, Side side) const;
   std::optional<wire::TcpOptions::Timestamps> timestamps_to(const SpliceFlow& f, Side side) const;

@@ -57,7 +57,7 @@ struct Segment {
 
 // What the flow remembers of the numbers, 24 bytes in the flow record; [side] as index means what
 // the comment says. All only grow while a connection lives.
-struct Edges {
+struct Bounds {
   Seq ack[2];    // [side] its last ACK: what it expects next, where a RST to it must lie
   Seq end[2];    // [side] behind the last octet that it has sent, SYN and FIN counted
   Seq right[2];  // [side] right edge of the window that it has told
@@ -104,19 +104,19 @@ struct Step {
 };
 
 // The client's first SYN.
-void begin(const Segment& syn, Edges& edges, Scales& scales);
+void begin(const Segment& syn, Bounds& bounds, Scales& scales);
 
-// The flow is in `state`; `segment` arrives from `from`. Moves `edges` as far as it is believed.
+// The flow is in `state`; `segment` arrives from `from`. Moves `bounds` as far as it is believed.
 // A RST closes only when it is exact: at the other side's last ACK, or at the end of all that its
 // own side has sent (which the other one may have and not have acknowledged through us), or when it
 // answers our SYN (ACK covers it; RFC 9293, 3.10.7.3). A FIN counts when its octet is new and its
 // numbers are near the newest ones: it decides how long the flow lives.
-Step advance(Track state, Side from, const Segment& segment, Edges& edges, Scales& scales);
+Step advance(Track state, Side from, const Segment& segment, Bounds& bounds, Scales& scales);
 
 // `answer` is a backend's segment that was `outside`, and `syn` one that knocked before. True when
 // it is the SYN-ACK or the refusal of that SYN: the numbers are then those of the connection that
 // begins, in state syn_sent, and advance() takes the answer.
-bool begins_anew(const Segment& syn, const Segment& answer, Edges& edges, Scales& scales);
+bool begins_anew(const Segment& syn, const Segment& answer, Bounds& bounds, Scales& scales);
 
 // For a flow whose numbers somebody else keeps (mode splice) and has judged: the table alone.
 // `exact` is asked about resets only.
@@ -124,7 +124,7 @@ Track next_state(Track state, Side from, uint8_t flags, bool exact);
 
 // Whether a packet with this number may be on its way from `from` (RFC 5927, 4.1), for ICMP errors
 // that quote one: octets in flight, or again as their ACK was lost, a probe, or a bare ACK.
-bool in_flight(const Edges& edges, Scales scales, Side from, Seq seq);
+bool in_flight(const Bounds& bounds, Scales scales, Side from, Seq seq);
 
 const char* track_name(Track t);  // "syn_sent", ...
 

@@ -114,13 +114,13 @@ void wheel_idle(benchmark::State& state) {
 BENCHMARK(wheel_idle);
 
 void track_data_segment(benchmark::State& state) {
-  tcp::Edges edges;
+  tcp::Bounds bounds;
   tcp::Scales scales;
-  tcp::begin({.flags = 0x02, .window = 64240, .seq = tcp::Seq{0}}, edges, scales);
+  tcp::begin({.flags = 0x02, .window = 64240, .seq = tcp::Seq{0}}, bounds, scales);
   tcp::Segment segment{.flags = 0x18, .window = 64240, .seq = tcp::Seq{1}, .ack = tcp::Seq{1}};
   tcp::Track t = tcp::Track::established;
   for ([[maybe_unused]] auto _ : state) {
-    t = tcp::advance(t, tcp::Side::backend, segment, edges, scales).next;
+    t = tcp::advance(t, tcp::Side::backend, segment, bounds, scales).next;
     benchmark::DoNotOptimize(t);
   }
 }

@@ -41,9 +41,9 @@ class Ends : SpliceSink, SpliceEditor, HoldMemory {
   Shown show(SpliceFlow& flow, Side from, std::span<const uint8_t> bytes, bool fin) override;
   std::span<uint8_t> take(uint32_t size) override;
   void give(std::span<uint8_t> memory) override;
-  uint32_t take_work(SpliceFlow& flow) override;
-  void give_work(uint32_t work) override;
-  SpliceWork& work(uint32_t index) override;
+  uint32_t take_binding(SpliceFlow& flow) override;
+  void give_binding(uint32_t binding) override;
+  SpliceBinding& binding(uint32_t index) override;
   void due(uint32_t, Instant at) override { require(at.ns != 0, "a deadline is a time"); }
 
   bool open();
@@ -70,10 +70,10 @@ class Ends : SpliceSink, SpliceEditor, HoldMemory {
   EditPool edits_{4096};
   CopyPool copies_{1 << 16};
   Splice splice_{edits_, copies_, *this, *this, *this};
-  Promise promise_;
+  SynAckOptions syn_ack_;
   SpliceFlow flow_;
-  SpliceWork work_;
-  bool work_used_ = false;
+  SpliceBinding binding_;
+  bool binding_used_ = false;
   std::vector<std::unique_ptr<uint8_t[]>> memory_;
   std::vector<uint32_t> sizes_;
   uint32_t memory_left_ = 0;
@@ -122,21 +122,21 @@ void Ends::give(std::span<uint8_t> memory) {
   require(false, "memory that goes back was taken");
 }
 
-uint32_t Ends::take_work(SpliceFlow&) {
-  require(!work_used_, "one work a connection");
+uint32_t Ends::take_binding(SpliceFlow&) {
+  require(!binding_used_, "one work a connection");
   const bool refused = (refusals_ & 1) != 0;
   refusals_ = static_cast<uint8_t>(refusals_ >> 1);
-  if (refused) return kNoWork;
-  work_used_ = true;
+  if (refused) return kNoBinding;
+  binding_used_ = true;
   return 7;
 }
-void Ends::give_work(uint32_t work) {
-  require(work == 7 && work_used_, "work that goes back was taken");
-  work_used_ = false;
+void Ends::give_binding(uint32_t binding) {
+  require(binding == 7 && binding_used_, "binding that goes back was taken");
+  binding_used_ = false;
 }
-SpliceWork& Ends::work(uint32_t index) {
-  require(index == 7 && work_used_, "work that is used was taken");
-  return work_;
+SpliceBinding& Ends::binding(uint32_t index) {
+  require(index == 7 && binding_used_, "work that is used was taken");
+  return binding_;
 }
 
 Shown Ends::show(SpliceFlow& flow, Side from, std::span<const uint8_t> bytes, bool fin) {
@@ -183,7 +183,7 @@ void Ends::check_told(Side to, Seq ack, uint16_t window, const wire::SackBlocks&
         s.sent.has(static_cast<uint32_t>(left), octets) || static_cast<uint32_t>(left) == octets,
         "a SACK block names only what has come");
   }
-  const Seq edge = ack + (uint32_t{window} << flow_.told[d]);
+  const Seq edge = ack + (uint32_t{window} << flow_.advertised[d]);
   require(!told_any_[d] || edge >= told_[d] || window == 65535 || taken_back_[index_of(other(to))],
           "a window does not shrink of our own accord");
   if (!told_any_[d] || edge > told_[d]) told_[d] = edge;
@@ -237,7 +237,7 @@ void Ends::emit(SpliceFlow&, Side to, const SegmentOut& o) {
   if (octets.empty() && !fin) return;
   const uint32_t options = (o.timestamps ? 12 : 0) + (o.sack.count != 0 ? 4 + 8 * o.sack.count : 0);
   const uint32_t announced = std::max<uint32_t>(flow_.at(to).most, Splice::kLeastMss);
-  require(o.length + options <= std::min(announced, most(to)), "octets and options fit");
+  require(o.length + options <= std::min(announced, most(flow_, to)), "octets and options fit");
   check_octets(to, o.seq, octets, 0);
   receive(to, static_cast<uint32_t>(o.seq - mapped_[index_of(from)]), o.length, fin);
 }
@@ -478,7 +478,7 @@ bool Ends::open() {
   syn.sack_permitted = (how & 4) != 0;
   if ((how & 8) != 0) syn.timestamps = {clock_[0], 0};
   Listener listener(HashKey{1, 2, 3}, (how & 16) != 0 ? 0 : 64, now_);
-  const Hearing h = listener.hear(tuple, syn, promise_, now_);
+  const Hearing h = listener.hear(tuple, syn, syn_ack_, now_);
   require(h.what == Heard::answered && h.answer.ack == start_[0], "a SYN is answered");
   mapped_[0] = start_[0];
   mapped_[1] = h.answer.seq + 1;
@@ -491,11 +491,11 @@ bool Ends::open() {
   Bytes octets(length);
   for (uint32_t i = 0; i < length; ++i) octets[i] = stream_[0].original(i);
   first.payload = octets;
-  const Hearing again = listener.hear(tuple, first, promise_, now_);
+  const Hearing again = listener.hear(tuple, first, syn_ack_, now_);
   require(again.what == Heard::open, "a client that knows our number is heard");
-  if (!tcp::start(splice_, flow_, again.offer, promise_, first)) return false;
+  if (!tcp::start(splice_, flow_, again.offer, syn_ack_, first)) return false;
   right_[0] = mapped_[1];
-  told_[0] = start_[0] + promise_.window;
+  told_[0] = start_[0] + syn_ack_.window;
   told_any_[0] = true;
   next_[0] = length;
   deliver(Side::client, first);
@@ -561,9 +561,9 @@ void Ends::act() {
 void Ends::run() {
   const uint8_t how = in_.byte();
   blind_ = (how & 1) != 0;
-  promise_.window = static_cast<uint16_t>(std::max<unsigned>(in_.half(), 1));
-  promise_.window_scale = in_.byte() % 15;
-  promise_.mss = 1460;
+  syn_ack_.window = static_cast<uint16_t>(std::max<unsigned>(in_.half(), 1));
+  syn_ack_.window_scale = in_.byte() % 15;
+  syn_ack_.mss = 1460;
   memory_left_ = 1024 + in_.half();
   start_[0] = Seq{static_cast<uint32_t>(in_.half()) << 16 | 0xff00};
   start_[1] = Seq{static_cast<uint32_t>(in_.half()) << 16 | 0xfff0};
@@ -578,7 +578,7 @@ void Ends::run() {
     while (!in_.empty() && phase_ != Phase::over) act();
   splice_.end(flow_);
   require(edits_.live() == 0 && edits_.bytes_used() == 0, "edits come back");
-  require(memory_.empty() && !work_used_, "holds and work come back");
+  require(memory_.empty() && !binding_used_, "holds and work come back");
 }
 
 }  // namespace

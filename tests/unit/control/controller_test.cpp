@@ -292,7 +292,7 @@ class CrowdedReload : public ControllerTest {
   }
   void SetUp() override {
     ControllerTest::SetUp();
-    for (dataplane::Counter& held : stats_[1].services[0].rules_held) held.add();
+    for (dataplane::Counter& held : stats_[1].services[0].rules_in_use) held.add();
     for (unsigned n = 1; n <= 8; ++n) {
       write_file(nth(n));
       ASSERT_EQ(ask({{"cmd", "reload"}})["ok"], true) << n;
@@ -302,7 +302,7 @@ class CrowdedReload : public ControllerTest {
   size_t old_rules() { return show("services", {{"name", "web"}})["services"][0]["old_rules"]; }
   size_t snapshot() { return show("workers")["workers"][0]["snapshot"]; }
   void release() {
-    for (dataplane::Counter& held : stats_[1].services[0].rules_held) held.sub();
+    for (dataplane::Counter& held : stats_[1].services[0].rules_in_use) held.sub();
   }
   std::thread reload_soon(json& reply) {
     return std::thread([this, &reply] { reply = ask({{"cmd", "reload"}}); });

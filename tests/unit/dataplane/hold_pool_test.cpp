@@ -15,11 +15,11 @@ using namespace std::chrono_literals;
 
 class HoldPoolTest : public testing::Test {
  protected:
-  uint32_t take(size_t flow) { return pool.take_work(flows[flow]); }
+  uint32_t take(size_t flow) { return pool.take_binding(flows[flow]); }
   std::vector<uint32_t> advance(Duration d) {
     now = now + d;
     std::vector<uint32_t> called;
-    pool.advance(now, [&](uint32_t work) { called.push_back(work); });
+    pool.advance(now, [&](uint32_t binding) { called.push_back(binding); });
     return called;
   }
 
@@ -65,17 +65,17 @@ TEST_F(HoldPoolTest, a_deadline_beyond_a_round_waits_for_its_turn) {
 TEST_F(HoldPoolTest, of_several_in_one_slot_only_those_that_left_are_forgotten) {
   const uint32_t a = take(0), b = take(1), c = take(2);
   for (const uint32_t w : {a, b, c}) pool.due(w, now + 50ms);
-  pool.give_work(b);
-  EXPECT_EQ(pool.works_used(), 2u);
+  pool.give_binding(b);
+  EXPECT_EQ(pool.bindings_used(), 2u);
   Works called = advance(60ms);
   std::sort(called.begin(), called.end());
   EXPECT_EQ(called, (Works{std::min(a, c), std::max(a, c)}));
 }
 
 TEST_F(HoldPoolTest, works_run_out_and_come_back) {
-  for (size_t i = 0; i < 4; ++i) EXPECT_NE(take(i), tcp::kNoWork);
-  EXPECT_EQ(take(4), tcp::kNoWork);
-  pool.give_work(2);
+  for (size_t i = 0; i < 4; ++i) EXPECT_NE(take(i), tcp::kNoBinding);
+  EXPECT_EQ(take(4), tcp::kNoBinding);
+  pool.give_binding(2);
   EXPECT_EQ(take(4), 2u);
   EXPECT_EQ(pool.at(2).flow, 4u);
 }
@@ -101,7 +101,7 @@ TEST_F(HoldPoolTest, every_backend_that_was_tried_is_remembered) {
   EXPECT_EQ(untried(), kMaxBackends - 300);
   EXPECT_TRUE(pool.was_tried(w, kLast));
   EXPECT_FALSE(pool.was_tried(other, kLast));
-  pool.give_work(w);
+  pool.give_binding(w);
   EXPECT_EQ(take(0), w);
   for (uint16_t slot = 0; slot < 9; ++slot) pool.note_tried(w, slot);
   EXPECT_EQ(untried(), kMaxBackends - 9) << "what the former binding tried is forgotten";
@@ -164,9 +164,9 @@ TEST_F(HoldPoolTest, a_quarter_of_the_bindings_may_wait_for_a_backend) {
   pool.stop_waiting(a);
   pool.stop_waiting(a);
   EXPECT_TRUE(pool.wait_for(b, 7)) << "and leaves the other one";
-  pool.give_work(b);
+  pool.give_binding(b);
   EXPECT_TRUE(pool.wait_for(a, 7));
-  pool.give_work(a);
+  pool.give_binding(a);
 }
 
 }  // namespace

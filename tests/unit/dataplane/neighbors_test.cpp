@@ -39,7 +39,7 @@ Round round(Neighbors& n, Tick now) {
   return r;
 }
 
-TEST(Neighbors, AreFoundByPortAndAddress) {
+TEST(Neighbors, are_found_by_port_and_address) {
   Neighbors n(100, 10);
   const uint16_t a = n.find_or_add(0, host(1), 0);
   const uint16_t b = n.find_or_add(1, host(1), 0);
@@ -52,14 +52,14 @@ TEST(Neighbors, AreFoundByPortAndAddress) {
   EXPECT_FALSE(n.usable(a));
 }
 
-TEST(Neighbors, ManyOfThemAllKeepTheirPlace) {
+TEST(Neighbors, many_of_them_all_keep_their_place) {
   Neighbors n(1000, 10);
   std::vector<uint16_t> where;
   for (unsigned i = 0; i < 1000; ++i) where.push_back(n.find_or_add(0, host(i), 0));
   for (unsigned i = 0; i < 1000; ++i) EXPECT_EQ(n.find(0, host(i)), where[i]);
 }
 
-TEST(Held, LeaveInTheOrderInWhichTheyCame) {
+TEST(Held, leave_in_the_order_in_which_they_came) {
   Neighbors n(10, 10);
   const uint16_t a = n.find_or_add(0, host(1), 0), b = n.find_or_add(0, host(2), 0);
   for (uintptr_t i = 1; i <= 4; ++i) EXPECT_TRUE(n.hold(i % 2 == 0 ? a : b, frame(i), i == 4));
@@ -80,7 +80,7 @@ TEST(Held, LeaveInTheOrderInWhichTheyCame) {
   EXPECT_EQ(n.held_in_all(), 2u);
 }
 
-TEST(Held, AreBoundedForOneAndForAllAndPlacesComeBack) {
+TEST(Held, are_bounded_for_one_and_for_all_and_places_come_back) {
   Neighbors n(10, 100);
   const uint16_t a = n.find_or_add(0, host(1), 0), b = n.find_or_add(0, host(2), 0);
   for (unsigned round_number = 0; round_number < 3; ++round_number) {
@@ -95,7 +95,7 @@ TEST(Held, AreBoundedForOneAndForAllAndPlacesComeBack) {
   }
 }
 
-TEST(Held, WaitOnlyForWhoMayStillAnswer) {
+TEST(Held, wait_only_for_who_may_still_answer) {
   Neighbors n(10, 10);
   const uint16_t a = n.find_or_add(0, host(1), 0);
   n.learn(a, kMac, 0);
@@ -106,7 +106,7 @@ TEST(Held, WaitOnlyForWhoMayStillAnswer) {
   EXPECT_FALSE(n.hold(b, frame(1), false));
 }
 
-TEST(States, IncompleteIsAskedAtOnceThenEachSecondThenFails) {
+TEST(States, incomplete_is_asked_at_once_then_each_second_then_fails) {
   Neighbors n(10, 10);
   const uint16_t a = n.find_or_add(0, host(1), 100);
   EXPECT_EQ(round(n, 100), (Round{1, 0, 0}));
@@ -119,7 +119,7 @@ TEST(States, IncompleteIsAskedAtOnceThenEachSecondThenFails) {
   EXPECT_EQ(round(n, 100 + 30 * kSecond), (Round{})) << "nobody wants it: keep quiet";
 }
 
-TEST(States, LearnTellsWhetherSomebodyWaits) {
+TEST(States, learn_tells_whether_somebody_waits) {
   Neighbors n(10, 10);
   const uint16_t a = n.find_or_add(0, host(1), 0);
   EXPECT_FALSE(n.learn(a, kMac, 0));
@@ -130,7 +130,7 @@ TEST(States, LearnTellsWhetherSomebodyWaits) {
   EXPECT_EQ(n.at(b).mac, kMac);
 }
 
-TEST(States, UsedNeighborIsProbedAfterHalfAMinuteUnusedOneForgottenAfterFive) {
+TEST(States, used_neighbor_is_probed_after_half_a_minute_unused_one_forgotten_after_five) {
   Neighbors n(10, 10);
   const uint16_t a = n.find_or_add(0, host(1), 0);
   n.learn(a, kMac, 0);
@@ -149,7 +149,7 @@ TEST(States, UsedNeighborIsProbedAfterHalfAMinuteUnusedOneForgottenAfterFive) {
   EXPECT_EQ(n.find(0, host(1)), Neighbors::kNone);
 }
 
-TEST(States, SilentProbesEndInAskingEverybody) {
+TEST(States, silent_probes_end_in_asking_everybody) {
   Neighbors n(10, 10);
   const uint16_t a = n.find_or_add(0, host(1), 0);
   n.learn(a, kMac, 0);
@@ -162,7 +162,7 @@ TEST(States, SilentProbesEndInAskingEverybody) {
   EXPECT_EQ(round(n, start + 6 * kSecond), (Round{0, 0, 1}));
 }
 
-TEST(States, PauseAfterFailureDoublesToHalfAMinuteAndAnAnswerEndsIt) {
+TEST(States, pause_after_failure_doubles_to_half_a_minute_and_an_answer_ends_it) {
   Neighbors n(10, 10);
   const uint16_t a = n.find_or_add(0, host(1), 0);
   Tick now = 0;
@@ -186,7 +186,7 @@ TEST(States, PauseAfterFailureDoublesToHalfAMinuteAndAnAnswerEndsIt) {
   EXPECT_EQ(n.at(a).failures, 0u);
 }
 
-TEST(States, TicksMayWrap) {
+TEST(States, ticks_may_wrap) {
   Neighbors n(10, 10);
   const Tick start = 0u - kSecond;
   const uint16_t a = n.find_or_add(0, host(1), start);
@@ -199,7 +199,7 @@ TEST(States, TicksMayWrap) {
   EXPECT_EQ(round(n, start + 4 * kSecond), (Round{}));
 }
 
-TEST(FullCache, ReplacesTheLeastRecentlyUsedThatNobodyWaitsFor) {
+TEST(FullCache, replaces_the_least_recently_used_that_nobody_waits_for) {
   Neighbors n(4, 10);
   for (unsigned i = 0; i < 4; ++i) n.learn(n.find_or_add(0, host(i), 10 * i), kMac, 10 * i);
   const Tick now = 10 * kSecond;
@@ -216,7 +216,7 @@ TEST(FullCache, ReplacesTheLeastRecentlyUsedThatNobodyWaitsFor) {
 
 using For = Neighbors::For;
 
-TEST(Clients, HaveThreeQuartersOfThePlacesAndNeverThoseOfWays) {
+TEST(Clients, have_three_quarters_of_the_places_and_never_those_of_ways) {
   Neighbors n(8, 10);
   const uint16_t way = n.find_or_add(0, host(1), 0, For::way);
   unsigned places = 0;
@@ -237,7 +237,7 @@ TEST(Clients, HaveThreeQuartersOfThePlacesAndNeverThoseOfWays) {
   EXPECT_EQ(n.find_or_add(0, host(300), later + 60 * kSecond, For::client), Neighbors::kNone);
 }
 
-TEST(Clients, PlaceBecomesAWayWhenABackendIsThere) {
+TEST(Clients, place_becomes_a_way_when_a_backend_is_there) {
   Neighbors n(4, 10);
   const uint16_t a = n.find_or_add(0, host(1), 0, For::client);
   n.find_or_add(0, host(1), 0, For::way);
@@ -245,7 +245,7 @@ TEST(Clients, PlaceBecomesAWayWhenABackendIsThere) {
   EXPECT_EQ(n.find(0, host(1)), a);
 }
 
-TEST(Clients, LeaveAQuarterOfWhatMayWait) {
+TEST(Clients, leave_a_quarter_of_what_may_wait) {
   Neighbors n(8, 8);
   const uint16_t client = n.find_or_add(0, host(1), 0, For::client);
   const uint16_t way = n.find_or_add(0, host(2), 0, For::way);
@@ -256,7 +256,7 @@ TEST(Clients, LeaveAQuarterOfWhatMayWait) {
   EXPECT_TRUE(n.hold(way, frame(10), false));
 }
 
-TEST(Guess, IsUsedAtOnceConfirmedWhenUsedAndTheFirstToGo) {
+TEST(Guess, is_used_at_once_confirmed_when_used_and_the_first_to_go) {
   Neighbors n(8, 10);
   const MacAddress other{{2, 0, 0, 0, 0, 2}};
   n.guess(0, host(1), kMac, 100);
@@ -276,14 +276,14 @@ TEST(Guess, IsUsedAtOnceConfirmedWhenUsedAndTheFirstToGo) {
   EXPECT_NE(n.find(0, host(39)), Neighbors::kNone) << "the newest is there";
 }
 
-TEST(Guess, ThatNobodyNeededIsForgottenUnasked) {
+TEST(Guess, that_nobody_needed_is_forgotten_unasked) {
   Neighbors n(8, 10);
   n.guess(0, host(1), kMac, 100);
   EXPECT_EQ(round(n, 100 + kSecond), (Round{}));
   EXPECT_EQ(n.find(0, host(1)), Neighbors::kNone);
 }
 
-TEST(Guess, NeverTakesTheAddressOfASilentBackend) {
+TEST(Guess, never_takes_the_address_of_a_silent_backend) {
   Neighbors n(8, 10);
   const uint16_t a = n.find_or_add(0, host(1), 0, For::way);
   for (Tick t = 0; t <= 3 * kSecond; t += kSecond) round(n, t);
@@ -297,7 +297,7 @@ TEST(Guess, NeverTakesTheAddressOfASilentBackend) {
   EXPECT_TRUE(n.usable(b)) << "a client that comes back";
 }
 
-TEST(Stamps, ChangeWithTheMeaningOfTheirEntryAlone) {
+TEST(Stamps, change_with_the_meaning_of_their_entry_alone) {
   Neighbors n(2, 10);
   const uint16_t a = n.find_or_add(0, host(1), 0), b = n.find_or_add(0, host(2), 0);
   const uint16_t sa = n.stamp(a), sb = n.stamp(b);

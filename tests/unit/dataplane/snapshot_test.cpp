@@ -20,7 +20,7 @@ IpAddress numbered(unsigned n) {
   return a;
 }
 
-TEST(Locals, OneAddressMayBeSeveralThings) {
+TEST(Locals, one_address_may_be_several_things) {
   LocalTable t;
   EXPECT_EQ(t.find(ip("10.0.0.1")), nullptr);
   t.add(ip("10.0.0.1")).port = 3;
@@ -34,7 +34,7 @@ TEST(Locals, OneAddressMayBeSeveralThings) {
   EXPECT_EQ(t.find(ip("fd00::1")), nullptr);
 }
 
-TEST(Locals, ThousandsOfAddressesAreAllFoundAfterGrowing) {
+TEST(Locals, thousands_of_addresses_are_all_found_after_growing) {
   LocalTable t;
   for (unsigned i = 0; i < 5000; ++i) t.add(numbered(i)).vip = static_cast<uint16_t>(i);
   for (unsigned i = 0; i < 5000; ++i) {
@@ -45,7 +45,7 @@ TEST(Locals, ThousandsOfAddressesAreAllFoundAfterGrowing) {
   for (unsigned i = 5000; i < 6000; ++i) EXPECT_EQ(t.find(numbered(i)), nullptr);
 }
 
-TEST(Locals, ServicesAreToldApartByEveryPartOfTheirKey) {
+TEST(Locals, services_are_told_apart_by_every_part_of_their_key) {
   LocalTable t;
   const be16 http = be16::from(80), echo = be16::from(7);
   t.add_service(0, 6, http, 1);
@@ -62,7 +62,7 @@ TEST(Locals, ServicesAreToldApartByEveryPartOfTheirKey) {
   EXPECT_EQ(t.service(0, 6, http), 9) << "the last word counts";
 }
 
-TEST(Locals, ThousandsOfServicesAreAllFoundAfterGrowing) {
+TEST(Locals, thousands_of_services_are_all_found_after_growing) {
   LocalTable t;
   for (uint16_t i = 0; i < kMaxServices; ++i)
     t.add_service(static_cast<uint16_t>(i / 8), i % 2 == 0 ? 6 : 17,
@@ -73,7 +73,7 @@ TEST(Locals, ThousandsOfServicesAreAllFoundAfterGrowing) {
               i);
 }
 
-TEST(Routes, FirstMatchIsTheLongestAndOnLinkMeansTheAddressItself) {
+TEST(Routes, first_match_is_the_longest_and_on_link_means_the_address_itself) {
   Snapshot s;
   s.routes = {{net("10.1.0.0/24"), {}, 0},
               {net("10.0.0.0/8"), ip("10.1.0.2"), 0},
@@ -94,7 +94,7 @@ TEST(Routes, FirstMatchIsTheLongestAndOnLinkMeansTheAddressItself) {
   EXPECT_FALSE(s.route(ip("2001:db8::1")).ok);
 }
 
-TEST(OwnAddress, IsOfTheNetworkOrElseOfTheFamily) {
+TEST(OwnAddress, is_of_the_network_or_else_of_the_family) {
   Snapshot s;
   s.ports.resize(2);
   s.ports[0].addresses = {net("10.1.0.254/24"), net("10.3.0.254/24"), net("fd00:1::254/64")};

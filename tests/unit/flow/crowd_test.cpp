@@ -17,11 +17,11 @@ IpAddress ip(const std::string& text) {
   return IpAddress::parse(text).value();
 }
 
-TEST(Crowd, NobodyGivesWhereNobodyIs) {
+TEST(Crowd, nobody_gives_where_nobody_is) {
   EXPECT_EQ(who(Crowd()), kNoFlow);
 }
 
-TEST(Crowd, TheSourceWithMostGivesTheOneThatIsQuietLongest) {
+TEST(Crowd, the_source_with_most_gives_the_one_that_is_quiet_longest) {
   Crowd c;
   c.add({1, ip("192.0.2.1"), 9000, Stage::standing});
   c.add({2, ip("192.0.2.2"), 100, Stage::standing});
@@ -30,7 +30,7 @@ TEST(Crowd, TheSourceWithMostGivesTheOneThatIsQuietLongest) {
   EXPECT_EQ(who(c), 3u);
 }
 
-TEST(Crowd, EqualsGoByTime) {
+TEST(Crowd, equals_go_by_time) {
   Crowd c;
   c.add({1, ip("192.0.2.1"), 100, Stage::standing});
   c.add({2, ip("192.0.2.2"), 300, Stage::standing});
@@ -38,7 +38,7 @@ TEST(Crowd, EqualsGoByTime) {
   EXPECT_EQ(who(c), 2u);
 }
 
-TEST(Crowd, TheSameFlowSeenTwiceIsOne) {
+TEST(Crowd, the_same_flow_seen_twice_is_one) {
   Crowd c;
   for (int i = 0; i < 5; ++i) c.add({1, ip("192.0.2.1"), 900, Stage::standing});
   c.add({2, ip("192.0.2.2"), 100, Stage::standing});
@@ -47,7 +47,7 @@ TEST(Crowd, TheSameFlowSeenTwiceIsOne) {
   EXPECT_EQ(who(c), 3u);
 }
 
-TEST(Crowd, NoConnectionEndsWhileThereAreEndedOnesToForget) {
+TEST(Crowd, no_connection_ends_while_there_are_ended_ones_to_forget) {
   Crowd c;
   for (FlowId id = 1; id < 9; ++id) c.add({id, ip("192.0.2.1"), 900, Stage::standing});
   EXPECT_NE(who(c), kNoFlow);
@@ -57,7 +57,7 @@ TEST(Crowd, NoConnectionEndsWhileThereAreEndedOnesToForget) {
   EXPECT_EQ(who(c, true), 10u);
 }
 
-TEST(Crowd, AFloodOfHalfOpenOnesEndsNoConnection) {
+TEST(Crowd, a_flood_of_half_open_ones_ends_no_connection) {
   Crowd c;
   c.add({1, ip("192.0.2.1"), 9000, Stage::standing});
   c.add({2, ip("192.0.2.1"), 8000, Stage::standing});
@@ -69,7 +69,7 @@ TEST(Crowd, AFloodOfHalfOpenOnesEndsNoConnection) {
   EXPECT_EQ(who(c, true), 4u) << "the oldest of them";
 }
 
-TEST(Crowd, OfIpv6ASiteIsWeighedByItsHosts) {
+TEST(Crowd, of_ipv6_a_site_is_weighed_by_its_hosts) {
   Crowd c;
   // 16 addresses of one /64; 4 homes of one site that have one each; one who has 2.
   for (FlowId id = 1; id < 17; ++id)
@@ -87,7 +87,7 @@ TEST(Crowd, OfIpv6ASiteIsWeighedByItsHosts) {
   EXPECT_EQ(who(few), 27u);
 }
 
-TEST(Crowd, TakesNoMoreThanItHasPlacesFor) {
+TEST(Crowd, takes_no_more_than_it_has_places_for) {
   Crowd c;
   for (FlowId id = 0; id < 2 * Crowd::kMost; ++id)
     c.add({id, ip("192.0.2.1"), id, Stage::standing});

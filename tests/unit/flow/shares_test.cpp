@@ -14,7 +14,7 @@ IpAddress ip(std::string_view text) {
 constexpr Places kNothing{};
 constexpr Places kBinding{1, 1, 0};
 
-TEST(Shares, CountPlacesOfEachPoolBySource) {
+TEST(Shares, count_places_of_each_pool_by_source) {
   Shares s(7);
   for (int i = 0; i < 5; ++i) s.change(ip("192.0.2.1"), kNothing, kBinding);
   s.change(ip("192.0.2.2"), kNothing, {1, 4, 30});
@@ -29,7 +29,7 @@ TEST(Shares, CountPlacesOfEachPoolBySource) {
   EXPECT_EQ(s.weight(ip("192.0.2.1"), Pool::bindings), 4u);
 }
 
-TEST(Shares, OfIpv6CountHostsThenHomesThenSites) {
+TEST(Shares, of_ipv6_count_hosts_then_homes_then_sites) {
   Shares s(7);
   // One host with many addresses.
   for (unsigned i = 0; i < 40; ++i)
@@ -41,7 +41,7 @@ TEST(Shares, OfIpv6CountHostsThenHomesThenSites) {
   EXPECT_EQ(s.weight(ip("2001:db8:2:1::1"), Pool::bindings), 0u);
 }
 
-TEST(Shares, OfWhoeverSpreadsOverHisNetworksAddUp) {
+TEST(Shares, of_whoever_spreads_over_his_networks_add_up) {
   Shares s(7);
   char text[64];
   for (unsigned i = 0; i < 1024; ++i) {
@@ -52,7 +52,7 @@ TEST(Shares, OfWhoeverSpreadsOverHisNetworksAddUp) {
   EXPECT_EQ(s.weight(ip("2001:db8:8::9"), Pool::bindings), 0u);
 }
 
-TEST(Shares, OfSourcesInOneCellAreWeighedTogetherAndComeApartAgain) {
+TEST(Shares, of_sources_in_one_cell_are_weighed_together_and_come_apart_again) {
   Shares s(7, 1);
   s.change(ip("192.0.2.1"), kNothing, kBinding);
   s.change(ip("192.0.2.2"), kNothing, kBinding);
@@ -65,7 +65,7 @@ TEST(Shares, OfSourcesInOneCellAreWeighedTogetherAndComeApartAgain) {
   EXPECT_EQ(s.at(0).prefix.to_string(), "192.0.2.2/32");
 }
 
-TEST(Shares, AreWhatAMapSaysAndEmptyInTheEnd) {
+TEST(Shares, are_what_a_map_says_and_empty_in_the_end) {
   std::mt19937 random(5);
   Shares s(11);
   std::vector<std::pair<IpAddress, Places>> all;
@@ -93,7 +93,7 @@ TEST(Shares, AreWhatAMapSaysAndEmptyInTheEnd) {
     for (const uint32_t n : s.at(i).places) EXPECT_EQ(n, 0u);
 }
 
-TEST(Shares, FallIntoOtherCellsUnderAnotherKey) {
+TEST(Shares, fall_into_other_cells_under_another_key) {
   // Who looks for addresses that fall into an honest client's cell must know the key.
   const auto together = [](uint64_t key) {
     Shares s(key, 64);

@@ -5,12 +5,12 @@
 namespace limpet::port {
 namespace {
 
-TEST(Clock, StartsWhereItWasSet) {
+TEST(Clock, starts_where_it_was_set) {
   const Clock clock(2000000000, 5000, {777});
   EXPECT_EQ(clock.at(5000).ns, 777u);
 }
 
-TEST(Clock, CountsNanosecondsAtAnyRate) {
+TEST(Clock, counts_nanoseconds_at_any_rate) {
   for (const uint64_t hz :
        {uint64_t{1000000000}, uint64_t{2600000000}, uint64_t{24000000}, uint64_t{2999999999}}) {
     const Clock clock(hz, 0, {0});
@@ -23,7 +23,7 @@ TEST(Clock, CountsNanosecondsAtAnyRate) {
   }
 }
 
-TEST(Clock, NeverRunsBackwards) {
+TEST(Clock, never_runs_backwards) {
   const Clock clock(2600000000, 100, {0});
   uint64_t before = 0;
   for (uint64_t tsc = 100; tsc < 100000; tsc += 7) {

@@ -56,7 +56,7 @@ class Diagnose : public testing::Test {
   Host host_;
 };
 
-TEST_F(Diagnose, NamesPortDeviceAndWhatThereIs) {
+TEST_F(Diagnose, names_port_device_and_what_there_is) {
   const std::string text = missing("net_null7", {"--vdev=net_null0"}, {"net_null0", "net_null1"});
   EXPECT_TRUE(has(text, "port front")) << text;
   EXPECT_TRUE(has(text, "no device net_null7")) << text;
@@ -65,17 +65,17 @@ TEST_F(Diagnose, NamesPortDeviceAndWhatThereIs) {
   EXPECT_TRUE(has(missing("net_null7", {}), "Devices that it has: none"));
 }
 
-TEST_F(Diagnose, NamesAnInterfaceThatDoesNotExist) {
+TEST_F(Diagnose, names_an_interface_that_does_not_exist) {
   const std::string text = missing("net_af_packet0", {"--vdev=net_af_packet0,iface=nosuch0"});
   EXPECT_TRUE(has(text, "interface nosuch0 does not exist")) << text;
   EXPECT_TRUE(has(missing("net_af_packet0", {"--vdev=net_af_packet0"}), "names no interface"));
 }
 
-TEST_F(Diagnose, SaysThatAPciDeviceIsNotThere) {
+TEST_F(Diagnose, says_that_a_pci_device_is_not_there) {
   EXPECT_TRUE(has(missing("0000:03:00.0", {}), "no such PCI device"));
 }
 
-TEST_F(Diagnose, SaysHowToBindAPciDevice) {
+TEST_F(Diagnose, says_how_to_bind_a_pci_device) {
   pci_device("0000:03:00.0", "ixgbe");
   const std::string text = missing("0000:03:00.0", {});
   EXPECT_TRUE(has(text, "bound to the kernel's driver ixgbe")) << text;
@@ -84,14 +84,14 @@ TEST_F(Diagnose, SaysHowToBindAPciDevice) {
   EXPECT_TRUE(has(missing("0000:03:00.1", {}), "bound to no driver"));
 }
 
-TEST_F(Diagnose, SaysThatAPciDeviceIsNotAllowed) {
+TEST_F(Diagnose, says_that_a_pci_device_is_not_allowed) {
   pci_device("0000:03:00.0", "vfio-pci");
   EXPECT_TRUE(has(missing("0000:03:00.0", {"--no-pci"}), "--no-pci"));
   EXPECT_TRUE(has(missing("0000:03:00.0", {"-a", "0000:04:00.0"}), "add \"-a\", \"0000:03:00.0\""));
   EXPECT_FALSE(has(missing("0000:03:00.0", {"-a", "03:00.0,arg=1"}), "add \"-a\""));
 }
 
-TEST_F(Diagnose, SaysThatThereAreNoHugepages) {
+TEST_F(Diagnose, says_that_there_are_no_hugepages) {
   hugepages(0, 0);
   const std::string text = failed({"-m", "512"}, EACCES);
   EXPECT_TRUE(has(text, "there are no hugepages")) << text;
@@ -99,18 +99,18 @@ TEST_F(Diagnose, SaysThatThereAreNoHugepages) {
   EXPECT_TRUE(has(text, "--no-huge")) << text;
 }
 
-TEST_F(Diagnose, SaysThatHugepagesAreInUse) {
+TEST_F(Diagnose, says_that_hugepages_are_in_use) {
   hugepages(64, 0);
   EXPECT_TRUE(has(failed({}, EACCES), "all 64 hugepages are in use"));
 }
 
-TEST_F(Diagnose, SaysThatHugepagesAreNotMounted) {
+TEST_F(Diagnose, says_that_hugepages_are_not_mounted) {
   hugepages(64, 64);
   mounts("proc /proc proc rw 0 0\n");
   EXPECT_TRUE(has(failed({}, EACCES), "mount -t hugetlbfs"));
 }
 
-TEST_F(Diagnose, QuotesTheEalWhenNothingElseIsWrong) {
+TEST_F(Diagnose, quotes_the_eal_when_nothing_else_is_wrong) {
   hugepages(64, 64);
   mounts("nodev " + host_.proc + " hugetlbfs rw 0 0\n");
   EXPECT_EQ(failed({}, EACCES, {"EAL: a", "EAL: b"}),
@@ -120,7 +120,7 @@ TEST_F(Diagnose, QuotesTheEalWhenNothingElseIsWrong) {
             "DPDK's EAL does not start (Permission denied): EAL: a");
 }
 
-TEST_F(Diagnose, BlamesHugepagesOnlyForWhatTheyCause) {
+TEST_F(Diagnose, blames_hugepages_only_for_what_they_cause) {
   hugepages(0, 0);
   const std::string text = failed({}, EINVAL, {"EAL: core 9 unavailable"});
   EXPECT_FALSE(has(text, "hugepages")) << text;
@@ -128,23 +128,23 @@ TEST_F(Diagnose, BlamesHugepagesOnlyForWhatTheyCause) {
   EXPECT_TRUE(has(text, "correct --lcores")) << text;
 }
 
-TEST_F(Diagnose, NamesTheArgumentsThatTheEalRefuses) {
+TEST_F(Diagnose, names_the_arguments_that_the_eal_refuses) {
   EXPECT_EQ(
       failed({"--no-huge", "--bogus", "1"}, EINVAL, {"EAL: a."}),
       "DPDK's EAL does not start (Invalid argument): EAL: a. It was given: --no-huge --bogus 1; "
       "`limpet --help --` prints its options");
 }
 
-TEST_F(Diagnose, NamesTheArgumentsThatADriverRefuses) {
+TEST_F(Diagnose, names_the_arguments_that_a_driver_refuses) {
   EXPECT_TRUE(has(missing("net_tap0", {"--vdev=net_tap1", "--vdev=net_tap0,ifac=x"}),
                   "its driver refused \"net_tap0,ifac=x\""));
 }
 
-TEST_F(Diagnose, SaysThatTheMemoryAskedForIsTooMuch) {
+TEST_F(Diagnose, says_that_the_memory_asked_for_is_too_much) {
   EXPECT_TRUE(has(failed({"--no-huge", "-m", "9999999"}, ENOMEM, {"EAL: a"}), "Lower \"-m\""));
 }
 
-TEST_F(Diagnose, SaysHowToGetMoreMemory) {
+TEST_F(Diagnose, says_how_to_get_more_memory) {
   EXPECT_EQ(explain_memory({"--no-huge", "-m", "70"}, "7 packet buffers", (3 << 20) + 1),
             "not enough EAL memory for 7 packet buffers (4 MB): raise \"-m\" in `eal` (it is 70 MB "
             "now), or lower capacity.held_packets");

@@ -24,33 +24,33 @@ services = ( { name = "web"; vip = "10.1.0.100"; port = 80; pool = "web"; } );
   return text;
 }
 
-TEST(EalCheck, HasNothingToSayOfWhatStarts) {
+TEST(EalCheck, has_nothing_to_say_of_what_starts) {
   EXPECT_EQ(problems(R"(eal = [ "--no-huge", "--vdev=net_ring0,nodeaction=r:0:CREATE" ];)"), "");
   EXPECT_EQ(problems(R"(eal = [ "--no-huge", "-a", "net_ring0,x=1", "-a", "0000:03:00.0" ];)"), "");
 }
 
-TEST(EalCheck, NamesTheLineOfAWordThatIsNoOption) {
+TEST(EalCheck, names_the_line_of_a_word_that_is_no_option) {
   EXPECT_EQ(problems("eal = [ \"--vdev=net_ring0\", \"--no-huge\", \"1\",\n\"2\" ];"),
             "l.cfg:3: eal[3]: '2' belongs to no option; expected EAL options and their values\n");
 }
 
-TEST(EalCheck, LeavesOptionsToTheEal) {
+TEST(EalCheck, leaves_options_to_the_eal) {
   EXPECT_EQ(problems(R"(eal = [ "--vdev=net_ring0,x", "--bogus" ];)", {"--bogus"}), "");
 }
 
-TEST(EalCheck, NamesADeviceThatNothingCreates) {
+TEST(EalCheck, names_a_device_that_nothing_creates) {
   EXPECT_EQ(problems(R"(eal = [ "--no-huge", "--vdev=net_ring00" ];)"),
             "l.cfg:4: ports[0].device: no EAL argument creates \"net_ring0\"; expected "
             "\"--vdev=net_ring0,...\" in `eal`\n");
 }
 
-TEST(EalCheck, KnowsThatTheCommandLineMayCreateIt) {
+TEST(EalCheck, knows_that_the_command_line_may_create_it) {
   EXPECT_EQ(problems(""), "") << "no EAL arguments in the file: all are to come";
   EXPECT_EQ(problems(R"(eal = [ "--no-huge" ];)", {"--vdev", "net_ring0"}), "");
   EXPECT_NE(problems(R"(eal = [ "--no-huge" ];)", {"--vdev", "net_ring1"}), "");
 }
 
-TEST(EalCheck, NamesTheWordOfAValueThatTheEalRefuses) {
+TEST(EalCheck, names_the_word_of_a_value_that_the_eal_refuses) {
   const std::string lcores =
       "lcores from 0 to 127, with '@' and the CPUs that they run on if these are others, such as "
       "\"0@0,1@1\" or \"(0-2)@(0-1)\"\n";
@@ -65,7 +65,7 @@ TEST(EalCheck, NamesTheWordOfAValueThatTheEalRefuses) {
       << "replaced";
 }
 
-TEST(EalCheck, KnowsWhichPciDevicesTheEalMayUse) {
+TEST(EalCheck, knows_which_pci_devices_the_eal_may_use) {
   const std::string ring = R"("--vdev=net_ring0")";
   EXPECT_EQ(problems("eal = [ " + ring + ", \"--no-pci\" ];"),
             "l.cfg:6: ports[1].device: \"0000:03:00.0\" is a PCI device, and the EAL runs with "
@@ -84,7 +84,7 @@ TEST(EalCheck, KnowsWhichPciDevicesTheEalMayUse) {
   EXPECT_EQ(problems("eal = [ " + ring + ", \"-a\", \"pci:0000:03:00.0\" ];"), "");
 }
 
-TEST(EalCheck, KnowsHowManyWorkersShareThePortsOfAPool) {
+TEST(EalCheck, knows_how_many_workers_share_the_ports_of_a_pool) {
   const auto ports = [](const char* lcores, const std::string& pool) {
     return problems(
         R"(eal = [ "--vdev=net_ring0" ];)",
@@ -108,7 +108,7 @@ TEST(EalCheck, KnowsHowManyWorkersShareThePortsOfAPool) {
   EXPECT_EQ(ports(nullptr, "source_ports = [ 2000, 2000 ];"), "") << "nobody says how many";
 }
 
-TEST(EalCheck, KnowsWhenMemoryCannotBeEnough) {
+TEST(EalCheck, knows_when_memory_cannot_be_enough) {
   EXPECT_EQ(
       problems(R"(eal = [ "--vdev=net_ring0", "--no-huge", "-m", "16" ];)"),
       "l.cfg:2: eal[3]: 16 MB of memory without hugepages; the packet buffers of these ports, "

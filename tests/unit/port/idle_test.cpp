@@ -7,7 +7,7 @@ namespace {
 
 using Action = Idle::Action;
 
-TEST(Idle, PollsThenPausesThenNaps) {
+TEST(Idle, polls_then_pauses_then_naps) {
   Idle idle;
   for (unsigned i = 1; i < Idle::kPollsBeforePause; ++i)
     ASSERT_EQ(idle.next(false, true), Action::poll) << i;
@@ -17,7 +17,7 @@ TEST(Idle, PollsThenPausesThenNaps) {
   EXPECT_EQ(idle.next(false, true), Action::nap);
 }
 
-TEST(Idle, StartsAnewWhenSomethingWasFound) {
+TEST(Idle, starts_anew_when_something_was_found) {
   Idle idle;
   while (idle.next(false, true) != Action::nap) {
   }
@@ -29,7 +29,7 @@ TEST(Idle, StartsAnewWhenSomethingWasFound) {
   EXPECT_EQ(idle.nap(), Idle::kFirstNap);
 }
 
-TEST(Idle, NapsLongerEachTimeUpToTheLimit) {
+TEST(Idle, naps_longer_each_time_up_to_the_limit) {
   Idle idle;
   Duration last = idle.nap();
   EXPECT_EQ(last, Idle::kFirstNap);
@@ -42,7 +42,7 @@ TEST(Idle, NapsLongerEachTimeUpToTheLimit) {
   EXPECT_EQ(last, Idle::kLongestNap);
 }
 
-TEST(Idle, DoesNotNapWhileSomethingWaits) {
+TEST(Idle, does_not_nap_while_something_waits) {
   Idle idle;
   for (int i = 0; i < 1000; ++i) ASSERT_NE(idle.next(false, false), Action::nap);
   EXPECT_EQ(idle.next(false, true), Action::nap);

@@ -28,7 +28,7 @@ PortWish wish(unsigned workers) {
   return w;
 }
 
-TEST(PortPlan, OneQueueForEachWorker) {
+TEST(PortPlan, one_queue_for_each_worker) {
   const PortPlan plan = plan_port(nic(), wish(3));
   EXPECT_EQ(plan.rx_queues, 3);
   EXPECT_EQ(plan.tx_queues, 3);
@@ -38,7 +38,7 @@ TEST(PortPlan, OneQueueForEachWorker) {
   EXPECT_TRUE(plan.why_no_trust.empty());
 }
 
-TEST(PortPlan, OneWorkerNeedsNoSpreading) {
+TEST(PortPlan, one_worker_needs_no_spreading) {
   const PortPlan plan = plan_port(nic(), wish(1));
   EXPECT_EQ(plan.rx_queues, 1);
   EXPECT_EQ(plan.rss_types, 0u);
@@ -46,7 +46,7 @@ TEST(PortPlan, OneWorkerNeedsNoSpreading) {
   EXPECT_TRUE(plan.why_no_trust.empty());
 }
 
-TEST(PortPlan, FewerQueuesThanWorkersAreNotTrusted) {
+TEST(PortPlan, fewer_queues_than_workers_are_not_trusted) {
   rte_eth_dev_info info = nic();
   info.max_tx_queues = 2;
   const PortPlan plan = plan_port(info, wish(4));
@@ -57,7 +57,7 @@ TEST(PortPlan, FewerQueuesThanWorkersAreNotTrusted) {
   EXPECT_EQ(plan.why_no_trust, "it has 2 queues for 4 workers");
 }
 
-TEST(PortPlan, AKernelThatFillsEveryQueueGetsThemAllRead) {
+TEST(PortPlan, a_kernel_that_fills_every_queue_gets_them_all_read) {
   rte_eth_dev_info info{};
   info.max_rx_queues = info.max_tx_queues = 4;
   PortWish w = wish(2);
@@ -67,7 +67,7 @@ TEST(PortPlan, AKernelThatFillsEveryQueueGetsThemAllRead) {
   EXPECT_FALSE(plan.trust_rss);
 }
 
-TEST(PortPlan, TrustNeedsAllFourPacketTypes) {
+TEST(PortPlan, trust_needs_all_four_packet_types) {
   for (const uint64_t type : {RTE_ETH_RSS_NONFRAG_IPV4_TCP, RTE_ETH_RSS_NONFRAG_IPV4_UDP,
                               RTE_ETH_RSS_NONFRAG_IPV6_TCP, RTE_ETH_RSS_NONFRAG_IPV6_UDP}) {
     rte_eth_dev_info info = nic();
@@ -82,7 +82,7 @@ TEST(PortPlan, TrustNeedsAllFourPacketTypes) {
   EXPECT_EQ(plan_port(none, wish(2)).why_no_trust, "it has no receive-side scaling");
 }
 
-TEST(PortPlan, ALongerKeyRepeatsOurs) {
+TEST(PortPlan, a_longer_key_repeats_ours) {
   rte_eth_dev_info info = nic();
   info.hash_key_size = 52;
   const PortPlan plan = plan_port(info, wish(2));
@@ -97,7 +97,7 @@ TEST(PortPlan, ALongerKeyRepeatsOurs) {
   EXPECT_EQ(plan_port(info, wish(2)).rss_key.size(), 40u);
 }
 
-TEST(PortPlan, ATableThatIsNoPowerOfTwoIsNotUsed) {
+TEST(PortPlan, a_table_that_is_no_power_of_two_is_not_used) {
   for (const uint16_t size : {uint16_t{0}, uint16_t{100}, uint16_t{1024}}) {
     rte_eth_dev_info info = nic();
     info.reta_size = size;
@@ -107,7 +107,7 @@ TEST(PortPlan, ATableThatIsNoPowerOfTwoIsNotUsed) {
   }
 }
 
-TEST(PortPlan, TakesOnlyOffloadsThatAreOffered) {
+TEST(PortPlan, takes_only_offloads_that_are_offered) {
   const PortPlan plan = plan_port(nic(), wish(1));
   EXPECT_EQ(plan.rx_offloads, RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_TCP_CKSUM |
                                   RTE_ETH_RX_OFFLOAD_UDP_CKSUM);
@@ -118,19 +118,19 @@ TEST(PortPlan, TakesOnlyOffloadsThatAreOffered) {
   EXPECT_EQ(plan_port(bare, wish(1)).tx_offloads, 0u);
 }
 
-TEST(PortPlan, FastFreeNeedsASinglePool) {
+TEST(PortPlan, fast_free_needs_a_single_pool) {
   PortWish w = wish(2);
   w.single_pool = false;
   EXPECT_EQ(plan_port(nic(), w).tx_offloads, 0u);
 }
 
-TEST(PortPlan, TakesTheDriversNumberOfDescriptors) {
+TEST(PortPlan, takes_the_drivers_number_of_descriptors) {
   const PortPlan plan = plan_port(nic(), wish(1));
   EXPECT_EQ(plan.rx_descriptors, 512);
   EXPECT_EQ(plan.tx_descriptors, 256);
 }
 
-TEST(PortPlan, KeepsOurNumberOfDescriptorsWithinLimits) {
+TEST(PortPlan, keeps_our_number_of_descriptors_within_limits) {
   rte_eth_dev_info info = nic();
   info.default_rxportconf.ring_size = 0;
   info.default_txportconf.ring_size = 0;
@@ -144,7 +144,7 @@ TEST(PortPlan, KeepsOurNumberOfDescriptorsWithinLimits) {
   EXPECT_EQ(plan_port(software, wish(1)).rx_descriptors, 1024);
 }
 
-TEST(RedirectionTable, DealsEntriesToQueuesInTurn) {
+TEST(RedirectionTable, deals_entries_to_queues_in_turn) {
   const auto table = redirection_table(128, 3);
   ASSERT_EQ(table.size(), 2u);
   const flow::Reta reta{.size = 128, .workers = 3};
@@ -155,7 +155,7 @@ TEST(RedirectionTable, DealsEntriesToQueuesInTurn) {
   EXPECT_EQ(redirection_table(16, 2)[0].mask, 0xffffu);
 }
 
-TEST(Mbufs, AreEnoughForEverythingThatHoldsThemAtOnce) {
+TEST(Mbufs, are_enough_for_everything_that_holds_them_at_once) {
   MbufDemand demand;
   demand.held_packets = 4096;
   demand.workers = 2;
@@ -168,7 +168,7 @@ TEST(Mbufs, AreEnoughForEverythingThatHoldsThemAtOnce) {
   EXPECT_EQ(mbufs_needed(demand), n + 1000 + 512);
 }
 
-TEST(Mbufs, HaveRoomForTheLargestFrame) {
+TEST(Mbufs, have_room_for_the_largest_frame) {
   EXPECT_EQ(mbuf_data_room(1500, 0), 2176);
   EXPECT_EQ(mbuf_data_room(1500, 2048), 2176);
   for (uint16_t mtu = 1280; mtu <= 9600; ++mtu)

@@ -9,7 +9,7 @@ bool has(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;
 }
 
-TEST(Summary, AddsUpOverWorkersAndNamesDropsByFrequency) {
+TEST(Summary, adds_up_over_workers_and_names_drops_by_frequency) {
   dataplane::WorkerStats a(2, 1, 2);
   dataplane::WorkerStats b(2, 1, 2);
   a.worker.rx.add(100);
@@ -41,7 +41,7 @@ TEST(Summary, AddsUpOverWorkersAndNamesDropsByFrequency) {
   EXPECT_FALSE(has(text, "LEAKED")) << text;
 }
 
-TEST(Summary, ShoutsAboutLeaks) {
+TEST(Summary, shouts_about_leaks) {
   const dataplane::WorkerStats one(1, 1, 1);
   const dataplane::WorkerStats* workers[] = {&one};
   const std::string text = summarize({.uptime = {}, .workers = workers, .leaked_mbufs = 12});

@@ -296,7 +296,7 @@ TEST(Builder, a_persistence_list_becomes_rules_in_its_order) {
   const Built b = built_from(cookie_sample(), 1);
   const dataplane::SpliceEntry* e = splice_of(b);
   ASSERT_NE(e, nullptr);
-  const dataplane::SessionRules& rules = *e->rules;
+  const dataplane::HttpRules& rules = *e->rules;
   EXPECT_EQ(rules.settings.forwarded, Forwarded::proxy_v1);
   ASSERT_EQ(rules.cookies.size(), 2u);
   EXPECT_EQ(rules.cookies[0].policy.mode(), affinity::CookieMode::learn);
@@ -543,14 +543,14 @@ TEST_F(Tables, begin_anew_before_kinds_of_keys_run_out) {
 TEST(Builder, clients_are_promised_what_every_backend_accepts) {
   const std::vector<uint16_t> members = {4, 1, 2};
   std::vector<std::optional<tcp::Agreed>> offers(5);
-  const tcp::Promise all = promise_for(members, offers, 8960, 16384);
+  const tcp::SynAckOptions all = syn_ack_options_for(members, offers, 8960, 16384);
   EXPECT_EQ(all.mss, 8960);
   EXPECT_TRUE(all.sack && all.timestamps) << "nothing is known yet";
 
   offers[1] = tcp::Agreed{.mss = 1400, .wscale = 9, .sack = true, .timestamps = true};
   offers[2] = tcp::Agreed{.mss = 1460, .sack = true, .mss_at_least = true};
   offers[3] = tcp::Agreed{.mss = 600};  // of another pool
-  const tcp::Promise some = promise_for(members, offers, 8960, 16384);
+  const tcp::SynAckOptions some = syn_ack_options_for(members, offers, 8960, 16384);
   EXPECT_EQ(some.mss, 1400);
   EXPECT_TRUE(some.sack);
   EXPECT_FALSE(some.timestamps);
@@ -558,10 +558,11 @@ TEST(Builder, clients_are_promised_what_every_backend_accepts) {
   EXPECT_EQ(some.window, 16384);
 
   offers[4] = tcp::Agreed{.mss = 20};
-  EXPECT_EQ(promise_for(members, offers, 8960, 16384).mss, 88) << "the least of a cookie";
+  EXPECT_EQ(syn_ack_options_for(members, offers, 8960, 16384).mss, 88) << "the least of a cookie";
   offers[1]->mss_at_least = true;
   offers[4] = tcp::Agreed{.mss = 1460, .mss_at_least = true};
-  EXPECT_EQ(promise_for(members, offers, 8960, 16384).mss, 8960) << "the checker saw no more";
+  EXPECT_EQ(syn_ack_options_for(members, offers, 8960, 16384).mss, 8960)
+      << "the checker saw no more";
 }
 
 TEST(Builder, a_spliced_service_promises_what_its_ports_take) {
@@ -578,8 +579,8 @@ TEST(Builder, a_spliced_service_promises_what_its_ports_take) {
   for (const dataplane::ServiceEntry& s : built->owned.snapshot->services)
     if (s.splice != nullptr) e = s.splice.get();
   ASSERT_NE(e, nullptr);
-  EXPECT_EQ(e->promise.mss, 1460);
-  EXPECT_EQ(e->promise.window, 16384);
+  EXPECT_EQ(e->syn_ack.mss, 1460);
+  EXPECT_EQ(e->syn_ack.window, 16384);
   EXPECT_EQ(e->head_bytes, 16384u);
   EXPECT_EQ(e->unavailable.find("HTTP/1.1 503 Service Unavailable\r\n"), 0u);
   EXPECT_NE(e->unavailable.find("\r\nRetry-After: 5\r\n"), std::string::npos);

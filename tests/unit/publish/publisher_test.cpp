@@ -293,20 +293,20 @@ TEST_F(PublisherTest, an_idle_publisher_wants_no_turns) {
 TEST_F(PublisherTest, what_a_backend_accepts_changes_what_clients_are_promised) {
   apply(with(kSample, "protocol = \"tcp\"; pool = \"web\";",
              "protocol = \"tcp\"; pool = \"web\"; mode = \"splice\";"));
-  const auto promise = [this] { return publisher_->current()->services[0].splice->promise; };
+  const auto syn_ack = [this] { return publisher_->current()->services[0].splice->syn_ack; };
   const tcp::Agreed usual{.mss = 1460, .wscale = 7, .sack = true, .timestamps = true};
   EXPECT_FALSE(publisher_->set_offer(0, usual)) << "that was assumed";
   EXPECT_FALSE(publisher_->set_offer(2, tcp::Agreed{.mss = 600})) << "of a pool in mode nat";
   tcp::Agreed without = usual;
   without.timestamps = false;
   EXPECT_TRUE(publisher_->set_offer(1, without));
-  EXPECT_TRUE(promise().timestamps) << "a snapshot does not change";
+  EXPECT_TRUE(syn_ack().timestamps) << "a snapshot does not change";
   ASSERT_TRUE(publisher_->refresh(now_).ok());
-  EXPECT_FALSE(promise().timestamps);
+  EXPECT_FALSE(syn_ack().timestamps);
   EXPECT_FALSE(publisher_->set_offer(1, without));
   EXPECT_TRUE(publisher_->set_offer(1, usual)) << "it may be taken back";
   ASSERT_TRUE(publisher_->refresh(now_).ok());
-  EXPECT_TRUE(promise().timestamps);
+  EXPECT_TRUE(syn_ack().timestamps);
 }
 
 const std::string kMoreSources =

@@ -23,9 +23,9 @@ class HandshakeTest : public testing::Test, SpliceSink, SpliceEditor, HoldMemory
   }
   std::span<uint8_t> take(uint32_t size) override { return {memory_, size}; }
   void give(std::span<uint8_t>) override {}
-  uint32_t take_work(SpliceFlow&) override { return 0; }
-  void give_work(uint32_t) override {}
-  SpliceWork& work(uint32_t) override { return work_; }
+  uint32_t take_binding(SpliceFlow&) override { return 0; }
+  void give_binding(uint32_t) override {}
+  SpliceBinding& binding(uint32_t) override { return binding_; }
   void due(uint32_t, Instant) override {}
 
   static SegmentIn segment(uint8_t flags, uint32_t seq, uint32_t ack, std::string_view data = {}) {
@@ -45,7 +45,7 @@ class HandshakeTest : public testing::Test, SpliceSink, SpliceEditor, HoldMemory
     in.timestamps = {7, 0};
     return in;
   }
-  Hearing hear(const SegmentIn& in) { return listener.hear(tuple, in, promise, now); }
+  Hearing hear(const SegmentIn& in) { return listener.hear(tuple, in, syn_ack, now); }
   // As far as the head of the client.
   void begin() {
     const SegmentOut a = hear(syn()).answer;
@@ -53,10 +53,10 @@ class HandshakeTest : public testing::Test, SpliceSink, SpliceEditor, HoldMemory
     in.timestamps = {8, a.timestamps->value};
     const Hearing h = hear(in);
     ASSERT_EQ(h.what, Heard::open);
-    ASSERT_TRUE(start(splice, flow, h.offer, promise, in));
+    ASSERT_TRUE(start(splice, flow, h.offer, syn_ack, in));
     ASSERT_TRUE(splice.collect(flow, in, now));
   }
-  static SegmentIn syn_ack() {
+  static SegmentIn backend_s_syn_ack() {
     SegmentIn in = segment(kSyn | kAck, 7000, 1001);
     in.mss = 1300;
     in.window_scale = 9;
@@ -70,7 +70,7 @@ class HandshakeTest : public testing::Test, SpliceSink, SpliceEditor, HoldMemory
   CopyPool copies{1 << 20};
   Splice splice{edits, copies, *this, *this, *this};
   SpliceFlow flow;
-  Promise promise;
+  SynAckOptions syn_ack;
   const Tuple tuple{IpAddress::v4(192, 0, 2, 7), IpAddress::v4(10, 1, 0, 100), be16::from(40000),
                     be16::from(80)};
   Instant now{uint64_t{3600} * 1000000000u};
@@ -79,7 +79,7 @@ class HandshakeTest : public testing::Test, SpliceSink, SpliceEditor, HoldMemory
 
  private:
   uint8_t memory_[65536];
-  SpliceWork work_;
+  SpliceBinding binding_;
 };
 
 TEST_F(HandshakeTest, a_syn_ack_promises_what_was_offered_and_may_be_promised) {
@@ -96,7 +96,7 @@ TEST_F(HandshakeTest, a_syn_ack_promises_what_was_offered_and_may_be_promised) {
   EXPECT_FALSE(a.window_scale);
   EXPECT_FALSE(a.sack_permitted);
   EXPECT_FALSE(a.timestamps);
-  promise.sack = promise.scaling = promise.timestamps = false;
+  syn_ack.sack = syn_ack.scaling = syn_ack.timestamps = false;
   a = hear(syn()).answer;
   EXPECT_FALSE(a.window_scale);
   EXPECT_FALSE(a.sack_permitted);
@@ -118,10 +118,10 @@ TEST_F(HandshakeTest, the_backend_s_syn_is_the_client_s) {
 
 TEST_F(HandshakeTest, the_backend_s_options_count_from_its_syn_ack_on) {
   begin();
-  EXPECT_EQ(hear_backend(syn_ack()), Connecting::connected);
+  EXPECT_EQ(hear_backend(backend_s_syn_ack()), Connecting::connected);
   EXPECT_EQ(flow.ends[1].most, 1300);
   EXPECT_EQ(flow.scale[1], 9);
-  EXPECT_EQ(flow.told[1], 6);
+  EXPECT_EQ(flow.advertised[1], 6);
   EXPECT_TRUE(flow.sack);
   EXPECT_EQ(last.seq, Seq{1001});
   EXPECT_EQ(last.ack, Seq{7001});
@@ -131,7 +131,7 @@ TEST_F(HandshakeTest, the_backend_s_options_count_from_its_syn_ack_on) {
 
 TEST_F(HandshakeTest, a_backend_without_options_gets_none) {
   begin();
-  SegmentIn in = syn_ack();
+  SegmentIn in = backend_s_syn_ack();
   in.mss.reset();
   in.window_scale.reset();
   in.sack_permitted = false;
@@ -139,7 +139,7 @@ TEST_F(HandshakeTest, a_backend_without_options_gets_none) {
   EXPECT_EQ(hear_backend(in), Connecting::connected);
   EXPECT_EQ(flow.ends[1].most, 536);
   EXPECT_EQ(flow.scale[1], 0);
-  EXPECT_EQ(flow.told[1], 0);
+  EXPECT_EQ(flow.advertised[1], 0);
   EXPECT_FALSE(flow.sack);
   EXPECT_FALSE(last.timestamps);
 }

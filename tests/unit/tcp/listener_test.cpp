@@ -39,7 +39,7 @@ class ListenerTest : public testing::TestWithParam<Case> {
     if (timestamps) in.timestamps = {9, echo};
     return in;
   }
-  Hearing hear(const SegmentIn& in) { return listener.hear(tuple, in, promise, now); }
+  Hearing hear(const SegmentIn& in) { return listener.hear(tuple, in, syn_ack, now); }
   // Our number.
   uint32_t greet(uint32_t a = 1000) {
     SegmentIn in = segment(kSyn, a, 0);
@@ -63,7 +63,7 @@ class ListenerTest : public testing::TestWithParam<Case> {
 
   const Tuple tuple{IpAddress::v4(192, 0, 2, 7), IpAddress::v4(10, 1, 0, 100), be16::from(40000),
                     be16::from(80)};
-  Promise promise;
+  SynAckOptions syn_ack;
   Instant now{uint64_t{3600} * 1000000000u};
   bool timestamps = false;
   uint32_t echo = 0;
@@ -215,9 +215,9 @@ TEST_F(ListenerPlaces, has_another_number_each_time) {
 // A cookie that nobody was given opens nothing, however well it is made.
 TEST_F(ListenerPlaces, no_cookie_is_believed_while_none_is_out) {
   Listener generous{HashKey{1, 2, 3}, 0, now};  // the same secret
-  const Hearing h = generous.hear(tuple, segment(kSyn, 1000, 0), promise, now);
+  const Hearing h = generous.hear(tuple, segment(kSyn, 1000, 0), syn_ack, now);
   EXPECT_EQ(
-      generous.hear(tuple, segment(kAck, 1001, h.answer.seq.value + 1, "GET"), promise, now).what,
+      generous.hear(tuple, segment(kAck, 1001, h.answer.seq.value + 1, "GET"), syn_ack, now).what,
       Heard::open);
   EXPECT_EQ(what(kAck, 1001, h.answer.seq.value + 1, "GET"), Heard::stranger);
 }
@@ -286,7 +286,7 @@ class UnderPressure : public ListenerPlaces {
     Tuple t = tuple;
     for (uint16_t port = 1; listener.counters().cookies_sent == 0; ++port) {
       t.client_port = be16::from(port);
-      listener.hear(t, segment(kSyn, 5, 0), promise, now);
+      listener.hear(t, segment(kSyn, 5, 0), syn_ack, now);
     }
   }
 };
@@ -317,7 +317,7 @@ TEST_F(UnderPressure, who_has_a_place_needs_its_exact_numbers_still) {
   Tuple t = tuple;
   for (uint16_t port = 1; listener.counters().cookies_sent == 0; ++port) {
     t.client_port = be16::from(port);
-    listener.hear(t, segment(kSyn, 5, 0), promise, now);
+    listener.hear(t, segment(kSyn, 5, 0), syn_ack, now);
   }
   EXPECT_EQ(what(kAck, 1001, isn + 1, "GET"), Heard::open);
   EXPECT_EQ(greet(), isn) << "the same SYN, the same answer";
@@ -336,7 +336,7 @@ TEST_F(UnderPressure, a_cookie_is_good_also_when_there_is_a_place_for_its_client
 TEST_F(UnderPressure, cookies_are_believed_as_long_as_they_may_be_out_and_no_longer) {
   Listener generous{HashKey{1, 2, 3}, 0, now};
   const auto made_now = [&] {
-    return generous.hear(tuple, segment(kSyn, 1000, 0), promise, now).answer.seq.value;
+    return generous.hear(tuple, segment(kSyn, 1000, 0), syn_ack, now).answer.seq.value;
   };
   pass(299s);
   EXPECT_EQ(what(kAck, 1001, made_now() + 1, "GET"), Heard::open);
@@ -351,7 +351,7 @@ TEST_F(UnderPressure, a_client_that_was_silent_too_long_is_told_so) {
     Tuple t = tuple;
     for (uint16_t port = 1; port < 60; ++port) {
       t.client_port = be16::from(port);
-      listener.hear(t, segment(kSyn, 5, 0), promise, now);
+      listener.hear(t, segment(kSyn, 5, 0), syn_ack, now);
     }
   }
   EXPECT_EQ(what(kAck, 1001, isn + 1, "GET"), Heard::stale);
@@ -366,7 +366,7 @@ TEST_F(UnderPressure, strangers_are_told_apart_but_for_one_in_256) {
     t.client_port = be16::from(static_cast<uint16_t>(random()));
     const SegmentIn in = segment(kAck, static_cast<uint32_t>(random()),
                                  static_cast<uint32_t>(random()), "GET / HTTP/1.1");
-    const Heard h = listener.hear(t, in, promise, now).what;
+    const Heard h = listener.hear(t, in, syn_ack, now).what;
     ASSERT_TRUE(h == Heard::early || h == Heard::stranger);
     early += h == Heard::early ? 1 : 0;
   }

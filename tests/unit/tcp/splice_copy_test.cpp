@@ -128,7 +128,7 @@ TEST_F(SpliceCopies, what_was_read_and_not_kept_is_forgotten) {
 
 TEST_F(SpliceCopies, without_room_for_copies_the_frontier_stops) {
   flow.ends[0].edge = flow.ends[0].right = Seq{2001001};
-  flow.told[0] = flow.scale[1] = 8;
+  flow.advertised[0] = flow.scale[1] = 8;
   const std::string lines(1400, '\n');
   for (uint32_t at = 1001; splice.counters().uncopied == 0; at += 1400) client(at, lines);
   const size_t full = copies.bytes_used();

@@ -95,9 +95,9 @@ class SpliceTest : public testing::Test, SpliceSink, SpliceEditor, HoldMemory {
   void give(std::span<uint8_t> m) override {
     std::erase_if(memory_, [&](const auto& one) { return one.get() == m.data(); });
   }
-  uint32_t take_work(SpliceFlow&) override { return working_ = true, 0; }
-  void give_work(uint32_t) override { working_ = false; }
-  SpliceWork& work(uint32_t) override { return work_; }
+  uint32_t take_binding(SpliceFlow&) override { return working_ = true, 0; }
+  void give_binding(uint32_t) override { working_ = false; }
+  SpliceBinding& binding(uint32_t) override { return binding_; }
   void due(uint32_t, Instant) override {}
 
   void open(Side side) { flow.at(side).map.open(); }
@@ -159,7 +159,7 @@ class SpliceTest : public testing::Test, SpliceSink, SpliceEditor, HoldMemory {
 
  private:
   std::vector<std::unique_ptr<uint8_t[]>> memory_;
-  SpliceWork work_;
+  SpliceBinding binding_;
   bool working_ = false;
 };
 

@@ -23,7 +23,7 @@ TEST_F(SpliceTest, half_a_head_is_acknowledged_and_waits) {
   client(1007, "ST\n");
   EXPECT_EQ(data_to(kBackend), "POST+++\n");
   backend_acks(1016);
-  EXPECT_EQ(flow.work, kNoWork) << "all of it has arrived";
+  EXPECT_EQ(flow.binding, kNoBinding) << "all of it has arrived";
 }
 
 TEST_F(SpliceTest, the_receiver_s_ack_is_raised_to_what_we_own) {
@@ -131,7 +131,7 @@ TEST_F(SpliceTest, held_octets_go_when_the_window_opens) {
 TEST_F(SpliceTest, a_window_told_while_a_head_leaves_does_not_shrink_either) {
   edit(kBackend, 7001, 2, "");
   open(kBackend);
-  flow.told[1] = 7;
+  flow.advertised[1] = 7;
   flow.ends[1].edge = Seq{7001};
   relay(kBackend, segment(7001, 1001, "abcd"));
   client(1001, "GE");

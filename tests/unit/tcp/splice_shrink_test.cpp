@@ -44,7 +44,7 @@ TEST_F(SpliceTest, a_window_of_zero_arrives) {
 // Our unit is larger than what is left of the window: the sender was told a little more.
 TEST_F(SpliceTest, a_window_of_zero_arrives_in_a_coarser_scale) {
   open(kClient);
-  flow.told[0] = 7;
+  flow.advertised[0] = 7;
   flow.ends[0].right = flow.ends[0].edge = Seq{1001};
   backend_acks(1001, 1000);
   client(1001, std::string(109, 'a'));
@@ -230,7 +230,7 @@ TEST_F(SpliceTest, a_window_that_is_taken_back_leaves_room_for_a_head) {
 
 TEST_F(SpliceTest, who_knows_no_numbers_does_not_hit_a_window_that_shrank) {
   open(kClient);
-  flow.told[0] = 14;
+  flow.advertised[0] = 14;
   client(1001, std::string(100, 'a'));
   backend_acks(1101, 100);
   EXPECT_EQ(relay(kClient, segment(1101 + (1u << 28), 5001)).reason, Drop::outside_window);
@@ -276,7 +276,7 @@ TEST_F(SpliceTest, a_blind_reset_of_the_backend_is_not_made_exact) {
 }
 
 TEST_F(SpliceTest, rounding_is_no_promise) {
-  flow.told[0] = 7;
+  flow.advertised[0] = 7;
   flow.ends[0].right = flow.ends[0].edge = Seq{1001};
   backend_acks(1001, 60000);
   client(1001, "one line\n");
@@ -284,8 +284,8 @@ TEST_F(SpliceTest, rounding_is_no_promise) {
   const Seq granted = flow.ends[0].right;
   client(1010, "half a li");  // owned; the hold's promise is far below what the receiver granted
   EXPECT_GT(granted, Seq{1010 + 16384});
-  EXPECT_EQ(flow.promised, 0u) << "nothing was promised beyond the receiver's grant; edge "
-                               << flow.ends[0].edge.value;
+  EXPECT_EQ(flow.granted, 0u) << "nothing was promised beyond the receiver's grant; edge "
+                              << flow.ends[0].edge.value;
   client(1019, "ne\n");
   EXPECT_EQ(backend_acks(1022, 640).numbers.window, 5u) << "the receiver has taken its window back";
 }
@@ -424,7 +424,7 @@ TEST_F(AnsweredTest, numbers_wrap) {
 
 TEST_F(SpliceTest, a_blind_reset_is_not_made_exact_by_rounding) {
   open(kClient);
-  flow.told[0] = 14;
+  flow.advertised[0] = 14;
   client(1001, std::string(300, 'a'));
   SegmentIn in = segment(7002, 1201);
   in.window = 100;
@@ -441,7 +441,7 @@ TEST_F(SpliceTest, a_shrinking_that_comes_during_a_head_leaves_the_room_for_it) 
   in.window = 1000;
   relay(kBackend, in);
   EXPECT_EQ(flow.ends[0].right, Seq{2001});
-  EXPECT_EQ(flow.promised, 1u);
+  EXPECT_EQ(flow.granted, 1u);
   client(1019, "ne\n");
   in = segment(7002, 1022);
   in.window = 979;
@@ -478,7 +478,7 @@ TEST_F(SpliceTest, a_window_that_is_taken_back_takes_nothing_from_a_hold) {
     SegmentIn in = segment(7001 + (window == 1000), 1001);
     in.window = static_cast<uint16_t>(window);
     relay(kBackend, in);
-    flow.promised = 0;
+    flow.granted = 0;
     EXPECT_GE(flow.ends[0].edge, Seq{41010}) << window;
   }
 }

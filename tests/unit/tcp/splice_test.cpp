@@ -196,7 +196,7 @@ TEST_F(SpliceTest, a_window_once_told_does_not_shrink) {
 TEST_F(SpliceTest, an_open_window_is_never_told_as_closed) {
   open(kClient);
   flow.ends[0].edge = Seq{1001};
-  flow.told[0] = 7;
+  flow.advertised[0] = 7;
   EXPECT_EQ(backend_acks(1001, 100).numbers.window, 1);
   EXPECT_EQ(flow.ends[0].edge, Seq{1129});
   EXPECT_EQ(backend_acks(1001, 300).numbers.window, 2) << "in units of 128, rounded down";

@@ -120,7 +120,7 @@ class TrackModel {
     const uint16_t wc = first(c), wb = first(b);
     c.limit = b.told;
     b.limit = c.told;
-    begin({.flags = wire::syn, .scale = option(c), .window = wc, .seq = Seq{c.isn}}, edges_,
+    begin({.flags = wire::syn, .scale = option(c), .window = wc, .seq = Seq{c.isn}}, bounds_,
           scales_);
     step(Side::backend, {.flags = wire::syn | wire::ack,
                          .scale = option(b),
@@ -132,7 +132,7 @@ class TrackModel {
   }
 
   Step step(Side from, const Segment& s) {
-    const Step step = advance(state_, from, s, edges_, scales_);
+    const Step step = advance(state_, from, s, bounds_, scales_);
     state_ = step.next;
     return step;
   }
@@ -151,9 +151,9 @@ class TrackModel {
     for (const Side side : {Side::client, Side::backend}) {
       const Seen& seen = seen_[index_of(side)];
       const uint32_t own = end(side).isn, peer = end(other(side)).isn;
-      ASSERT_EQ(edges_.ack[index_of(side)], Seq{peer} + static_cast<uint32_t>(seen.ack));
-      ASSERT_EQ(edges_.end[index_of(side)], Seq{own} + static_cast<uint32_t>(seen.end));
-      ASSERT_EQ(edges_.right[index_of(side)], Seq{peer} + static_cast<uint32_t>(seen.right));
+      ASSERT_EQ(bounds_.ack[index_of(side)], Seq{peer} + static_cast<uint32_t>(seen.ack));
+      ASSERT_EQ(bounds_.end[index_of(side)], Seq{own} + static_cast<uint32_t>(seen.end));
+      ASSERT_EQ(bounds_.right[index_of(side)], Seq{peer} + static_cast<uint32_t>(seen.right));
     }
     if (state_ == Track::time_wait) ++closed;
     if (!one_in(6)) end(other(from)).take(s);
@@ -224,11 +224,12 @@ class TrackModel {
           static_cast<uint32_t>(below(one_in(2) ? 4 : uint64_t{1} << below(31)));
       return one_in(2) ? truth + distance : truth - distance;
     };
-    const Segment s{.flags = kFlags[below(std::size(kFlags))],
-                    .window = static_cast<uint16_t>(r_()),
-                    .seq = near(one_in(2) ? edges_.ack[index_of(to)] : edges_.right[index_of(to)]),
-                    .ack = near(one_in(2) ? edges_.ack[index_of(from)] : edges_.end[index_of(to)]),
-                    .length = static_cast<uint32_t>(below(1460))};
+    const Segment s{
+        .flags = kFlags[below(std::size(kFlags))],
+        .window = static_cast<uint16_t>(r_()),
+        .seq = near(one_in(2) ? bounds_.ack[index_of(to)] : bounds_.right[index_of(to)]),
+        .ack = near(one_in(2) ? bounds_.ack[index_of(from)] : bounds_.end[index_of(to)]),
+        .length = static_cast<uint32_t>(below(1460))};
     const Seen &mine = seen_[index_of(from)], &yours = seen_[index_of(to)];
     const Position lag = Position{0xffff} << end(to).scale;
     const Position old = Position{0xffff} << end(from).scale;
@@ -241,12 +242,12 @@ class TrackModel {
     if (!handshake && (reset ? exact : knows && (s.flags & wire::ack) != 0)) return;  // a lucky one
     if (handshake && s.flags == wire::syn && from == Side::client && state_ >= Track::time_wait)
       return;
-    const Edges before = edges_;
+    const Bounds before = bounds_;
     const Track was = state_;
     const Step result = step(from, s);
     ++guessed;
     ASSERT_EQ(state_, was);
-    ASSERT_EQ(std::memcmp(&before, &edges_, sizeof before), 0);
+    ASSERT_EQ(std::memcmp(&before, &bounds_, sizeof before), 0);
     if (!handshake) {
       ASSERT_TRUE(result.outside);
     }
@@ -260,7 +261,7 @@ class TrackModel {
   End ends_[2];
   std::deque<Said> way_[2];  // [side] on its way from there to the tracker
   Seen seen_[2];             // [side] what unlimited memory knows of it
-  Edges edges_;
+  Bounds bounds_;
   Scales scales_;
   Track state_ = Track::syn_sent;
 };

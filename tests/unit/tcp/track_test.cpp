@@ -21,7 +21,7 @@ using wire::syn;
 // One flow and its life story: the client's ISN is 1000, the backend's 5000.
 struct Story {
   Track state = Track::syn_sent;
-  Edges edges;
+  Bounds bounds;
   Scales scales;
   Step last;
   bool opened = false;
@@ -40,10 +40,10 @@ struct Story {
   }
   Track say(Side from, const Segment& s) {
     if (!std::exchange(opened, true)) {
-      begin(s, edges, scales);
+      begin(s, bounds, scales);
       return state;
     }
-    last = advance(state, from, s, edges, scales);
+    last = advance(state, from, s, bounds, scales);
     state = last.next;
     return state;
   }
@@ -51,12 +51,12 @@ struct Story {
   Track data(Side from, uint32_t length) {
     return say(from, {.flags = psh | ack,
                       .window = 64240,
-                      .seq = edges.end[index_of(from)],
-                      .ack = edges.ack[index_of(from)],
+                      .seq = bounds.end[index_of(from)],
+                      .ack = bounds.ack[index_of(from)],
                       .length = length});
   }
-  Seq client_ack() const { return edges.ack[index_of(Side::client)]; }
-  Seq backend_ack() const { return edges.ack[index_of(Side::backend)]; }
+  Seq client_ack() const { return bounds.ack[index_of(Side::client)]; }
+  Seq backend_ack() const { return bounds.ack[index_of(Side::backend)]; }
 };
 
 Story after_syn() {
@@ -411,19 +411,19 @@ TEST(Track, every_step_keeps_the_invariants) {
                        (from == Side::client ? " client " : " backend ") + std::to_string(flags) +
                        (right ? " right" : " wrong"));
           const bool from_client = from == Side::client;
-          Edges edges{{Seq{5001}, Seq{1001}}, {Seq{1001}, Seq{5001}}, {Seq{69001}, Seq{65001}}};
-          const Edges before = edges;
+          Bounds bounds{{Seq{5001}, Seq{1001}}, {Seq{1001}, Seq{5001}}, {Seq{69001}, Seq{65001}}};
+          const Bounds before = bounds;
           Scales scales;
           const uint32_t seq = from_client ? 1001 : 5001, acked = from_client ? 5001 : 1001;
           const Segment seg{.flags = static_cast<uint8_t>(flags),
                             .window = 64000,
                             .seq = Seq{right ? seq : seq + 0x40000000u},
                             .ack = Seq{right ? acked : acked + 0x40000000u}};
-          const Step step = advance(state, from, seg, edges, scales);
+          const Step step = advance(state, from, seg, bounds, scales);
           ++checked;
 
           const bool moved = step.next != state;
-          const bool same = std::memcmp(&edges, &before, sizeof edges) == 0;
+          const bool same = std::memcmp(&bounds, &before, sizeof bounds) == 0;
           const bool only_syn = (flags & (syn | ack | rst | fin)) == syn;
           if (state >= Track::datagram) {  // these change in other ways
             EXPECT_EQ(step.next, state);
@@ -475,9 +475,9 @@ TEST(Track, every_step_keeps_the_invariants) {
           const bool syn_ack = (flags & (syn | ack)) == (syn | ack) && !from_client;
           if (!only_syn && !syn_ack && !step.reopened) {
             const size_t you = index_of(other(from));
-            EXPECT_EQ(edges.ack[you], before.ack[you]);
-            EXPECT_EQ(edges.end[you], before.end[you]);
-            EXPECT_EQ(edges.right[you], before.right[you]);
+            EXPECT_EQ(bounds.ack[you], before.ack[you]);
+            EXPECT_EQ(bounds.end[you], before.end[you]);
+            EXPECT_EQ(bounds.right[you], before.right[you]);
           }
         }
       }

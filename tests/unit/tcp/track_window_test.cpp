@@ -22,7 +22,7 @@ constexpr Side kClient = Side::client, kBackend = Side::backend;
 // << 7. The client has sent 1001 to 2000, the backend 5001 to 8000, all of it acknowledged.
 class TrackWindow : public testing::Test {
  protected:
-  Edges e;
+  Bounds e;
   Scales scales;
   Track state = Track::syn_sent;
   Step last;
@@ -56,7 +56,7 @@ class TrackWindow : public testing::Test {
   }
   // It is outside, and nothing has moved.
   void refused(Side from, const Segment& s, const char* what) {
-    const Edges before = e;
+    const Bounds before = e;
     const Track was = state;
     say(from, s);
     EXPECT_TRUE(last.outside) << what;
@@ -213,7 +213,7 @@ TEST_F(TrackWindow, the_handshake_is_complete_when_the_syn_ack_is_acknowledged) 
 }
 
 TEST_F(TrackWindow, a_syn_ack_that_is_repeated_says_nothing_new) {
-  const Edges before = e;
+  const Bounds before = e;
   EXPECT_TRUE(
       taken(kBackend, {.flags = syn | ack, .window = 65160, .seq = Seq{5000}, .ack = Seq{1001}}));
   EXPECT_EQ(std::memcmp(&before, &e, sizeof e), 0);
@@ -222,7 +222,7 @@ TEST_F(TrackWindow, a_syn_ack_that_is_repeated_says_nothing_new) {
 }
 
 TEST_F(TrackWindow, a_syn_in_the_life_of_a_connection_only_knocks) {
-  const Edges before = e;
+  const Bounds before = e;
   say(kClient, {.flags = syn, .window = 64240, .seq = Seq{90000}});
   EXPECT_TRUE(last.knocks);
   EXPECT_EQ(state, Track::established);
@@ -250,7 +250,7 @@ TEST_F(TrackWindow, the_answer_to_a_syn_that_knocked_begins_anew) {
                    .seq = Seq{0x60000000},
                    .ack = Seq{acked}};
   };
-  const Edges before = e;
+  const Bounds before = e;
   for (const uint32_t wrong : {90000u, 90007u, 2001u})
     EXPECT_FALSE(begins_anew(knock, answer(syn | ack, wrong), e, scales)) << wrong;
   EXPECT_FALSE(begins_anew(knock, answer(ack, 90001), e, scales));
@@ -258,7 +258,7 @@ TEST_F(TrackWindow, the_answer_to_a_syn_that_knocked_begins_anew) {
   EXPECT_FALSE(begins_anew(knock, answer(rst, 90001), e, scales));
   EXPECT_EQ(std::memcmp(&before, &e, sizeof e), 0);
   for (const uint32_t right : {90001u, 90006u}) {
-    Edges fresh = e;
+    Bounds fresh = e;
     Scales both = scales;
     ASSERT_TRUE(begins_anew(knock, answer(syn | ack, right), fresh, both)) << right;
     const Step step = advance(Track::syn_sent, kBackend, answer(syn | ack, right), fresh, both);
@@ -268,7 +268,7 @@ TEST_F(TrackWindow, the_answer_to_a_syn_that_knocked_begins_anew) {
     EXPECT_EQ(fresh.right[0], Seq{0x60000001 + 64240});
     EXPECT_EQ(both.of(kClient), 2u);
   }
-  Edges fresh = e;
+  Bounds fresh = e;
   ASSERT_TRUE(begins_anew(knock, answer(rst | ack, 90001), fresh, scales));
   EXPECT_EQ(advance(Track::syn_sent, kBackend, answer(rst | ack, 90001), fresh, scales).next,
             Track::closed)

@@ -1,5 +1,5 @@
 // One complete head: which cookies it has, and the edits that it gets.
-#include "session_edits.h"
+#include "exchange_edits.h"
 
 #include <arpa/inet.h>
 
@@ -39,7 +39,7 @@ std::string_view print(const IpAddress& a, std::span<char, INET6_ADDRSTRLEN> out
 // PROXY protocol, sections 2.1 and 2.2 of its specification. Longest: 107 and 52 bytes.
 class ProxyHeader {
  public:
-  ProxyHeader(const SessionContext& c, Forwarded version) {
+  ProxyHeader(const ExchangeContext& c, Forwarded version) {
     version == Forwarded::proxy_v1 ? text(c) : binary(c);
   }
   std::span<const uint8_t> bytes() const { return {data_.data(), size_}; }
@@ -54,7 +54,7 @@ class ProxyHeader {
     const auto r = std::to_chars(digits.data(), digits.data() + digits.size(), n);
     put({digits.data(), static_cast<size_t>(r.ptr - digits.data())});
   }
-  void text(const SessionContext& c) {
+  void text(const ExchangeContext& c) {
     put(c.client.is_v4() ? "PROXY TCP4 " : "PROXY TCP6 ");
     std::array<char, INET6_ADDRSTRLEN> address;
     put(print(c.client, address));
@@ -76,7 +76,7 @@ class ProxyHeader {
     data_[size_++] = static_cast<uint8_t>(port.host() >> 8);
     data_[size_++] = static_cast<uint8_t>(port.host());
   }
-  void binary(const SessionContext& c) {
+  void binary(const ExchangeContext& c) {
     put(std::string_view("\r\n\r\n\0\r\nQUIT\n", 12));
     data_[size_++] = 0x21;                            // version 2, PROXY
     data_[size_++] = c.client.is_v4() ? 0x11 : 0x21;  // TCP
@@ -92,18 +92,18 @@ class ProxyHeader {
   size_t size_ = 0;
 };
 
-uint16_t slot_of(const SessionContext& c, uint16_t member) {
+uint16_t slot_of(const ExchangeContext& c, uint16_t member) {
   return member < c.members.size() ? c.members[member] : Maglev::kNone;
 }
 
-affinity::CookieCrypter* crypter_of(const SessionContext& c) {
+affinity::CookieCrypter* crypter_of(const ExchangeContext& c) {
   return c.tools != nullptr && c.tools->crypter ? &*c.tools->crypter : nullptr;
 }
 
 // Which member the cookies of a later request's user are to name. A connection of many users (a
 // proxy in front) stays where its first request went; whoever has a good cookie of another backend
 // keeps that, refreshed where it is time, or he would be moved off a backend that lives.
-uint16_t home_of(const Asked& asked, const SessionContext& c) {
+uint16_t home_of(const Asked& asked, const ExchangeContext& c) {
   for (const RequestDecision& d : asked.cookies) {
     const uint16_t member = d.flag == RequestFlag::valid ? c.member_of(d.member) : Maglev::kNone;
     if (member != Maglev::kNone && c.status[c.members[member]].accepts_existing()) return member;
@@ -112,7 +112,7 @@ uint16_t home_of(const Asked& asked, const SessionContext& c) {
 }
 
 // Where it is counted what an entry did; null: today's list has another one in its place.
-PersistenceCounters* counters_of(const SessionContext& c, const RulesInUse& by, uint8_t entry) {
+PersistenceCounters* counters_of(const ExchangeContext& c, const RulesInUse& by, uint8_t entry) {
   return by.counts(entry) ? &c.counters[entry] : nullptr;
 }
 
@@ -136,7 +136,7 @@ bool any_of_first(const Keys& keys, size_t n) {
 }
 
 // What each header did; `cookie`: the cookie that decided, or more than there are.
-void read_keys(Session& s, const Keys& keys, size_t cookie, const SessionContext& c,
+void read_keys(Exchange& s, const Keys& keys, size_t cookie, const ExchangeContext& c,
                const RulesInUse& by) {
   for (size_t i = 0; i < by.rules->headers.size(); ++i) {
     const HeaderRule& rule = by.rules->headers[i];
@@ -179,13 +179,13 @@ void count(PersistenceCounters* n, const RequestDecision& d, RequestFlag flag, b
 
 }  // namespace
 
-bool edit_request(Session& s, tcp::StreamMap& map, std::span<const uint8_t> bytes, tcp::Seq first,
-                  const http::RequestHead& head, const SessionContext& c, const RulesInUse& by) {
-  const SessionRules& rules = *by.rules;
+bool edit_request(Exchange& s, tcp::StreamMap& map, std::span<const uint8_t> bytes, tcp::Seq first,
+                  const http::RequestHead& head, const ExchangeContext& c, const RulesInUse& by) {
+  const HttpRules& rules = *by.rules;
   std::array<Hit, kMaxHits> hits;
   size_t found = 0;
   if (rules.request) {
-    if (c.tools == nullptr) return s.blame = Session::Blame::memory, false;
+    if (c.tools == nullptr) return s.blame = Exchange::Blame::memory, false;
     const http::ScanResult r = rules.request->scan(bytes, head.bounds, c.tools->scratch, hits);
     if (r.status != http::ScanStatus::complete) return false;
     found = r.hits;
@@ -241,9 +241,9 @@ bool edit_request(Session& s, tcp::StreamMap& map, std::span<const uint8_t> byte
   }
   read_keys(s, keys, decided, c, by);
   // One that nobody would look at for its own sake stands between others that somebody will.
-  if ((rules.follows() || s.asked_count != 0) && s.down != Session::Down::open) {
+  if ((rules.follows() || s.asked_count != 0) && s.down != Exchange::Down::open) {
     asked.rules = std::exchange(s.reading, 0);
-    s.asked[(s.asked_first + s.asked_count) % Session::kMaxAsked] = asked;
+    s.asked[(s.asked_first + s.asked_count) % Exchange::kMaxAsked] = asked;
     ++s.asked_count;
   } else {
     let_go(s, c.service);
@@ -287,12 +287,12 @@ bool edit_request(Session& s, tcp::StreamMap& map, std::span<const uint8_t> byte
   }
   if (!fits) return false;
   const bool applied = edits.apply(map, c.edits, first);
-  if (!applied) s.blame = Session::Blame::memory;
+  if (!applied) s.blame = Exchange::Blame::memory;
   return applied;
 }
 
-bool edit_response(Session& s, tcp::StreamMap& map, std::span<const uint8_t> bytes, tcp::Seq first,
-                   const http::ResponseHead& head, const SessionContext& c) {
+bool edit_response(Exchange& s, tcp::StreamMap& map, std::span<const uint8_t> bytes, tcp::Seq first,
+                   const http::ResponseHead& head, const ExchangeContext& c) {
   EditList edits;
   // Nobody can say where it ends: whoever asks again does so on another connection, where the
   // answer gets its cookies. In front, as some take the first Connection for the only one.
@@ -300,7 +300,7 @@ bool edit_response(Session& s, tcp::StreamMap& map, std::span<const uint8_t> byt
               edits.add(head.bounds.headers, 0, std::string_view("Connection: close\r\n"));
   const Asked& asked = s.front();
   const RulesInUse by = c.by(asked.rules);
-  const SessionRules& rules = *by.rules;
+  const HttpRules& rules = *by.rules;
   if (by.kept != nullptr) c.worker.rules_kept.add();
   if (!by.known) c.worker.rules_outlived.add();
   if (!rules.response || c.tools == nullptr) return edits.apply(map, c.edits, first) && fits;
@@ -352,7 +352,7 @@ bool edit_response(Session& s, tcp::StreamMap& map, std::span<const uint8_t> byt
     if (PersistenceCounters* n = counters_of(c, by, rule.entry))
       n->response[static_cast<size_t>(make[i].flag)].add();
   }
-  s.first = Session::First::answered;
+  s.first = Exchange::First::answered;
 
   fits = fits && r.status == http::ScanStatus::complete;
   for (const Hit& h : all) {
@@ -389,7 +389,7 @@ bool edit_response(Session& s, tcp::StreamMap& map, std::span<const uint8_t> byt
   return edits.apply(map, c.edits, first) && fits;
 }
 
-size_t outcomes(const Session& s, const SessionContext& c, std::span<const uint16_t> tried,
+size_t outcomes(const Exchange& s, const ExchangeContext& c, std::span<const uint16_t> tried,
                 std::span<affinity::CookieOutcome, kMaxCookieRules> out) {
   const RulesInUse by = c.by(s.asked[0].rules);
   const size_t n = by.known ? std::min(by.rules->cookies.size(), out.size()) : 0;
@@ -402,7 +402,7 @@ size_t outcomes(const Session& s, const SessionContext& c, std::span<const uint1
   return n;
 }
 
-size_t keys(const Session& s, const SessionContext& c,
+size_t keys(const Exchange& s, const ExchangeContext& c,
             std::span<std::optional<uint64_t>, kMaxHeaderRules> out) {
   const RulesInUse by = c.by(s.asked[0].rules);
   const size_t n = by.known ? by.rules->headers.size() : 0;
@@ -411,7 +411,8 @@ size_t keys(const Session& s, const SessionContext& c,
   return n;
 }
 
-RequestFlag flag_of_key(const Session& s, const SessionContext& c, size_t header, uint16_t member) {
+RequestFlag flag_of_key(const Exchange& s, const ExchangeContext& c, size_t header,
+                        uint16_t member) {
   if (s.key_flags[header] != RequestFlag::valid) return s.key_flags[header];
   const bool first =
       member != Maglev::kNone && c.maglev != nullptr &&
@@ -419,7 +420,7 @@ RequestFlag flag_of_key(const Session& s, const SessionContext& c, size_t header
   return first ? RequestFlag::valid : RequestFlag::down;
 }
 
-void count_first(const Session& s, const SessionContext& c, uint16_t member) {
+void count_first(const Exchange& s, const ExchangeContext& c, uint16_t member) {
   const RulesInUse by = c.by(s.asked[0].rules);
   for (size_t i = 0; by.known && i < by.rules->cookies.size(); ++i) {
     PersistenceCounters* n = counters_of(c, by, by.rules->cookies[i].entry);

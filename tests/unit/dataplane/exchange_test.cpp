@@ -2,12 +2,12 @@
 // what whole messages would have become.
 #include <random>
 
-#include "session_fixture.h"
+#include "exchange_fixture.h"
 
-namespace limpet::dataplane::session_test {
+namespace limpet::dataplane::exchange_test {
 namespace {
 
-TEST_F(SessionTest, a_client_without_a_cookie_gets_one) {
+TEST_F(ExchangeTest, a_client_without_a_cookie_gets_one) {
   use(rules_of({cookie(CookieMode::insert)}));
   up(kGet);
   EXPECT_EQ(outcome().flag, RequestFlag::none);
@@ -16,10 +16,10 @@ TEST_F(SessionTest, a_client_without_a_cookie_gets_one) {
   EXPECT_EQ(requests(), kGet);
   EXPECT_EQ(responses(), "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nSet-Cookie: SRV=s1\r\n\r\nok");
   EXPECT_EQ(answered(ResponseFlag::inserted), 1u);
-  EXPECT_TRUE(session.idle());
+  EXPECT_TRUE(exchange.idle());
 }
 
-TEST_F(SessionTest, our_cookie_names_its_backend_and_is_taken_out) {
+TEST_F(ExchangeTest, our_cookie_names_its_backend_and_is_taken_out) {
   use(rules_of({cookie(CookieMode::insert)}));
   up("GET / HTTP/1.1\r\nCookie: a=1; SRV=s2; b=2\r\nHost: a\r\n\r\n");
   EXPECT_EQ(outcome().member, 2);
@@ -31,13 +31,13 @@ TEST_F(SessionTest, our_cookie_names_its_backend_and_is_taken_out) {
   EXPECT_EQ(answered(ResponseFlag::none), 1u);
 }
 
-TEST_F(SessionTest, a_header_that_would_be_empty_goes_as_a_whole) {
+TEST_F(ExchangeTest, a_header_that_would_be_empty_goes_as_a_whole) {
   use(rules_of({cookie(CookieMode::insert)}));
   up("GET / HTTP/1.1\r\nHost: a\r\nCookie: SRV=s2\r\n\r\n");
   EXPECT_EQ(requests(), kGet);
 }
 
-TEST_F(SessionTest, the_server_s_own_cookie_of_that_name_is_taken_out) {
+TEST_F(ExchangeTest, the_server_s_own_cookie_of_that_name_is_taken_out) {
   use(rules_of({cookie(CookieMode::insert)}));
   up(kGet);
   down("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nSet-Cookie: SRV=theirs; path=/\r\n\r\n");
@@ -45,7 +45,7 @@ TEST_F(SessionTest, the_server_s_own_cookie_of_that_name_is_taken_out) {
       << "removed and inserted at the same place";
 }
 
-TEST_F(SessionTest, preserve_leaves_the_server_s_cookie_alone) {
+TEST_F(ExchangeTest, preserve_leaves_the_server_s_cookie_alone) {
   CookieSettings s = cookie(CookieMode::insert);
   s.preserve = true;
   use(rules_of({s}));
@@ -57,7 +57,7 @@ TEST_F(SessionTest, preserve_leaves_the_server_s_cookie_alone) {
   EXPECT_EQ(answered(ResponseFlag::passive), 1u);
 }
 
-TEST_F(SessionTest, rewrite_puts_our_value_in_the_server_s_cookie) {
+TEST_F(ExchangeTest, rewrite_puts_our_value_in_the_server_s_cookie) {
   use(rules_of({cookie(CookieMode::rewrite)}));
   up("GET / HTTP/1.1\r\nCookie: SRV=s2\r\nHost: a\r\n\r\n");
   EXPECT_EQ(outcome().member, 2);
@@ -68,7 +68,7 @@ TEST_F(SessionTest, rewrite_puts_our_value_in_the_server_s_cookie) {
   EXPECT_EQ(answered(ResponseFlag::rewritten), 1u);
 }
 
-TEST_F(SessionTest, prefix_stands_in_front_of_the_server_s_value_and_is_taken_off) {
+TEST_F(ExchangeTest, prefix_stands_in_front_of_the_server_s_value_and_is_taken_off) {
   use(rules_of({cookie(CookieMode::prefix, "PHPSESSID")}));
   up("GET / HTTP/1.1\r\nCookie: PHPSESSID=s2~abc\r\nHost: a\r\n\r\n");
   EXPECT_EQ(outcome().member, 2);
@@ -78,7 +78,7 @@ TEST_F(SessionTest, prefix_stands_in_front_of_the_server_s_value_and_is_taken_of
             "HTTP/1.1 200 OK\r\nSet-Cookie: PHPSESSID=s1~abc; path=/\r\nContent-Length: 0\r\n\r\n");
 }
 
-TEST_F(SessionTest, learn_remembers_who_set_the_application_s_cookie_and_forgets) {
+TEST_F(ExchangeTest, learn_remembers_who_set_the_application_s_cookie_and_forgets) {
   table = std::make_unique<affinity::StickTable>(
       affinity::StickTable::Settings{.capacity = 100, .expire = std::chrono::minutes(1)},
       HashKey{});
@@ -97,7 +97,7 @@ TEST_F(SessionTest, learn_remembers_who_set_the_application_s_cookie_and_forgets
 }
 
 // What a server sets and what a browser sends of it: all up to the semicolon.
-TEST_F(SessionTest, learn_looks_up_what_it_has_learned) {
+TEST_F(ExchangeTest, learn_looks_up_what_it_has_learned) {
   const std::pair<std::string, std::string> cases[] = {
       {"abc", "abc"},       {R"({"a":1,"b":[2,3]})", R"({"a":1,"b":[2,3]})"},
       {"a,b", "a,b"},       {"\"a,b\"", "\"a,b\""},
@@ -109,7 +109,7 @@ TEST_F(SessionTest, learn_looks_up_what_it_has_learned) {
   };
   for (const auto& [set, sent] : cases)
     for (const std::string around : {"", "x=\"; "}) {
-      session = {};
+      exchange = {};
       client = backend = {};
       count_anew();
       table = std::make_unique<affinity::StickTable>(
@@ -126,7 +126,7 @@ TEST_F(SessionTest, learn_looks_up_what_it_has_learned) {
     }
 }
 
-TEST_F(SessionTest, every_request_says_who_the_client_is) {
+TEST_F(ExchangeTest, every_request_says_who_the_client_is) {
   use(rules_of({}, Forwarded::x_forwarded_for));
   const std::string spoofed =
       "POST / HTTP/1.1\r\nX-Forwarded-For: 8.8.8.8\r\nContent-Length: 3\r\n\r\nabc";
@@ -139,14 +139,14 @@ TEST_F(SessionTest, every_request_says_who_the_client_is) {
   EXPECT_EQ(responses(), kOk + kOk);
 }
 
-TEST_F(SessionTest, proxy_stands_in_front_of_the_first_octet_once) {
+TEST_F(ExchangeTest, proxy_stands_in_front_of_the_first_octet_once) {
   use(rules_of({}, Forwarded::proxy_v1));
   up(kGet + kGet);
   EXPECT_TRUE(client.map.is_open()) << "nothing else is edited";
   EXPECT_EQ(requests(), "PROXY TCP4 192.0.2.7 198.51.100.1 40000 80\r\n" + kGet + kGet);
 }
 
-TEST_F(SessionTest, proxy_stands_in_front_of_the_first_request_only) {
+TEST_F(ExchangeTest, proxy_stands_in_front_of_the_first_request_only) {
   use(rules_of({cookie(CookieMode::insert)}, Forwarded::proxy_v1));
   up(kGet + "GET / HTTP/1.1\r\nCookie: SRV=s1\r\n\r\n");
   down(kOk);
@@ -155,7 +155,7 @@ TEST_F(SessionTest, proxy_stands_in_front_of_the_first_request_only) {
                             "GET / HTTP/1.1\r\n\r\n" + kGet);
 }
 
-TEST_F(SessionTest, proxy_version_2_is_binary) {
+TEST_F(ExchangeTest, proxy_version_2_is_binary) {
   use(rules_of({}, Forwarded::proxy_v2));
   up(kGet);
   const std::string header(
@@ -163,7 +163,7 @@ TEST_F(SessionTest, proxy_version_2_is_binary) {
   EXPECT_EQ(requests(), header + kGet);
 }
 
-TEST_F(SessionTest, later_requests_are_stripped_too_and_bodies_pass) {
+TEST_F(ExchangeTest, later_requests_are_stripped_too_and_bodies_pass) {
   use(rules_of({cookie(CookieMode::insert)}));
   const std::string chunked =
       "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nCookie: SRV=s1\r\n\r\n"
@@ -174,7 +174,7 @@ TEST_F(SessionTest, later_requests_are_stripped_too_and_bodies_pass) {
             "GET /2 HTTP/1.1\r\nCookie: x=1\r\n\r\n");
 }
 
-TEST_F(SessionTest, every_kind_of_response_ends_where_it_ends) {
+TEST_F(ExchangeTest, every_kind_of_response_ends_where_it_ends) {
   use(rules_of({cookie(CookieMode::insert)}));
   const std::string set = "Set-Cookie: SRV=s1\r\n";
   up("HEAD / HTTP/1.1\r\n\r\n");
@@ -194,16 +194,16 @@ TEST_F(SessionTest, every_kind_of_response_ends_where_it_ends) {
   EXPECT_TRUE(backend.map.is_open()) << "a body until the close is the last one";
 }
 
-TEST_F(SessionTest, a_long_body_passes_without_being_shown) {
+TEST_F(ExchangeTest, a_long_body_passes_without_being_shown) {
   use(rules_of({cookie(CookieMode::insert)}));
   up(kGet);
   down("HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\nx");
   EXPECT_TRUE(backend.map.covers(backend.begin + 1000000)) << "in whatever order it comes";
   EXPECT_FALSE(backend.map.covers(backend.begin + 1000100));
-  EXPECT_TRUE(session.idle());
+  EXPECT_TRUE(exchange.idle());
 }
 
-TEST_F(SessionTest, an_upgrade_that_is_granted_becomes_a_tunnel) {
+TEST_F(ExchangeTest, an_upgrade_that_is_granted_becomes_a_tunnel) {
   use(rules_of({cookie(CookieMode::insert)}));
   const std::string upgrade =
       "GET /chat HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
@@ -217,7 +217,7 @@ TEST_F(SessionTest, an_upgrade_that_is_granted_becomes_a_tunnel) {
   EXPECT_TRUE(client.map.is_open() && backend.map.is_open());
 }
 
-TEST_F(SessionTest, what_follows_an_upgrade_waits_and_is_not_edited_when_it_is_granted) {
+TEST_F(ExchangeTest, what_follows_an_upgrade_waits_and_is_not_edited_when_it_is_granted) {
   use(rules_of({cookie(CookieMode::insert)}));
   const std::string upgrade =
       "GET /chat HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
@@ -228,7 +228,7 @@ TEST_F(SessionTest, what_follows_an_upgrade_waits_and_is_not_edited_when_it_is_g
   EXPECT_EQ(requests(), upgrade + early);
 }
 
-TEST_F(SessionTest, an_upgrade_that_is_refused_goes_on_with_requests) {
+TEST_F(ExchangeTest, an_upgrade_that_is_refused_goes_on_with_requests) {
   use(rules_of({cookie(CookieMode::insert)}));
   const std::string upgrade =
       "GET /chat HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
@@ -237,7 +237,7 @@ TEST_F(SessionTest, an_upgrade_that_is_refused_goes_on_with_requests) {
   EXPECT_EQ(requests(), upgrade + "GET /2 HTTP/1.1\r\n\r\n");
 }
 
-TEST_F(SessionTest, many_requests_at_once_wait_for_responses) {
+TEST_F(ExchangeTest, many_requests_at_once_wait_for_responses) {
   use(rules_of({cookie(CookieMode::insert)}));
   std::string many, all;
   for (int i = 0; i < 30; ++i) {
@@ -248,11 +248,11 @@ TEST_F(SessionTest, many_requests_at_once_wait_for_responses) {
   EXPECT_LT(requests().size(), all.size());
   for (int i = 0; i < 30; ++i) down(kOk);
   EXPECT_EQ(requests(), all);
-  EXPECT_TRUE(session.idle());
+  EXPECT_TRUE(exchange.idle());
   EXPECT_EQ(asked(RequestFlag::valid), 29u) << "the first is counted when a backend stands";
 }
 
-TEST_F(SessionTest, one_of_many_requests_does_not_take_the_place_of_another) {
+TEST_F(ExchangeTest, one_of_many_requests_does_not_take_the_place_of_another) {
   use(rules_of({cookie(CookieMode::insert)}));
   std::string many = "HEAD / HTTP/1.1\r\n\r\n";
   for (int i = 0; i < 20; ++i) many += kGet;
@@ -264,7 +264,7 @@ TEST_F(SessionTest, one_of_many_requests_does_not_take_the_place_of_another) {
       << "the first was a HEAD";
 }
 
-TEST_F(SessionTest, a_fin_behind_requests_that_wait_passes_after_them) {
+TEST_F(ExchangeTest, a_fin_behind_requests_that_wait_passes_after_them) {
   use(rules_of({cookie(CookieMode::insert)}));
   std::string many, all;
   for (int i = 0; i < 10; ++i) {
@@ -278,31 +278,31 @@ TEST_F(SessionTest, a_fin_behind_requests_that_wait_passes_after_them) {
   EXPECT_EQ(requests(), all);
 }
 
-TEST_F(SessionTest, a_second_request_that_is_none_ends_the_connection) {
+TEST_F(ExchangeTest, a_second_request_that_is_none_ends_the_connection) {
   use(rules_of({cookie(CookieMode::insert)}));
   up(kGet);
   down(kOk);
   up("GET / HTTP/1.1\r\nno colon here\r\nCookie: SRV=s1\r\n\r\n");
-  EXPECT_TRUE(session.broken);
+  EXPECT_TRUE(exchange.broken);
   EXPECT_EQ(requests(), kGet) << "nothing of it passes";
   EXPECT_EQ(refusals(http::Refusal::name_blank), 1u);
 }
 
-TEST_F(SessionTest, a_body_that_cannot_be_followed_ends_the_connection) {
+TEST_F(ExchangeTest, a_body_that_cannot_be_followed_ends_the_connection) {
   use(rules_of({cookie(CookieMode::insert)}));
   up("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n" + kGet);
-  EXPECT_TRUE(session.broken);
+  EXPECT_TRUE(exchange.broken);
 }
 
-TEST_F(SessionTest, a_first_head_that_is_none_is_refused_with_its_reason) {
+TEST_F(ExchangeTest, a_first_head_that_is_none_is_refused_with_its_reason) {
   use(rules_of({cookie(CookieMode::insert)}));
   up("GET / HTTP/1.1\r\nno colon here\r\n\r\n");
-  EXPECT_EQ(session.refused, http::Refusal::name_blank);
-  EXPECT_FALSE(session.begun());
+  EXPECT_EQ(exchange.refused, http::Refusal::name_blank);
+  EXPECT_FALSE(exchange.begun());
   EXPECT_EQ(refusals(http::Refusal::name_blank), 1u);
 }
 
-TEST_F(SessionTest, a_response_that_is_none_passes_as_it_is) {
+TEST_F(ExchangeTest, a_response_that_is_none_passes_as_it_is) {
   use(rules_of({cookie(CookieMode::insert)}));
   up(kGet);
   down("SSH-2.0-OpenSSH\r\n");
@@ -311,11 +311,11 @@ TEST_F(SessionTest, a_response_that_is_none_passes_as_it_is) {
   EXPECT_EQ(worker.splice_bad_responses.get(), 1u);
   up("GET / HTTP/1.1\r\nCookie: SRV=s1\r\n\r\n");
   EXPECT_EQ(requests(), kGet) << "its answer would be unread: the connection ends";
-  EXPECT_TRUE(session.broken && session.blame == Session::Blame::backend);
+  EXPECT_TRUE(exchange.broken && exchange.blame == Exchange::Blame::backend);
   EXPECT_EQ(refusals(Refused::response_unread), 1u);
 }
 
-TEST_F(SessionTest, a_response_that_nobody_asked_for_passes) {
+TEST_F(ExchangeTest, a_response_that_nobody_asked_for_passes) {
   use(rules_of({cookie(CookieMode::insert)}));
   up(kGet);
   down(kOk);
@@ -323,7 +323,7 @@ TEST_F(SessionTest, a_response_that_nobody_asked_for_passes) {
   EXPECT_TRUE(responses().ends_with("HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n"));
 }
 
-TEST_F(SessionTest, a_later_client_without_a_cookie_gets_one) {
+TEST_F(ExchangeTest, a_later_client_without_a_cookie_gets_one) {
   use(rules_of({cookie(CookieMode::insert)}));
   up("GET / HTTP/1.1\r\nCookie: SRV=s1\r\n\r\n");
   down(kOk);
@@ -333,13 +333,13 @@ TEST_F(SessionTest, a_later_client_without_a_cookie_gets_one) {
             kOk + "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nSet-Cookie: SRV=s1\r\n\r\nok");
 }
 
-TEST_F(SessionTest, a_cookie_of_a_dead_backend_is_replaced) {
+TEST_F(ExchangeTest, a_cookie_of_a_dead_backend_is_replaced) {
   use(rules_of({cookie(CookieMode::insert)}));
   status[9].health = balance::Health::down;
   up("GET / HTTP/1.1\r\nCookie: SRV=s2\r\n\r\n");
   EXPECT_EQ(outcome().flag, RequestFlag::down);
   EXPECT_EQ(outcome().member, balance::Maglev::kNone);
-  count_first(session, context(), member);
+  count_first(exchange, context(), member);
   EXPECT_EQ(asked(RequestFlag::down), 1u);
   EXPECT_EQ(counters[0].moved_down.get(), 1u);
   EXPECT_EQ(counters[0].redispatched.get(), 0u);
@@ -347,19 +347,19 @@ TEST_F(SessionTest, a_cookie_of_a_dead_backend_is_replaced) {
   EXPECT_NE(responses().find("Set-Cookie: SRV=s1\r\n"), std::string::npos);
 }
 
-TEST_F(SessionTest, a_cookie_says_once_what_became_of_it) {
+TEST_F(ExchangeTest, a_cookie_says_once_what_became_of_it) {
   use(rules_of({cookie(CookieMode::insert)}));
   up("GET / HTTP/1.1\r\nCookie: SRV=s1\r\n\r\n");
-  count_first(session, context(), 1);
+  count_first(exchange, context(), 1);
   EXPECT_EQ(counters[0].kept.get(), 1u);
-  count_first(session, context(), 2);
+  count_first(exchange, context(), 2);
   EXPECT_EQ(asked(RequestFlag::down), 1u) << "its backend did not take him";
   EXPECT_EQ(counters[0].redispatched.get(), 1u);
   EXPECT_EQ(counters[0].moved_down.get(), 0u);
   EXPECT_EQ(counters[0].kept.get(), 1u);
 }
 
-TEST_F(SessionTest, a_date_is_refreshed_by_use) {
+TEST_F(ExchangeTest, a_date_is_refreshed_by_use) {
   CookieSettings s = cookie(CookieMode::insert);
   s.idle_timeout = 1800;
   s.absolute_timeout = 36000;
@@ -388,7 +388,7 @@ TEST_F(SessionTest, a_date_is_refreshed_by_use) {
   EXPECT_EQ(asked(RequestFlag::expired), 1u);
 }
 
-TEST_F(SessionTest, every_flag_is_counted) {
+TEST_F(ExchangeTest, every_flag_is_counted) {
   CookieSettings s = cookie(CookieMode::insert), second = cookie(CookieMode::rewrite, "R");
   s.idle_timeout = 1800;
   s.absolute_timeout = 36000;
@@ -434,7 +434,7 @@ TEST_F(SessionTest, every_flag_is_counted) {
   EXPECT_EQ(responses_of(0, ResponseFlag::deleted), 1u) << "and none put in its place";
 }
 
-TEST_F(SessionTest, no_cache_speaks_wherever_the_response_could_be_stored) {
+TEST_F(ExchangeTest, no_cache_speaks_wherever_the_response_could_be_stored) {
   CookieSettings settings = cookie(CookieMode::insert);
   settings.no_cache = true;
   use(rules_of({settings}));
@@ -462,7 +462,7 @@ TEST_F(SessionTest, no_cache_speaks_wherever_the_response_could_be_stored) {
   }
 }
 
-TEST_F(SessionTest, no_cache_speaks_only_where_nobody_has) {
+TEST_F(ExchangeTest, no_cache_speaks_only_where_nobody_has) {
   CookieSettings s = cookie(CookieMode::insert);
   s.no_cache = true;
   use(rules_of({s}));
@@ -478,7 +478,7 @@ TEST_F(SessionTest, no_cache_speaks_only_where_nobody_has) {
   EXPECT_NE(responses().find("private", before), std::string::npos) << "whatever the method";
 }
 
-TEST_F(SessionTest, a_backend_that_has_moved_in_its_pool_is_still_the_same) {
+TEST_F(ExchangeTest, a_backend_that_has_moved_in_its_pool_is_still_the_same) {
   use(rules_of({cookie(CookieMode::insert)}));
   up("GET / HTTP/1.1\r\nCookie: SRV=s2\r\n\r\n");
   ids = affinity::BackendIds({"s2", "s0"});
@@ -488,7 +488,7 @@ TEST_F(SessionTest, a_backend_that_has_moved_in_its_pool_is_still_the_same) {
   EXPECT_EQ(responses(), kOk) << "its cookie needs no update";
 }
 
-TEST_F(SessionTest, without_room_for_an_edit_a_response_passes_and_a_request_does_not) {
+TEST_F(ExchangeTest, without_room_for_an_edit_a_response_passes_and_a_request_does_not) {
   use(rules_of({cookie(CookieMode::insert)}));
   up(kGet);
   edits = tcp::EditPool(0);
@@ -496,10 +496,10 @@ TEST_F(SessionTest, without_room_for_an_edit_a_response_passes_and_a_request_doe
   EXPECT_EQ(responses(), kOk);
   EXPECT_EQ(worker.splice_edits_lost.get(), 1u);
   up("GET / HTTP/1.1\r\nCookie: SRV=s1\r\n\r\n");
-  EXPECT_TRUE(session.broken);
+  EXPECT_TRUE(exchange.broken);
 }
 
-TEST_F(SessionTest, octets_that_were_not_kept_come_again_in_smaller_pieces) {
+TEST_F(ExchangeTest, octets_that_were_not_kept_come_again_in_smaller_pieces) {
   use(rules_of({cookie(CookieMode::insert)}));
   up("GET / HTTP/1.1\r\nCookie: SRV=s1\r\nHos");
   client.came = "GET / HT";
@@ -513,7 +513,7 @@ TEST_F(SessionTest, octets_that_were_not_kept_come_again_in_smaller_pieces) {
 }
 
 // The same conversation in pieces of any size must come out the same.
-TEST_F(SessionTest, pieces_do_not_matter) {
+TEST_F(ExchangeTest, pieces_do_not_matter) {
   std::vector<CookieSettings> list{cookie(CookieMode::insert),
                                    cookie(CookieMode::prefix, "PHPSESSID")};
   const std::string ask =
@@ -541,10 +541,10 @@ TEST_F(SessionTest, pieces_do_not_matter) {
   const std::string up_whole = requests(), down_whole = responses();
   ASSERT_NE(up_whole, ask);
   ASSERT_NE(down_whole, say);
-  ASSERT_TRUE(session.idle());
+  ASSERT_TRUE(exchange.idle());
   for (uint32_t seed = 1; seed <= 300; ++seed) {
     std::mt19937 random(seed);
-    session = {};
+    exchange = {};
     for (Stream* s : {&client, &backend}) {
       s->map.release(edits);
       *s = Stream{};
@@ -568,9 +568,9 @@ TEST_F(SessionTest, pieces_do_not_matter) {
     }
     ASSERT_EQ(requests(), up_whole) << "seed " << seed;
     ASSERT_EQ(responses(), down_whole) << "seed " << seed;
-    ASSERT_TRUE(session.idle());
+    ASSERT_TRUE(exchange.idle());
   }
 }
 
 }  // namespace
-}  // namespace limpet::dataplane::session_test
+}  // namespace limpet::dataplane::exchange_test

@@ -1,7 +1,7 @@
 // Requests that ask for another protocol, and answers that speak one.
-#include "session_fixture.h"
+#include "exchange_fixture.h"
 
-namespace limpet::dataplane::session_test {
+namespace limpet::dataplane::exchange_test {
 namespace {
 
 // As Java's HttpClient begins each connection.
@@ -21,7 +21,7 @@ void PrintTo(const Kind& k, std::ostream* out) {
   *out << k.says;
 }
 
-class H2c : public SessionTest, public testing::WithParamInterface<Kind> {
+class H2c : public ExchangeTest, public testing::WithParamInterface<Kind> {
  protected:
   void SetUp() override {
     use(rules_of(GetParam().list, GetParam().forwarded));
@@ -40,8 +40,8 @@ TEST_P(H2c, becomes_plain_http_in_every_request) {
     const size_t before = requests().size();
     up(kJava + "\r\n");
     EXPECT_EQ(requests().substr(before), kPlain + added() + "\r\n") << "request " << i;
-    EXPECT_FALSE(session.broken);
-    EXPECT_NE(session.up, Session::Up::ask) << "it is not waited for";
+    EXPECT_FALSE(exchange.broken);
+    EXPECT_NE(exchange.up, Exchange::Up::ask) << "it is not waited for";
     down(kOk);
     EXPECT_NE(backend.map.is_open(), follows);
   }
@@ -71,7 +71,7 @@ INSTANTIATE_TEST_SUITE_P(Modes, H2c,
                                          Kind{"forwarded only", {}, Forwarded::x_forwarded_for},
                                          Kind{"nothing", {}}));
 
-TEST_F(SessionTest, h2c_goes_together_with_our_cookie_wherever_that_stands) {
+TEST_F(ExchangeTest, h2c_goes_together_with_our_cookie_wherever_that_stands) {
   use(rules_of({cookie(CookieMode::insert)}, Forwarded::x_forwarded_for));
   up("GET / HTTP/1.1\r\nUpgrade: h2c\r\nCookie: a=b; SRV=s1\r\nConnection: Upgrade\r\n\r\n");
   EXPECT_EQ(requests(), "GET / HTTP/1.1\r\nCookie: a=b\r\n" + kXff + "\r\n");
@@ -80,16 +80,16 @@ TEST_F(SessionTest, h2c_goes_together_with_our_cookie_wherever_that_stands) {
       << requests();
 }
 
-TEST_F(SessionTest, a_request_for_h2c_and_something_else_asks_for_that) {
+TEST_F(ExchangeTest, a_request_for_h2c_and_something_else_asks_for_that) {
   use(rules_of({cookie(CookieMode::insert)}));
   up("GET / HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: h2c , websocket\r\n\r\n");
   EXPECT_EQ(requests(), "GET / HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
-  EXPECT_EQ(session.up, Session::Up::ask);
+  EXPECT_EQ(exchange.up, Exchange::Up::ask);
   down(kSwitching);
   EXPECT_TRUE(client.map.is_open() && backend.map.is_open());
 }
 
-TEST_F(SessionTest, switching_protocols_unasked_ends_the_connection) {
+TEST_F(ExchangeTest, switching_protocols_unasked_ends_the_connection) {
   const std::string unasked[] = {
       kGet, kJava + "\r\n", "GET / HTTP/1.1\r\nConnection: Upgrade\r\n\r\n",
       "GET / HTTP/1.1\r\nUpgrade: websocket\r\n\r\n",
@@ -97,7 +97,7 @@ TEST_F(SessionTest, switching_protocols_unasked_ends_the_connection) {
   uint64_t count = 0;
   for (const std::string& request : unasked)
     for (const bool forwarded : {false, true}) {
-      session = {};
+      exchange = {};
       client = backend = {};
       use(forwarded ? rules_of({}, Forwarded::x_forwarded_for)
                     : rules_of({cookie(CookieMode::insert)}));
@@ -106,7 +106,7 @@ TEST_F(SessionTest, switching_protocols_unasked_ends_the_connection) {
       const std::string before = responses();
       up(request);
       down(kSwitching + "GET / HTTP/1.1\r\n\r\n");
-      EXPECT_TRUE(session.broken && session.blame == Session::Blame::backend) << request;
+      EXPECT_TRUE(exchange.broken && exchange.blame == Exchange::Blame::backend) << request;
       EXPECT_EQ(responses(), before) << "nothing of it passes";
       EXPECT_FALSE(client.map.is_open() || backend.map.is_open());
       EXPECT_EQ(worker.splice_unasked_upgrades.get(), ++count);
@@ -118,4 +118,4 @@ TEST_F(SessionTest, switching_protocols_unasked_ends_the_connection) {
 }
 
 }  // namespace
-}  // namespace limpet::dataplane::session_test
+}  // namespace limpet::dataplane::exchange_test

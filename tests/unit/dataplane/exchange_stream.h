@@ -7,9 +7,9 @@
 #include <utility>
 #include <vector>
 
-#include "session.h"
+#include "exchange.h"
 
-namespace limpet::dataplane::session_test {
+namespace limpet::dataplane::exchange_test {
 
 using affinity::CookieMode;
 using affinity::CookieSettings;
@@ -29,17 +29,17 @@ inline CookieSettings cookie(CookieMode mode, std::string name = "SRV") {
   return s;
 }
 
-inline SessionRules rules_of(std::vector<affinity::EntrySettings> entries,
-                             Forwarded forwarded = Forwarded::none) {
+inline HttpRules rules_of(std::vector<affinity::EntrySettings> entries,
+                          Forwarded forwarded = Forwarded::none) {
   return compile_rules({"web", forwarded, 16384, std::move(entries)}).value();
 }
 
-inline SessionRules rules_of(const std::vector<CookieSettings>& cookies,
-                             Forwarded forwarded = Forwarded::none) {
+inline HttpRules rules_of(const std::vector<CookieSettings>& cookies,
+                          Forwarded forwarded = Forwarded::none) {
   return rules_of(std::vector<affinity::EntrySettings>(cookies.begin(), cookies.end()), forwarded);
 }
-inline SessionRules rules_of(std::initializer_list<CookieSettings> cookies,
-                             Forwarded forwarded = Forwarded::none) {
+inline HttpRules rules_of(std::initializer_list<CookieSettings> cookies,
+                          Forwarded forwarded = Forwarded::none) {
   return rules_of(std::vector<affinity::EntrySettings>(cookies.begin(), cookies.end()), forwarded);
 }
 
@@ -78,4 +78,4 @@ struct Stream {
   }
 };
 
-}  // namespace limpet::dataplane::session_test
+}  // namespace limpet::dataplane::exchange_test

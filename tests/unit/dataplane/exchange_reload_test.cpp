@@ -1,8 +1,8 @@
 // A reload while an answer is under way: a request keeps the rules by which it was read until the
 // head of its answer has been edited, and lets go of them exactly once.
-#include "session_fixture.h"
+#include "exchange_fixture.h"
 
-namespace limpet::dataplane::session_test {
+namespace limpet::dataplane::exchange_test {
 namespace {
 
 const std::string kAnswer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n";
@@ -11,8 +11,8 @@ const std::string kCookie = "Set-Cookie: SRV=s1\r\n";
 const std::string kTheirs = "Set-Cookie: SRV=abc\r\n";
 
 // Everything that an operator changes of a list, and takes effect for requests to come.
-std::vector<SessionRules> changes(CookieMode mode) {
-  std::vector<SessionRules> all;
+std::vector<HttpRules> changes(CookieMode mode) {
+  std::vector<HttpRules> all;
   CookieSettings attribute = cookie(mode);
   attribute.attributes = {"Priority=High"};
   CookieSettings name = cookie(mode, "OTHER");
@@ -30,28 +30,28 @@ std::vector<SessionRules> changes(CookieMode mode) {
   return all;
 }
 
-class Reloaded : public SessionTest {
+class Reloaded : public ExchangeTest {
  protected:
   // What becomes of an answer when this reload comes between it and its request.
-  std::string answer(CookieMode mode, SessionRules then, const std::string& request,
+  std::string answer(CookieMode mode, HttpRules then, const std::string& request,
                      const std::string& response) {
-    session = {};
+    exchange = {};
     client = backend = {};
     old_rules.clear();
-    for (Counter& n : service.rules_held) n.set(0);
+    for (Counter& n : service.rules_in_use) n.set(0);
     use(rules_of({cookie(mode)}));
     up(request);
     EXPECT_EQ(held(), 1u);
     reload(std::move(then));
     down(response);
     EXPECT_EQ(held(), 0u);
-    EXPECT_TRUE(session.idle());
+    EXPECT_TRUE(exchange.idle());
     return responses();
   }
 };
 
 TEST_F(Reloaded, an_answer_under_way_gets_its_cookie) {
-  for (SessionRules& r : changes(CookieMode::insert))
+  for (HttpRules& r : changes(CookieMode::insert))
     EXPECT_EQ(answer(CookieMode::insert, std::move(r), kGet, kAnswer + kTheirs + kBody),
               kAnswer + kCookie + kBody);
   EXPECT_GT(worker.rules_kept.get(), 0u);
@@ -59,19 +59,19 @@ TEST_F(Reloaded, an_answer_under_way_gets_its_cookie) {
 }
 
 TEST_F(Reloaded, an_answer_under_way_is_rewritten) {
-  for (SessionRules& r : changes(CookieMode::rewrite))
+  for (HttpRules& r : changes(CookieMode::rewrite))
     EXPECT_EQ(answer(CookieMode::rewrite, std::move(r), kGet, kAnswer + kTheirs + kBody),
               kAnswer + kCookie + kBody);
 }
 
 TEST_F(Reloaded, an_answer_under_way_has_its_value_prefixed) {
-  for (SessionRules& r : changes(CookieMode::prefix))
+  for (HttpRules& r : changes(CookieMode::prefix))
     EXPECT_EQ(answer(CookieMode::prefix, std::move(r), kGet, kAnswer + kTheirs + kBody),
               kAnswer + "Set-Cookie: SRV=s1~abc\r\n" + kBody);
 }
 
 TEST_F(Reloaded, a_request_whose_cookie_was_good_gets_no_other) {
-  for (SessionRules& r : changes(CookieMode::insert))
+  for (HttpRules& r : changes(CookieMode::insert))
     EXPECT_EQ(answer(CookieMode::insert, std::move(r),
                      "GET / HTTP/1.1\r\nHost: a\r\nCookie: SRV=s1\r\n\r\n", kOk),
               kOk);
@@ -89,7 +89,7 @@ TEST_F(Reloaded, chunked_answers_and_interim_ones_are_followed_as_before) {
   EXPECT_EQ(held(), 0u) << "its head has been edited";
   down("0\r\n\r\n");
   EXPECT_EQ(responses(), interim + head + kCookie + "\r\n2\r\nok\r\n0\r\n\r\n");
-  EXPECT_TRUE(session.idle());
+  EXPECT_TRUE(exchange.idle());
 }
 
 TEST_F(Reloaded, each_of_many_requests_has_the_rules_by_which_it_was_read) {
@@ -130,7 +130,7 @@ TEST_F(Reloaded, a_connection_does_not_become_a_tunnel_while_answers_are_to_be_e
   EXPECT_EQ(held(), 0u);
   up(kGet);
   EXPECT_TRUE(client.map.is_open()) << "now nothing more is looked at";
-  EXPECT_EQ(session.up, Session::Up::tunnel);
+  EXPECT_EQ(exchange.up, Exchange::Up::tunnel);
   EXPECT_EQ(held(), 0u) << "a tunnel holds none";
 }
 
@@ -138,7 +138,7 @@ TEST_F(Reloaded, a_connection_does_not_become_a_tunnel_while_answers_are_to_be_e
 TEST_F(Reloaded, what_has_no_rules_any_more_answers_by_those_that_it_had) {
   use(rules_of({cookie(CookieMode::prefix)}));
   up(kGet);
-  reload(SessionRules{});
+  reload(HttpRules{});
   rules.number = 0;
   up(kGet);
   EXPECT_EQ(held(), 1u);
@@ -169,7 +169,7 @@ const std::string kBegin = "GET / HTTP/1.1\r\nHost: a\r\nX: ";
 
 TEST_F(Reloaded, a_head_is_read_by_the_rules_with_which_it_has_begun) {
   for (const bool later : {false, true}) {
-    session = {};
+    exchange = {};
     client = backend = {};
     old_rules.clear();
     use(rules_of({cookie(CookieMode::insert)}, Forwarded::x_forwarded_for));
@@ -194,7 +194,7 @@ TEST_F(Reloaded, a_head_is_read_by_the_rules_with_which_it_has_begun) {
 
 TEST_F(Reloaded, a_head_may_be_as_long_as_it_might_when_it_began) {
   for (const uint32_t limit : {1024u, 8192u}) {
-    session = {};
+    exchange = {};
     client = backend = {};
     use(rules_of({cookie(CookieMode::insert)}));
     rules.settings.head_bytes = limit;
@@ -205,9 +205,9 @@ TEST_F(Reloaded, a_head_may_be_as_long_as_it_might_when_it_began) {
     rules.settings.head_bytes = 1024 + 8192 - limit;
     const std::string rest(limit - 1 - kBegin.size(), 'x');
     up(rest);
-    EXPECT_EQ(session.up, Session::Up::head) << limit;
+    EXPECT_EQ(exchange.up, Exchange::Up::head) << limit;
     up("x");
-    EXPECT_EQ(session.up, Session::Up::refused) << limit;
+    EXPECT_EQ(exchange.up, Exchange::Up::refused) << limit;
   }
 }
 
@@ -232,9 +232,9 @@ TEST_F(Reloaded, the_first_request_chooses_by_its_own_cookies) {
   up("GET / HTTP/1.1\r\nHost: a\r\nCookie: SRV=s2; B=s1\r\n\r\n");
   reload(rules_of({cookie(CookieMode::insert, "B")}), 0);
   std::array<affinity::CookieOutcome, kMaxCookieRules> out;
-  ASSERT_EQ(outcomes(session, context(), {}, out), 2u);
+  ASSERT_EQ(outcomes(exchange, context(), {}, out), 2u);
   EXPECT_EQ(out[0].member, 2);
-  count_first(session, context(), 2);
+  count_first(exchange, context(), 2);
   EXPECT_EQ(asked(RequestFlag::valid), 0u) << "SRV has no place in today's list, and is not B";
   use(rules_of({cookie(CookieMode::insert)}));
 }
@@ -245,7 +245,7 @@ TEST_F(Reloaded, what_stays_at_its_place_in_the_list_is_counted_there) {
   up("GET / HTTP/1.1\r\nHost: a\r\nCookie: B=s1\r\n\r\n");
   reload(rules_of({cookie(CookieMode::insert), cookie(CookieMode::rewrite, "B")}), 1);
   member = 1;
-  count_first(session, context(), 1);
+  count_first(exchange, context(), 1);
   down(kOk);
   EXPECT_EQ(asked(RequestFlag::none), 1u);
   EXPECT_EQ(answered(ResponseFlag::inserted), 1u);
@@ -267,7 +267,7 @@ TEST_F(Reloaded, whatever_ends_a_connection_s_messages_lets_go_once) {
       "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",  // its body falls apart
   };
   for (const std::string& text : answers) {
-    session = {};
+    exchange = {};
     client = backend = {};
     use(rules_of({cookie(CookieMode::insert)}));
     up(kGet + kGet + kGet);
@@ -275,10 +275,10 @@ TEST_F(Reloaded, whatever_ends_a_connection_s_messages_lets_go_once) {
     reload(rules_of({cookie(CookieMode::insert)}));
     down(text);
     EXPECT_EQ(held(), 0u) << text;
-    let_go(session, service);
+    let_go(exchange, service);
     EXPECT_EQ(held(), 0u) << text;
   }
-  session = {};
+  exchange = {};
   client = backend = {};
   use(rules_of({cookie(CookieMode::insert)}));
   up(upgrade + kGet);
@@ -294,9 +294,9 @@ TEST_F(Reloaded, a_connection_that_ends_in_the_middle_lets_go_of_all_and_only_on
   reload(rules_of({cookie(CookieMode::insert)}));
   up(kGet + kBegin);
   EXPECT_EQ(held(), 4u);
-  let_go(session, service);
+  let_go(exchange, service);
   EXPECT_EQ(held(), 0u);
-  let_go(session, service);
+  let_go(exchange, service);
   EXPECT_EQ(held(), 0u);
   down(kOk);
   EXPECT_EQ(held(), 0u) << "nor when something comes all the same";
@@ -308,7 +308,7 @@ TEST_F(Reloaded, what_is_not_asked_for_any_more_holds_nothing) {
   down("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok");
   up(kGet + kGet);
   EXPECT_EQ(held(), 0u) << "nobody reads those answers";
-  session = {};
+  exchange = {};
   client = backend = {};
   use(rules_of({}, Forwarded::proxy_v1));
   up("GET / HT");
@@ -361,4 +361,4 @@ TEST_F(Reloaded, a_session_is_learned_under_the_kind_that_its_entry_has) {
 }
 
 }  // namespace
-}  // namespace limpet::dataplane::session_test
+}  // namespace limpet::dataplane::exchange_test

@@ -1,9 +1,9 @@
 // Requests and responses in order, whatever pieces they come in.
-#include "session.h"
+#include "exchange.h"
 
 #include <algorithm>
 
-#include "session_edits.h"
+#include "exchange_edits.h"
 
 namespace limpet::dataplane {
 namespace {
@@ -13,31 +13,31 @@ using http::Fed;
 using tcp::Shown;
 
 // Of who was read by none: a service that has left mode splice.
-const SessionRules kNobodys;
+const HttpRules kNobodys;
 
 void let_go(uint32_t& rules, ServiceCounters& service) {
-  if (rules != 0) service.rules_held[place_of(rules)].sub();
+  if (rules != 0) service.rules_in_use[place_of(rules)].sub();
   rules = 0;
 }
 
 // Those that the head is read by which stands in front: today's, if it begins now.
-RulesInUse read_by(Session& s, const SessionContext& c) {
+RulesInUse read_by(Exchange& s, const ExchangeContext& c) {
   if (s.reading != 0) {
     if (const RulesInUse by = c.by(s.reading); by.known) return by;
     c.worker.rules_outlived.add();
     let_go(s.reading, c.service);
   }
   s.reading = c.rules.number;
-  if (s.reading != 0) c.service.rules_held[place_of(s.reading)].add();
+  if (s.reading != 0) c.service.rules_in_use[place_of(s.reading)].add();
   return c.by(s.reading);
 }
 
-void let_go_of_asked(Session& s, ServiceCounters& service) {
+void let_go_of_asked(Exchange& s, ServiceCounters& service) {
   for (unsigned i = 0; i < s.asked_count; ++i)
-    let_go(s.asked[(s.asked_first + i) % Session::kMaxAsked].rules, service);
+    let_go(s.asked[(s.asked_first + i) % Exchange::kMaxAsked].rules, service);
 }
 
-void forget_asked(Session& s, ServiceCounters& service) {
+void forget_asked(Exchange& s, ServiceCounters& service) {
   let_go_of_asked(s, service);
   s.asked_count = 0;
 }
@@ -84,59 +84,59 @@ bool only_empty_lines(std::span<const uint8_t> bytes) {
 }
 
 // What requests waited for has come, or never will.
-void resume(Session& s) {
-  s.call_up = s.call_up || s.pause != Session::Pause::none;
-  s.pause = Session::Pause::none;
+void resume(Exchange& s) {
+  s.call_up = s.call_up || s.pause != Exchange::Pause::none;
+  s.pause = Exchange::Pause::none;
 }
 
 // Responses cannot be told apart any more, or none will follow: they pass as they are.
-Shown give_up(Session& s, const SessionContext& c, std::span<const uint8_t> bytes,
-              Session::Down down) {
+Shown give_up(Exchange& s, const ExchangeContext& c, std::span<const uint8_t> bytes,
+              Exchange::Down down) {
   s.down = down;
   forget_asked(s, c.service);
   // What an upgrade led to is not known either. Nothing may pass that would have been edited.
-  if (s.up == Session::Up::ask) s.up = Session::Up::head;
+  if (s.up == Exchange::Up::ask) s.up = Exchange::Up::head;
   resume(s);
   return all(bytes);
 }
 
 // A later request that must not pass. `asked`: of its own, when its head has passed.
 template <class Reason>
-void refuse(Session& s, const SessionContext& c, Reason why, uint8_t asked) {
-  if (s.blame != Session::Blame::memory)
+void refuse(Exchange& s, const ExchangeContext& c, Reason why, uint8_t asked) {
+  if (s.blame != Exchange::Blame::memory)
     c.service.refused[refused(why)].add();  // a lack of memory is our own fault
-  s.up = Session::Up::refused;
+  s.up = Exchange::Up::refused;
   s.refused_asked = asked;
 }
 
 // It is turned away when the responses to those before it are through: whether they are served
 // must not depend on the segments in which the client's octets came.
-bool responses_due(const Session& s) {
+bool responses_due(const Exchange& s) {
   switch (s.down) {
-    case Session::Down::head:
+    case Exchange::Down::head:
       return s.asked_count > s.refused_asked || s.response.position() != 0;
-    case Session::Down::body:
-    case Session::Down::open:  // until the backend closes
+    case Exchange::Down::body:
+    case Exchange::Down::open:  // until the backend closes
       return true;
-    case Session::Down::lost:
+    case Exchange::Down::lost:
       break;
   }
   return false;
 }
 
-void answered(Session& s, const SessionContext& c) {
+void answered(Exchange& s, const ExchangeContext& c) {
   let_go(s.asked[s.asked_first].rules, c.service);
-  s.asked_first = static_cast<uint8_t>((s.asked_first + 1u) % Session::kMaxAsked);
+  s.asked_first = static_cast<uint8_t>((s.asked_first + 1u) % Exchange::kMaxAsked);
   --s.asked_count;
   resume(s);
 }
 
-Shown follow_requests(Session& s, tcp::StreamMap& map, std::span<const uint8_t> bytes, bool fin,
-                      const SessionContext& c, tcp::Bodies& bodies) {
+Shown follow_requests(Exchange& s, tcp::StreamMap& map, std::span<const uint8_t> bytes, bool fin,
+                      const ExchangeContext& c, tcp::Bodies& bodies) {
   uint32_t done = 0;
   while (!s.broken) {
     switch (s.up) {
-      case Session::Up::body:
+      case Exchange::Up::body:
         if (!skip(s.request_body, bytes, done, &bodies)) {
           if (!s.request_body.failed()) return {done, fin};
           // What follows cannot be found: nothing that looks like a request may pass unseen.
@@ -146,36 +146,36 @@ Shown follow_requests(Session& s, tcp::StreamMap& map, std::span<const uint8_t> 
         // Where no response is read any more nobody will hear what became of an upgrade. What
         // follows counts as a request then: if it is none it is refused, and if it is one nothing
         // of it slips past.
-        s.up = s.asks && s.asked_count != 0 ? Session::Up::ask : Session::Up::head;
+        s.up = s.asks && s.asked_count != 0 ? Exchange::Up::ask : Exchange::Up::head;
         s.request = {};
         break;
-      case Session::Up::ask:
-        s.pause = Session::Pause::response;
+      case Exchange::Up::ask:
+        s.pause = Exchange::Pause::response;
         return {done, fin && done >= bytes.size()};
-      case Session::Up::refused:
+      case Exchange::Up::refused:
         if (responses_due(s)) {
-          s.pause = Session::Pause::response;
+          s.pause = Exchange::Pause::response;
           return {done, false};
         }
         s.broken = true;
         break;
-      case Session::Up::tunnel:
+      case Exchange::Up::tunnel:
         return all(bytes);
-      case Session::Up::head: {
+      case Exchange::Up::head: {
         if (done >= bytes.size()) return {done, fin};
-        if (s.asked_count == Session::kMaxAsked) {
-          s.pause = Session::Pause::response;
+        if (s.asked_count == Exchange::kMaxAsked) {
+          s.pause = Exchange::Pause::response;
           return {done, false};
         }
         if (c.down != nullptr && unread(*c.down, c.edits) >= kMostUnread) {
-          s.pause = Session::Pause::reader;
+          s.pause = Exchange::Pause::reader;
           return {done, false};
         }
         const std::span<const uint8_t> rest = bytes.subspan(done);
         // Its response would pass unread, without its cookies: on another connection it does not.
-        if (s.down == Session::Down::lost && !only_empty_lines(rest)) {
+        if (s.down == Exchange::Down::lost && !only_empty_lines(rest)) {
           c.service.refused[refused(Refused::response_unread)].add();
-          s.break_off(Session::Blame::backend);
+          s.break_off(Exchange::Blame::backend);
           break;
         }
         // What was not kept comes again, perhaps in smaller pieces.
@@ -188,7 +188,7 @@ Shown follow_requests(Session& s, tcp::StreamMap& map, std::span<const uint8_t> 
           // end of the head. (The first one is refused by who collects it.)
           if (fin && (!s.begun() || only_empty_lines(rest))) return all(bytes);
           // The first one's length is the business of who collects it.
-          const uint32_t most = std::min(by.rules->settings.head_bytes, Session::kMaxHead);
+          const uint32_t most = std::min(by.rules->settings.head_bytes, Exchange::kMaxHead);
           if (!s.begun() || (!fin && rest.size() < most)) return {done, false};
           refuse(s, c, fin ? Refused::head_unfinished : Refused::head_too_long, 0);
           break;
@@ -212,12 +212,12 @@ Shown follow_requests(Session& s, tcp::StreamMap& map, std::span<const uint8_t> 
         }
         if (!s.begun())
           s.first = http::BodySkipper(head.framing, http::Side::request).finished()
-                        ? Session::First::whole
-                        : Session::First::asked;
+                        ? Exchange::First::whole
+                        : Exchange::First::asked;
         // Not while an answer is to be edited, by rules that were there before.
         if (!by.rules->follows() && s.asked_count == 0) {
-          s.down = Session::Down::open;
-          s.up = Session::Up::tunnel;
+          s.down = Exchange::Down::open;
+          s.up = Exchange::Up::tunnel;
           return all(bytes);
         }
         done += head.bounds.end;
@@ -225,7 +225,7 @@ Shown follow_requests(Session& s, tcp::StreamMap& map, std::span<const uint8_t> 
         const bool tunnel = head.framing.body == Body::tunnel;
         s.request_body =
             http::BodySkipper(tunnel ? http::Framing{} : head.framing, http::Side::request);
-        s.up = Session::Up::body;
+        s.up = Exchange::Up::body;
         break;
       }
     }
@@ -235,7 +235,7 @@ Shown follow_requests(Session& s, tcp::StreamMap& map, std::span<const uint8_t> 
 
 }  // namespace
 
-RulesInUse SessionContext::by(uint32_t number) const {
+RulesInUse ExchangeContext::by(uint32_t number) const {
   if (number == rules.number) return {&rules, table};
   if (number == 0) return {&kNobodys, nullptr};
   for (const KeptRules& k : kept)
@@ -244,7 +244,7 @@ RulesInUse SessionContext::by(uint32_t number) const {
   return {.rules = &rules, .table = table, .known = false};
 }
 
-uint16_t SessionContext::member_of(uint16_t slot) const {
+uint16_t ExchangeContext::member_of(uint16_t slot) const {
   if (slot >= backends.size() || pool == kNoSlot) return balance::Maglev::kNone;
   const BackendEntry& b = backends[slot];
   if (b.configured && b.pool == pool) return b.member;
@@ -260,58 +260,58 @@ unsigned unread(const tcp::StreamMap& down, const tcp::EditPool& edits) {
   return n;
 }
 
-void let_go(Session& s, ServiceCounters& service) {
+void let_go(Exchange& s, ServiceCounters& service) {
   let_go(s.reading, service);
   let_go_of_asked(s, service);
 }
 
-Shown show_requests(Session& s, tcp::StreamMap& map, std::span<const uint8_t> bytes, bool fin,
-                    const SessionContext& c) {
+Shown show_requests(Exchange& s, tcp::StreamMap& map, std::span<const uint8_t> bytes, bool fin,
+                    const ExchangeContext& c) {
   tcp::Bodies bodies;
   Shown shown = follow_requests(s, map, bytes, fin, c, bodies);
   shown.bodies = bodies;
   return shown;
 }
 
-Shown show_responses(Session& s, tcp::StreamMap& map, std::span<const uint8_t> bytes, bool fin,
-                     const SessionContext& c) {
+Shown show_responses(Exchange& s, tcp::StreamMap& map, std::span<const uint8_t> bytes, bool fin,
+                     const ExchangeContext& c) {
   uint32_t done = 0;
-  while (s.blame != Session::Blame::backend) {
+  while (s.blame != Exchange::Blame::backend) {
     switch (s.down) {
-      case Session::Down::open:
-      case Session::Down::lost:
+      case Exchange::Down::open:
+      case Exchange::Down::lost:
         return all(bytes);
-      case Session::Down::body:
+      case Exchange::Down::body:
         if (!skip(s.response_body, bytes, done)) {
           if (!s.response_body.failed()) return {done, fin};
           c.worker.splice_bad_responses.add();
-          return give_up(s, c, bytes, Session::Down::lost);
+          return give_up(s, c, bytes, Exchange::Down::lost);
         }
-        s.down = Session::Down::head;
-        s.call_up = s.call_up || s.up == Session::Up::refused;
+        s.down = Exchange::Down::head;
+        s.call_up = s.call_up || s.up == Exchange::Up::refused;
         break;
-      case Session::Down::head: {
+      case Exchange::Down::head: {
         if (s.asked_count == 0)  // as clients do with empty lines behind a body
           while (done < bytes.size() && is_line_end(bytes[done])) ++done;
         if (done >= bytes.size()) return {done, fin};
         // Nobody has asked (408 before a close).
-        if (s.asked_count == 0) return give_up(s, c, bytes, Session::Down::lost);
+        if (s.asked_count == 0) return give_up(s, c, bytes, Exchange::Down::lost);
         const std::span<const uint8_t> rest = bytes.subspan(done);
         if (s.response.position() == 0 || rest.size() < s.response.position())
           s.response = http::ResponseFramer(s.front().method);
         http::ResponseHead head;
         const Fed fed = s.response.feed(rest, head);
-        if (fed == Fed::need_more && !fin && rest.size() < Session::kMaxHead) return {done, false};
+        if (fed == Fed::need_more && !fin && rest.size() < Exchange::kMaxHead) return {done, false};
         if (fed != Fed::complete) {
           c.worker.splice_bad_responses.add();
-          return give_up(s, c, bytes, Session::Down::lost);
+          return give_up(s, c, bytes, Exchange::Down::lost);
         }
         s.response = http::ResponseFramer(s.front().method);
         if (head.status == 101 && !s.front().upgrade) {
           // What follows would be a tunnel that nobody asked for: requests in it pass unread.
           c.worker.splice_unasked_upgrades.add();
           c.service.refused[refused(Refused::upgrade_unasked)].add();
-          s.break_off(Session::Blame::backend);
+          s.break_off(Exchange::Blame::backend);
           break;
         }
         done += head.bounds.end;
@@ -320,26 +320,26 @@ Shown show_responses(Session& s, tcp::StreamMap& map, std::span<const uint8_t> b
           c.worker.splice_edits_lost.add();
         answered(s, c);
         if (head.framing.body == Body::tunnel) {
-          s.up = Session::Up::tunnel;
+          s.up = Exchange::Up::tunnel;
           forget_asked(s, c.service);
           s.call_up = true;
-          s.down = Session::Down::open;
+          s.down = Exchange::Down::open;
           return all(bytes);
         }
         // An upgrade was refused, perhaps before the body of its request has ended: requests go on.
         if (s.asked_count == 0) s.asks = false;
-        if (s.asked_count == 0 && s.up == Session::Up::ask) {
-          s.up = Session::Up::head;
+        if (s.asked_count == 0 && s.up == Exchange::Up::ask) {
+          s.up = Exchange::Up::head;
           s.call_up = true;
         }
         if (head.doubt != http::Refusal::none) {
           c.worker.splice_bad_responses.add();
-          return give_up(s, c, bytes, Session::Down::lost);
+          return give_up(s, c, bytes, Exchange::Down::lost);
         }
         if (head.framing.body == Body::until_close || !head.keep_alive)
-          return give_up(s, c, bytes, Session::Down::open);
+          return give_up(s, c, bytes, Exchange::Down::open);
         s.response_body = http::BodySkipper(head.framing, http::Side::response);
-        s.down = Session::Down::body;
+        s.down = Exchange::Down::body;
         break;
       }
     }

@@ -14,7 +14,7 @@
 #include <vector>
 
 #include "../http_pieces.h"
-#include "session_stream.h"
+#include "exchange_stream.h"
 
 namespace limpet::dataplane::fuzz {
 namespace {
@@ -22,12 +22,12 @@ namespace {
 using affinity::CookieMode;
 using affinity::CookieSettings;
 using affinity::HeaderSettings;
+using exchange_test::cookie;
+using exchange_test::rules_of;
+using exchange_test::Stream;
 using http::Fed;
 using http::fuzz::Cutter;
 using http::fuzz::require;
-using session_test::cookie;
-using session_test::rules_of;
-using session_test::Stream;
 
 constexpr uint8_t kForwarded = 3;  // by number
 constexpr uint8_t kClientCloses = 4;
@@ -61,8 +61,8 @@ std::vector<std::vector<affinity::EntrySettings>> lists() {
 // Compiled once: that takes longer than a run.
 struct Fixed {
   std::vector<std::vector<CookieSettings>> settings;  // the cookies of each list
-  std::vector<std::array<SessionRules, 2>> rules;     // of each list, before and after a reload
-  SessionTools tools;
+  std::vector<std::array<HttpRules, 2>> rules;        // of each list, before and after a reload
+  ExchangeTools tools;
   Fixed() {
     for (const auto& list : lists()) {
       rules.push_back({rules_of(list), rules_of(list)});
@@ -70,7 +70,7 @@ struct Fixed {
       for (const affinity::EntrySettings& e : list)
         if (const auto* c = std::get_if<CookieSettings>(&e)) cookies.push_back(*c);
       for (uint32_t i = 0; i < 2; ++i) {
-        SessionRules& r = rules.back()[i];
+        HttpRules& r = rules.back()[i];
         r.number = kRulesPlaces + 1 + i;
         for (const auto* s : {&r.request, &r.response})
           if (*s) require(tools.scratch.fit(**s).ok(), "there is scratch");
@@ -156,14 +156,14 @@ bool has_cookie(std::string_view head, std::string_view name) {
 
 class Connection {
  public:
-  Connection(SessionTools& tools, std::array<SessionRules, 2>& rules,
+  Connection(ExchangeTools& tools, std::array<HttpRules, 2>& rules,
              const std::vector<CookieSettings>& settings, uint8_t flags)
       : rules_(rules),
         tools_(tools),
         settings_(settings),
         flags_(flags),
         edits_((flags & kLittleRoom) != 0 ? 1024 : 65536) {
-    for (SessionRules& r : rules_) {
+    for (HttpRules& r : rules_) {
       r.settings.forwarded = static_cast<Forwarded>(flags & kForwarded);
       r.settings.head_bytes = (flags & kShortHeads) != 0 ? 1024 : 16384;
     }
@@ -201,11 +201,11 @@ class Connection {
   }
 
  private:
-  SessionContext context();
+  ExchangeContext context();
   // All of it that a request can have been read by is kept, or nothing is.
   void reload(bool keeps) {
     auto before = std::make_shared<SpliceEntry>();
-    before->rules = std::shared_ptr<const SessionRules>(std::shared_ptr<void>(), &rules_[now_in_]);
+    before->rules = std::shared_ptr<const HttpRules>(std::shared_ptr<void>(), &rules_[now_in_]);
     before->table = table_;
     kept_.clear();
     now_in_ = 1 - now_in_;
@@ -213,7 +213,7 @@ class Connection {
   }
   uint64_t held() const {
     uint64_t n = 0;
-    for (const Counter& c : service_.rules_held) n += c.get();
+    for (const Counter& c : service_.rules_in_use) n += c.get();
     return n;
   }
   static void say(Stream& s, std::string_view text, bool fin) {
@@ -225,10 +225,10 @@ class Connection {
   void took(Stream& s, const tcp::Shown& shown, size_t size);
   std::string_view passed(const Stream& s) const;
 
-  std::array<SessionRules, 2>& rules_;
+  std::array<HttpRules, 2>& rules_;
   size_t now_in_ = 0;  // which of them
   std::vector<KeptRules> kept_;
-  SessionTools& tools_;
+  ExchangeTools& tools_;
   const std::vector<CookieSettings>& settings_;
   const uint8_t flags_;
   tcp::EditPool edits_;
@@ -244,7 +244,7 @@ class Connection {
   Instant now_{1'000'000'000'000};
   uint64_t unix_now_ = 1700000000;
   bool begun_ = false, tunnel_ = false;
-  Session session_;
+  Exchange session_;
   Stream client_, backend_;
 };
 
@@ -254,7 +254,7 @@ const balance::Maglev& table_of_keys() {
   return table;
 }
 
-SessionContext Connection::context() {
+ExchangeContext Connection::context() {
   return {.rules = rules_[now_in_],
           .ids = ids_,
           .pool = 0,
@@ -282,7 +282,7 @@ SessionContext Connection::context() {
 void Connection::took(Stream& s, const tcp::Shown& shown, size_t size) {
   require(shown.final <= size + (1u << 30), "not too far ahead");
   s.shown(shown);
-  require(session_.asked_count <= Session::kMaxAsked, "so many wait");
+  require(session_.asked_count <= Exchange::kMaxAsked, "so many wait");
 }
 
 // What of the octets has come again, where some were not kept: `less` fewer, and no FIN.
@@ -336,19 +336,19 @@ void Connection::run(std::string_view up, std::string_view down, uint8_t seed) {
     const size_t less = cutter.next() % 8 == 0 ? cutter.next() : 0;
     client ? look_up(less) : look_down(less);
     if (less != 0) client ? look_up() : look_down();
-    if (session_.up == Session::Up::tunnel && !tunnel_) {  // by a 101, asked for or not
+    if (session_.up == Exchange::Up::tunnel && !tunnel_) {  // by a 101, asked for or not
       check();
       tunnel_ = true;
     }
     for (unsigned turns = 0; session_.call_up; ++turns) {
-      require(turns <= Session::kMaxAsked, "looking again comes to an end");
+      require(turns <= Exchange::kMaxAsked, "looking again comes to an end");
       session_.call_up = false;
       look_up();
     }
     if (session_.idle()) {  // as the worker does
       let_go(session_, service_);
-      session_ = Session{};
-      session_.first = dataplane::Session::First::answered;
+      session_ = Exchange{};
+      session_.first = dataplane::Exchange::First::answered;
     }
     const size_t dice = cutter.next();
     if (dice == 7) unix_now_ += 1000, now_ = now_ + std::chrono::seconds(1000);
@@ -420,7 +420,7 @@ void test(std::span<const uint8_t> data) {
   std::string_view text(reinterpret_cast<const char*>(data.data()) + 5, data.size() - 5);
   const std::string_view up = text.substr(0, std::min<size_t>(data[3] | data[4] << 8, text.size()));
   const std::string_view down = text.substr(up.size());
-  std::array<SessionRules, 2>& rules = fixed.rules[list];
+  std::array<HttpRules, 2>& rules = fixed.rules[list];
 
   Connection both(fixed.tools, rules, fixed.settings[list], flags);
   both.run(up, down, seed);

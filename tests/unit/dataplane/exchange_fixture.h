@@ -9,43 +9,43 @@
 #include <string>
 #include <vector>
 
-#include "session_stream.h"
+#include "exchange_stream.h"
 
-namespace limpet::dataplane::session_test {
+namespace limpet::dataplane::exchange_test {
 
-class SessionTest : public testing::Test {
+class ExchangeTest : public testing::Test {
  protected:
-  SessionTest() { place({7, 8, 9}); }
-  void use(SessionRules r) {
+  ExchangeTest() { place({7, 8, 9}); }
+  void use(HttpRules r) {
     rules = std::move(r);
     ++made;
     rules.number = static_cast<uint32_t>(made * kRulesPlaces + made % kRulesPlaces);
-    tools = std::make_unique<SessionTools>();
+    tools = std::make_unique<ExchangeTools>();
     fit(rules);
   }
-  void fit(const SessionRules& r) {
+  void fit(const HttpRules& r) {
     for (const auto* s : {&r.request, &r.response})
       if (*s) {
         EXPECT_TRUE(tools->scratch.fit(**s).ok());
       }
   }
   // As control does it; `counted`: entries of the list that stay at their place.
-  void reload(SessionRules r, uint8_t counted = 0xff) {
+  void reload(HttpRules r, uint8_t counted = 0xff) {
     auto before = std::make_shared<SpliceEntry>();
-    before->rules = std::make_shared<const SessionRules>(std::move(rules));
+    before->rules = std::make_shared<const HttpRules>(std::move(rules));
     before->table = table;
     old_rules.push_back({std::move(before), affinity::Policy("web"), counted});
     use(std::move(r));
     for (const KeptRules& k : old_rules) fit(*k.splice->rules);
   }
   // Requests that hold rules; of one place, or all.
-  uint64_t held(size_t place) { return service.rules_held[place].get(); }
+  uint64_t held(size_t place) { return service.rules_in_use[place].get(); }
   uint64_t held() {
     uint64_t n = 0;
-    for (const Counter& c : service.rules_held) n += c.get();
+    for (const Counter& c : service.rules_in_use) n += c.get();
     return n;
   }
-  SessionContext context() {
+  ExchangeContext context() {
     return {.rules = rules,
             .ids = ids,
             .pool = 0,
@@ -75,16 +75,16 @@ class SessionTest : public testing::Test {
   void look_up() {
     if (client.map.is_open()) return;
     if (client.map.frontier() > client.begin + static_cast<uint32_t>(client.came.size())) return;
-    client.shown(show_requests(session, client.map, client.beyond(), client.fin, context()));
+    client.shown(show_requests(exchange, client.map, client.beyond(), client.fin, context()));
   }
   void down(const std::string& bytes, bool fin = false) {
     backend.came += bytes;
     backend.fin = backend.fin || fin;
     if (backend.map.is_open()) return;
     if (backend.map.frontier() > backend.begin + static_cast<uint32_t>(backend.came.size())) return;
-    backend.shown(show_responses(session, backend.map, backend.beyond(), backend.fin, context()));
-    while (session.call_up) {
-      session.call_up = false;
+    backend.shown(show_responses(exchange, backend.map, backend.beyond(), backend.fin, context()));
+    while (exchange.call_up) {
+      exchange.call_up = false;
       look_up();
     }
   }
@@ -94,12 +94,12 @@ class SessionTest : public testing::Test {
   uint64_t answered(ResponseFlag f) { return counters[0].response[static_cast<size_t>(f)].get(); }
   affinity::CookieOutcome outcome() {
     std::array<affinity::CookieOutcome, kMaxCookieRules> out;
-    outcomes(session, context(), {}, out);
+    outcomes(exchange, context(), {}, out);
     return out[0];
   }
 
-  SessionRules rules;
-  std::unique_ptr<SessionTools> tools;
+  HttpRules rules;
+  std::unique_ptr<ExchangeTools> tools;
   affinity::BackendIds ids{{"s0", "s1", "s2"}};
   std::vector<uint16_t> members;
   // The pool 0 of `members`, as the builder numbers it.
@@ -136,11 +136,11 @@ class SessionTest : public testing::Test {
   uint16_t member = 1;
   Instant now{1000000000};
   uint64_t unix_now = 1700000000;
-  Session session;
+  Exchange exchange;
   Stream client, backend;
 };
 
 inline const std::string kGet = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 inline const std::string kOk = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
-}  // namespace limpet::dataplane::session_test
+}  // namespace limpet::dataplane::exchange_test

@@ -57,7 +57,7 @@ struct RuleSettings {
 // or one of these.
 enum class ResponseHeader : uint16_t { cache_control, expires };
 
-struct SessionRules {
+struct HttpRules {
   RuleSettings settings;
   // Which of its service's rules these are: how many there had been, and in the low digit (of base
   // kRulesPlaces) where requests that hold them are counted. 0: nobody's, which are not counted.
@@ -75,14 +75,14 @@ struct SessionRules {
 };
 
 // Of settings that keep their bounds (affinity/settings.h). The error is Hyperscan's.
-Result<SessionRules> compile_rules(RuleSettings settings, uint32_t number = 0);
+Result<HttpRules> compile_rules(RuleSettings settings, uint32_t number = 0);
 
 constexpr size_t place_of(uint32_t rules) {
   return rules % kRulesPlaces;
 }
 
 // What a worker needs to read and write cookies, its own in each snapshot: both are changed by use.
-struct SessionTools {
+struct ExchangeTools {
   http::SnifferScratch scratch;  // fits every sniffer of the snapshot, kept ones too
   std::optional<affinity::CookieCrypter> crypter;  // absent: nothing is sealed
 };

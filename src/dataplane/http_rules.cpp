@@ -1,12 +1,12 @@
-#include "limpet/dataplane/session_rules.h"
+#include "limpet/dataplane/http_rules.h"
 
 #include <utility>
 #include <variant>
 
 namespace limpet::dataplane {
 
-Result<SessionRules> compile_rules(RuleSettings settings, uint32_t number) {
-  SessionRules rules;
+Result<HttpRules> compile_rules(RuleSettings settings, uint32_t number) {
+  HttpRules rules;
   rules.number = number;
   http::SnifferSpec request, response;
   bool after_source = false;

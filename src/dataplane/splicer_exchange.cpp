@@ -1,4 +1,4 @@
-// The HTTP of spliced flows: which session a stream belongs to, and what follows from what it saw.
+// The HTTP of spliced flows: which exchange a stream belongs to, and what follows from what it saw.
 #include <algorithm>
 #include <utility>
 
@@ -6,22 +6,22 @@
 
 namespace limpet::dataplane {
 
-Session* Splicer::session_of(flow::FlowId id) {
+Exchange* Splicer::exchange_of(flow::FlowId id) {
   const uint32_t i = flows_[id].editor;
-  return i == kNoSession ? nullptr : &sessions_.at(i);
+  return i == kNoExchange ? nullptr : &exchanges_.at(i);
 }
 
-void Splicer::give_session(flow::FlowId id) {
+void Splicer::give_exchange(flow::FlowId id) {
   tcp::SpliceFlow& f = flows_[id];
-  if (f.editor == kNoSession) return;
+  if (f.editor == kNoExchange) return;
   let_go_of_rules(id);
-  sessions_.give(f.editor);
-  f.editor = kNoSession;
+  exchanges_.give(f.editor);
+  f.editor = kNoExchange;
 }
 
 // No answer of its requests is to be edited any more.
 void Splicer::let_go_of_rules(flow::FlowId id) {
-  if (Session* s = session_of(id); s != nullptr) let_go(*s, core_.services[book_.at(id).service]);
+  if (Exchange* s = exchange_of(id); s != nullptr) let_go(*s, core_.services[book_.at(id).service]);
 }
 
 // The connection goes by this stick entry from now on, or by none: while it does the entry does not
@@ -38,8 +38,8 @@ void Splicer::go_by(flow::FlowId id, affinity::StickHandle entry) {
   before = table == nullptr ? affinity::StickHandle{} : entry;
 }
 
-SessionContext Splicer::context(flow::FlowId id) {
-  static const SessionRules kNone;
+ExchangeContext Splicer::context(flow::FlowId id) {
+  static const HttpRules kNone;
   static const affinity::BackendIds kNobody;
   const Snapshot& snapshot = *core_.snapshot;
   const flow::Record& r = book_.at(id);
@@ -50,7 +50,7 @@ SessionContext Splicer::context(flow::FlowId id) {
   if (at == kNoSlot && bound && snapshot.backends[r.backend].configured)
     at = snapshot.backends[r.backend].pool;
   const PoolEntry* pool = at == kNoSlot ? nullptr : &snapshot.pools[at];
-  SessionContext c{
+  ExchangeContext c{
       .rules = service.splice == nullptr ? kNone : *service.splice->rules,
       .ids = pool == nullptr ? kNobody : pool->ids,
       .pool = at,
@@ -82,13 +82,13 @@ SessionContext Splicer::context(flow::FlowId id) {
 tcp::Shown Splicer::show(tcp::SpliceFlow& f, tcp::Side from, std::span<const uint8_t> bytes,
                          bool fin) {
   const flow::FlowId id = id_of(f);
-  if (f.editor == kNoSession) {
-    f.editor = sessions_.take();
-    Session& s = sessions_.at(f.editor);
-    if (book_.at(id).state != tcp::Track::head) s.first = Session::First::answered;
+  if (f.editor == kNoExchange) {
+    f.editor = exchanges_.take();
+    Exchange& s = exchanges_.at(f.editor);
+    if (book_.at(id).state != tcp::Track::head) s.first = Exchange::First::answered;
   }
-  Session& s = sessions_.at(f.editor);
-  SessionContext c = context(id);
+  Exchange& s = exchanges_.at(f.editor);
+  ExchangeContext c = context(id);
   affinity::StickHandle entry;
   c.goes_by = &entry;
   const tcp::Shown shown = from == tcp::Side::client
@@ -99,21 +99,21 @@ tcp::Shown Splicer::show(tcp::SpliceFlow& f, tcp::Side from, std::span<const uin
 }
 
 void Splicer::not_kept(tcp::SpliceFlow& f, tcp::Side from) {
-  if (f.editor == kNoSession) return;
-  sessions_.at(f.editor).not_kept(from);
+  if (f.editor == kNoExchange) return;
+  exchanges_.at(f.editor).not_kept(from);
 }
 
 // After the streams have been looked at: what one of them found may concern the other one.
 void Splicer::follow_up(flow::FlowId id, bool moved) {
-  Session* s = session_of(id);
+  Exchange* s = exchange_of(id);
   if (s == nullptr) return;
   tcp::SpliceFlow& f = flows_[id];
   // Whoever has acknowledged enough of his answers may ask again.
-  if (s->pause == Session::Pause::reader && unread(f.ends[1].map, edits_) < kMostUnread) {
-    s->pause = Session::Pause::none;
+  if (s->pause == Exchange::Pause::reader && unread(f.ends[1].map, edits_) < kMostUnread) {
+    s->pause = Exchange::Pause::none;
     s->call_up = true;
   }
-  for (unsigned turns = 0; s->call_up && turns < Session::kMaxAsked; ++turns) {
+  for (unsigned turns = 0; s->call_up && turns < Exchange::kMaxAsked; ++turns) {
     s->call_up = false;
     splice_.again(f, tcp::Side::client, core_.now);
   }
@@ -123,28 +123,28 @@ void Splicer::follow_up(flow::FlowId id, bool moved) {
     // While octets of the response come, its time goes on; what only repeats itself is none.
     if (b.head_by.ns == 0 || (moved && f.ends[1].map.una() < f.ends[1].map.frontier()))
       b.head_by = core_.now + head_time(id);
-    return pool_.due(f.work, b.head_by);
+    return pool_.due(f.binding, b.head_by);
   }
   watch_head(id, *s);
-  if (s->idle() || (f.ends[0].map.is_open() && f.ends[1].map.is_open())) give_session(id);
+  if (s->idle() || (f.ends[0].map.is_open() && f.ends[1].map.is_open())) give_exchange(id);
 }
 
 // The head of a later request has as much time as that of the first one, from its first octet on,
 // or from when the backend had everything before it: a slow backend is not the client's fault.
-void Splicer::watch_head(flow::FlowId id, const Session& s) {
+void Splicer::watch_head(flow::FlowId id, const Exchange& s) {
   const tcp::SpliceFlow& f = flows_[id];
-  if (f.work == tcp::kNoWork) return;
-  Binding& b = pool_.at(f.work);
+  if (f.binding == tcp::kNoBinding) return;
+  Binding& b = pool_.at(f.binding);
   const tcp::Hold& held = b.splice.at(tcp::Side::client).hold;
   const tcp::Seq begin = f.ends[0].map.frontier();
-  const bool partial = s.begun() && s.up == Session::Up::head &&
-                       s.pause != Session::Pause::response && !f.ends[0].map.is_open() &&
+  const bool partial = s.begun() && s.up == Exchange::Up::head &&
+                       s.pause != Exchange::Pause::response && !f.ends[0].map.is_open() &&
                        held.active() && held.end() > begin && f.ends[0].map.una() >= begin;
   if (!partial) {
     b.head_by = {};
   } else if (b.head_by.ns == 0) {  // of the one before it was cleared while that was under way
     b.head_by = core_.now + head_time(id);
-    pool_.due(f.work, b.head_by);
+    pool_.due(f.binding, b.head_by);
   }
 }
 
@@ -158,14 +158,14 @@ Splicer::Quiet Splicer::quiet(flow::FlowId id) {
   const flow::Record& r = book_.at(id);
   const tcp::SpliceFlow& f = flows_[id];
   const tcp::StreamMap& down = f.ends[1].map;
-  const Session* s = session_of(id);
+  const Exchange* s = exchange_of(id);
   // A client that has closed may still read; behind a backend's FIN nothing can stand.
   const bool stands = r.state == tcp::Track::established || r.state == tcp::Track::fin_client;
-  if (!stands || f.work == tcp::kNoWork || s == nullptr || s->blame == Session::Blame::backend ||
-      s->asked_count > s->refused_asked || s->down != Session::Down::head ||
-      s->response.position() != 0)
+  if (!stands || f.binding == tcp::kNoBinding || s == nullptr ||
+      s->blame == Exchange::Blame::backend || s->asked_count > s->refused_asked ||
+      s->down != Exchange::Down::head || s->response.position() != 0)
     return Quiet::never;
-  // A body of known length is through for the session before its octets have come.
+  // A body of known length is through for the exchange before its octets have come.
   return down.ack() == down.emitted() && down.una() >= down.frontier() && !down.edited() &&
                  !binding_of(id).splice.at(tcp::Side::backend).hold.active()
              ? Quiet::now
@@ -177,15 +177,15 @@ Splicer::Quiet Splicer::quiet(flow::FlowId id) {
 // both ends are reset.
 void Splicer::turn_away(flow::FlowId id, bool slow) {
   const flow::Record& r = book_.at(id);
-  Session* s = session_of(id);
+  Exchange* s = exchange_of(id);
   const SpliceEntry* entry = entry_of(r);
-  const bool starved = s != nullptr && s->blame == Session::Blame::memory;
+  const bool starved = s != nullptr && s->blame == Exchange::Blame::memory;
   slow = slow && (s == nullptr || !s->broken);
   if (s == nullptr || !std::exchange(s->counted, true)) {
     if (slow) core_.services[r.service].refused[refused(Refused::head_slow)].add();
     if (starved)
       core_.n.splice_no_memory.add();
-    else if (s == nullptr || s->blame != Session::Blame::backend)
+    else if (s == nullptr || s->blame != Exchange::Blame::backend)
       (slow ? core_.n.splice_slow_heads : core_.n.splice_bad_heads).add();
   }
   if (quiet(id) != Quiet::now || entry == nullptr) {
@@ -215,15 +215,15 @@ void Splicer::publish() {
   n.half_open_used.set(listener_.half_open().used());
   n.cookies_sent.set(listener_.counters().cookies_sent);
   n.cookies_accepted.set(listener_.counters().cookies_accepted);
-  n.sessions_used.set(sessions_.used());
-  n.session_bytes.set(sizeof(Session));
+  n.sessions_used.set(exchanges_.used());
+  n.session_bytes.set(sizeof(Exchange));
   n.edits_live.set(edits_.live());
   n.edit_bytes_used.set(edits_.bytes_used());
   n.edit_bytes_total.set(edits_.bytes_total());
   n.copy_bytes_used.set(copies_.bytes_used());
   n.copy_bytes_total.set(copies_.bytes_total());
-  n.bindings_used.set(pool_.works_used());
-  n.bindings_total.set(pool_.works_total());
+  n.bindings_used.set(pool_.bindings_used());
+  n.bindings_total.set(pool_.bindings_total());
   n.hold_bytes_used.set(pool_.bytes_used());
   n.hold_bytes_total.set(pool_.bytes_total());
 }

@@ -8,13 +8,13 @@
 
 namespace limpet::worker_test {
 
-class Session {
+class Connection {
  public:
   IpAddress client, vip, source, backend;
   uint16_t client_port, vip_port, source_port = 0, backend_port = 0;
 
-  Session(Rig& rig, const IpAddress& from, uint16_t from_port, const IpAddress& to,
-          uint16_t to_port, uint8_t protocol = kTcp)
+  Connection(Rig& rig, const IpAddress& from, uint16_t from_port, const IpAddress& to,
+             uint16_t to_port, uint8_t protocol = kTcp)
       : client(from),
         vip(to),
         client_port(from_port),
@@ -23,10 +23,10 @@ class Session {
         protocol_(protocol) {}
 
   // Opens with a SYN, or with a datagram, and learns from what leaves who the backend is.
-  Session& open(const Tcp& syn = {.flags = kSyn, .seq = 1000, .options = syn_options()},
-                const Bytes& datagram = bytes_of("hello"));
+  Connection& open(const Tcp& syn = {.flags = kSyn, .seq = 1000, .options = syn_options()},
+                   const Bytes& datagram = bytes_of("hello"));
   // The whole handshake: client 1000 -> 1001, backend 5000 -> 5001.
-  Session& establish();
+  Connection& establish();
 
   // Frames on the wire, IP fields as `shape` says (addresses are filled in).
   Bytes from_client(const Tcp& t, Ip shape = {}) const {
@@ -80,7 +80,7 @@ class Session {
   uint8_t protocol_;
 };
 
-inline Session& Session::open(const Tcp& syn, const Bytes& datagram) {
+inline Connection& Connection::open(const Tcp& syn, const Bytes& datagram) {
   const Tcp first = protocol_ == kTcp ? syn : Tcp{.data = datagram};
   const std::vector<Left> out = rig_.send(rig_.port_towards(client), from_client(first));
   if (out.size() != 1) {
@@ -99,7 +99,7 @@ inline Session& Session::open(const Tcp& syn, const Bytes& datagram) {
   return *this;
 }
 
-inline Session& Session::establish() {
+inline Connection& Connection::establish() {
   open();
   backend_says("SYN-ACK",
                {.flags = kSyn | kAck, .seq = 5000, .ack = 1001, .options = syn_options()});
@@ -107,12 +107,12 @@ inline Session& Session::establish() {
   return *this;
 }
 
-inline Bytes Session::reset_at_client(uint32_t seq) const {
+inline Bytes Connection::reset_at_client(uint32_t seq) const {
   return tcp_frame(rig_.from_us(client), {.from = vip, .to = client}, vip_port, client_port,
                    {.flags = kRst, .seq = seq, .window = 0});
 }
 
-inline Bytes Session::reset_at_backend(uint32_t seq) const {
+inline Bytes Connection::reset_at_backend(uint32_t seq) const {
   return tcp_frame(rig_.from_us(backend), {.from = source, .to = backend}, source_port,
                    backend_port, {.flags = kRst, .seq = seq, .window = 0});
 }

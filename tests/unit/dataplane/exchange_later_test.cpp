@@ -1,49 +1,49 @@
 // What comes behind the first request of a connection. It may be another user's, behind a proxy in
 // front, and it may be of somebody who tries what passes unseen.
-#include "session_fixture.h"
+#include "exchange_fixture.h"
 
-namespace limpet::dataplane::session_test {
+namespace limpet::dataplane::exchange_test {
 namespace {
 
 const std::string kHalf =
     "GET /admin HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 127.0.0.1\r\nCookie: SRV=s1\r\n";
 
-TEST_F(SessionTest, a_later_head_that_the_stream_ends_in_does_not_pass) {
+TEST_F(ExchangeTest, a_later_head_that_the_stream_ends_in_does_not_pass) {
   use(rules_of({cookie(CookieMode::insert)}, Forwarded::x_forwarded_for));
   up(kGet);
   down(kOk);
   const std::string before = requests();
   up(kHalf, true);
-  EXPECT_TRUE(session.broken);
+  EXPECT_TRUE(exchange.broken);
   EXPECT_EQ(requests(), before) << "a backend may take the end of the stream for the end of a head";
   EXPECT_FALSE(client.map.is_open());
 }
 
-TEST_F(SessionTest, nor_does_it_when_the_end_of_the_stream_comes_by_itself) {
+TEST_F(ExchangeTest, nor_does_it_when_the_end_of_the_stream_comes_by_itself) {
   use(rules_of({cookie(CookieMode::insert)}, Forwarded::x_forwarded_for));
   up(kGet + kHalf);
-  EXPECT_FALSE(session.broken);
+  EXPECT_FALSE(exchange.broken);
   const std::string before = requests();
   up("", true);
-  EXPECT_FALSE(session.broken) << "the one before it has its answer first";
+  EXPECT_FALSE(exchange.broken) << "the one before it has its answer first";
   down(kOk);
-  EXPECT_TRUE(session.broken);
+  EXPECT_TRUE(exchange.broken);
   EXPECT_EQ(requests(), before);
   EXPECT_EQ(refusals(Refused::head_unfinished), 1u);
 }
 
-TEST_F(SessionTest, empty_lines_behind_the_last_body_pass_with_the_end_of_the_stream) {
+TEST_F(ExchangeTest, empty_lines_behind_the_last_body_pass_with_the_end_of_the_stream) {
   use(rules_of({cookie(CookieMode::insert)}));
   const std::string post = "POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc\r\n";
   up(post, true);
-  EXPECT_FALSE(session.broken);
+  EXPECT_FALSE(exchange.broken);
   EXPECT_TRUE(client.map.is_open());
   EXPECT_EQ(requests(), post);
 }
 
-TEST_F(SessionTest, a_later_head_may_be_as_long_as_the_limit_says) {
+TEST_F(ExchangeTest, a_later_head_may_be_as_long_as_the_limit_says) {
   for (const uint32_t limit : {1024u, 16384u}) {
-    session = {};
+    exchange = {};
     client = backend = {};
     use(rules_of({cookie(CookieMode::insert)}));
     rules.settings.head_bytes = limit;
@@ -53,12 +53,12 @@ TEST_F(SessionTest, a_later_head_may_be_as_long_as_the_limit_says) {
       up(longest);
       up("\r\n\r\n");
       down(kOk);
-      EXPECT_FALSE(session.broken) << limit << " request " << i;
+      EXPECT_FALSE(exchange.broken) << limit << " request " << i;
     }
     up(longest + "xxx");
-    EXPECT_FALSE(session.broken);
+    EXPECT_FALSE(exchange.broken);
     up("x");
-    EXPECT_TRUE(session.broken) << limit;
+    EXPECT_TRUE(exchange.broken) << limit;
   }
 }
 
@@ -66,19 +66,19 @@ const std::string kAskUpgrade =
     "GET /chat HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
 const std::string kCookie = "GET /2 HTTP/1.1\r\nCookie: SRV=s1\r\nHost: a\r\n\r\n";
 
-TEST_F(SessionTest, an_upgrade_that_nobody_will_hear_of_holds_no_request_back) {
+TEST_F(ExchangeTest, an_upgrade_that_nobody_will_hear_of_holds_no_request_back) {
   use(rules_of({cookie(CookieMode::insert)}));
   up(kGet);
   down("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok");
   up(kAskUpgrade + kCookie);
   EXPECT_EQ(requests(), kGet + kAskUpgrade + "GET /2 HTTP/1.1\r\nHost: a\r\n\r\n");
-  EXPECT_FALSE(session.broken);
+  EXPECT_FALSE(exchange.broken);
   up("\x81\x01x");
-  EXPECT_EQ(session.up, Session::Up::refused)
+  EXPECT_EQ(exchange.up, Exchange::Up::refused)
       << "so a granted one ends with the backend's FIN; to pass it would be to pass any request";
 }
 
-TEST_F(SessionTest, nor_does_one_whose_body_was_on_its_way_when_responses_were_given_up) {
+TEST_F(ExchangeTest, nor_does_one_whose_body_was_on_its_way_when_responses_were_given_up) {
   use(rules_of({cookie(CookieMode::insert)}));
   up("POST / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: x\r\nContent-Length: "
      "2\r\n\r\n");
@@ -91,55 +91,55 @@ TEST_F(SessionTest, nor_does_one_whose_body_was_on_its_way_when_responses_were_g
 // What is refused behind good requests, and where it is cut.
 const std::string kBad = "GET / HTTP/1.1\r\nX : y\r\n\r\n";
 
-TEST_F(SessionTest, a_bad_request_behind_good_ones_waits_for_their_responses) {
+TEST_F(ExchangeTest, a_bad_request_behind_good_ones_waits_for_their_responses) {
   const std::string all = kGet + kCookie + kBad + kCookie;
   const std::string good = kGet + "GET /2 HTTP/1.1\r\nHost: a\r\n\r\n";
   for (size_t cut = 0; cut <= all.size(); ++cut) {
-    session = {};
+    exchange = {};
     client = backend = {};
     count_anew();
     use(rules_of({cookie(CookieMode::insert)}));
     up(all.substr(0, cut));
     up(all.substr(cut));
-    EXPECT_TRUE(session.begun()) << "so a backend is chosen";
-    EXPECT_FALSE(session.broken);
+    EXPECT_TRUE(exchange.begun()) << "so a backend is chosen";
+    EXPECT_FALSE(exchange.broken);
     EXPECT_EQ(requests(), good) << "cut at " << cut;
     down("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\no");
-    EXPECT_FALSE(session.broken);
+    EXPECT_FALSE(exchange.broken);
     down("k");
-    EXPECT_FALSE(session.broken);
+    EXPECT_FALSE(exchange.broken);
     down("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r");
-    EXPECT_FALSE(session.broken) << "an octet is still to come";
+    EXPECT_FALSE(exchange.broken) << "an octet is still to come";
     down("\n");
-    EXPECT_TRUE(session.broken);
-    EXPECT_EQ(session.blame, Session::Blame::client) << "it has a 400 coming";
+    EXPECT_TRUE(exchange.broken);
+    EXPECT_EQ(exchange.blame, Exchange::Blame::client) << "it has a 400 coming";
     EXPECT_EQ(requests(), good);
     EXPECT_EQ(refusals(http::Refusal::name_blank), 1u);
   }
 }
 
-TEST_F(SessionTest, a_bad_body_behind_a_good_request_waits_for_that_response) {
+TEST_F(ExchangeTest, a_bad_body_behind_a_good_request_waits_for_that_response) {
   use(rules_of({cookie(CookieMode::insert)}));
   const std::string post = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
   up(kGet + post + "0x1\r\n");
-  EXPECT_FALSE(session.broken);
+  EXPECT_FALSE(exchange.broken);
   EXPECT_EQ(requests(), kGet + post + "0");
   down(kOk);
-  EXPECT_TRUE(session.broken) << "its own is not waited for";
+  EXPECT_TRUE(exchange.broken) << "its own is not waited for";
   EXPECT_EQ(refusals(http::BodyFault::chunk_line_bad), 1u);
 }
 
-TEST_F(SessionTest, a_bad_request_behind_the_last_one_waits_for_the_backend_to_close) {
+TEST_F(ExchangeTest, a_bad_request_behind_the_last_one_waits_for_the_backend_to_close) {
   use(rules_of({cookie(CookieMode::insert)}));
   up(kGet + kBad);
   down("HTTP/1.1 200 OK\r\n\r\nuntil it closes");
-  EXPECT_FALSE(session.broken);
+  EXPECT_FALSE(exchange.broken);
   down(" and more", true);
   EXPECT_TRUE(responses().ends_with("until it closes and more"));
   EXPECT_TRUE(backend.map.is_open());
 }
 
-TEST_F(SessionTest, an_upgrade_that_is_refused_before_its_body_has_ended_goes_on_with_requests) {
+TEST_F(ExchangeTest, an_upgrade_that_is_refused_before_its_body_has_ended_goes_on_with_requests) {
   use(rules_of({cookie(CookieMode::insert)}));
   const std::string ask =
       "POST / HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: x\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -149,20 +149,20 @@ TEST_F(SessionTest, an_upgrade_that_is_refused_before_its_body_has_ended_goes_on
   up("cde\r\n0\r\n\r\n" + kCookie);
   EXPECT_EQ(requests(), ask + "cde\r\n0\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\n\r\n");
   down(kOk);
-  EXPECT_FALSE(session.broken);
-  EXPECT_TRUE(session.idle());
+  EXPECT_FALSE(exchange.broken);
+  EXPECT_TRUE(exchange.idle());
 }
 
-TEST_F(SessionTest, empty_lines_behind_a_response_pass_and_the_next_one_is_edited) {
+TEST_F(ExchangeTest, empty_lines_behind_a_response_pass_and_the_next_one_is_edited) {
   for (const std::string lines : {"\r\n", "\n", "\r\n\r\n", "\r"}) {
-    session = {};
+    exchange = {};
     client = backend = {};
     use(rules_of({cookie(CookieMode::insert)}));
     const std::string edited =
         "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nSet-Cookie: SRV=s1\r\n\r\nok";
     up(kGet);
     down(kOk + lines);
-    EXPECT_TRUE(session.idle());
+    EXPECT_TRUE(exchange.idle());
     up(kGet);
     down(kOk);
     up(kGet + kGet);
@@ -173,7 +173,7 @@ TEST_F(SessionTest, empty_lines_behind_a_response_pass_and_the_next_one_is_edite
 }
 
 // Ends that clients and servers have views of their own about.
-TEST_F(SessionTest, a_response_whose_end_nobody_can_tell_is_the_last_of_its_connection) {
+TEST_F(ExchangeTest, a_response_whose_end_nobody_can_tell_is_the_last_of_its_connection) {
   const std::string forms[] = {
       "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
       "Transfer-Encoding: chunked, chunked\r\n",
@@ -198,7 +198,7 @@ TEST_F(SessionTest, a_response_whose_end_nobody_can_tell_is_the_last_of_its_conn
   uint64_t bad = 0;
   for (const bool forwarded : {false, true})
     for (const std::string& form : forms) {
-      session = {};
+      exchange = {};
       client = backend = {};
       count_anew();
       use(forwarded ? rules_of({}, Forwarded::x_forwarded_for)
@@ -211,36 +211,36 @@ TEST_F(SessionTest, a_response_whose_end_nobody_can_tell_is_the_last_of_its_conn
                                  "\r\n2\r\nok\r\n0\r\n\r\n")
           << "it gets its own cookie, and the browser comes on another connection";
       EXPECT_EQ(worker.splice_bad_responses.get(), ++bad);
-      EXPECT_FALSE(session.broken) << "it may be on its way";
+      EXPECT_FALSE(exchange.broken) << "it may be on its way";
       const std::string before = requests();
       up("\r\n");
-      EXPECT_FALSE(session.broken);
+      EXPECT_FALSE(exchange.broken);
       up(kGet);
-      EXPECT_TRUE(session.broken && session.blame == Session::Blame::backend) << form;
+      EXPECT_TRUE(exchange.broken && exchange.blame == Exchange::Blame::backend) << form;
       EXPECT_EQ(requests(), before);
       EXPECT_EQ(refusals(Refused::response_unread), 1u);
     }
 }
 
-TEST_F(SessionTest, a_response_that_falls_apart_in_its_body_is_the_last_too) {
+TEST_F(ExchangeTest, a_response_that_falls_apart_in_its_body_is_the_last_too) {
   use(rules_of({cookie(CookieMode::insert)}));
   up(kGet);
   down("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n");
   EXPECT_EQ(worker.splice_bad_responses.get(), 1u);
   up(kGet);
-  EXPECT_TRUE(session.broken && session.blame == Session::Blame::backend);
+  EXPECT_TRUE(exchange.broken && exchange.blame == Exchange::Blame::backend);
 }
 
-TEST_F(SessionTest, so_is_one_that_nobody_asked_for) {
+TEST_F(ExchangeTest, so_is_one_that_nobody_asked_for) {
   use(rules_of({cookie(CookieMode::insert)}));
   up(kGet);
   down(kOk + "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n");
   up(kGet);
-  EXPECT_TRUE(session.broken && session.blame == Session::Blame::backend);
+  EXPECT_TRUE(exchange.broken && exchange.blame == Exchange::Blame::backend);
 }
 
 // Of users of s2 on a connection to s1. Their cookie is good; HAProxy would bring them to s2.
-class AnotherUser : public SessionTest {
+class AnotherUser : public ExchangeTest {
  protected:
   void begin(const CookieSettings& settings, Forwarded forwarded = Forwarded::none) {
     use(rules_of({settings}, forwarded));
@@ -358,7 +358,7 @@ TEST_F(AnotherUser, is_none_where_no_backend_has_been_chosen_yet) {
 }
 
 // Two sessions of the application, both known, of backend s1.
-class LaterLearned : public SessionTest {
+class LaterLearned : public ExchangeTest {
  protected:
   LaterLearned() {
     table = std::make_unique<affinity::StickTable>(
@@ -382,7 +382,7 @@ TEST_F(LaterLearned, what_a_response_deletes_is_what_its_own_request_brought) {
   up("GET /logout HTTP/1.1\r\nHost: a\r\nCookie: J=aa\r\n\r\n"
      "GET / HTTP/1.1\r\nHost: a\r\nCookie: J=bb\r\n\r\n" +
      kGet);
-  EXPECT_EQ(session.learned[0].key.hash, table->key(0, std::string_view("aa")).hash)
+  EXPECT_EQ(exchange.learned[0].key.hash, table->key(0, std::string_view("aa")).hash)
       << "the choice of a backend is about the first request";
   down(kBye);
   EXPECT_FALSE(knows(0, "aa"));
@@ -403,7 +403,7 @@ TEST_F(LaterLearned, a_session_is_refreshed_and_forgotten_whatever_decides) {
   }
   EXPECT_EQ(counters[1].request[static_cast<size_t>(RequestFlag::unused)].get(), 2u)
       << "of the later ones; SRV has decided";
-  EXPECT_FALSE(session.learned[1].known) << "so it has no say in the choice of a backend";
+  EXPECT_FALSE(exchange.learned[1].known) << "so it has no say in the choice of a backend";
   EXPECT_TRUE(knows(1, "aa")) << "it was used within its minute each time";
   up(both);
   down(kBye);
@@ -411,4 +411,4 @@ TEST_F(LaterLearned, a_session_is_refreshed_and_forgotten_whatever_decides) {
 }
 
 }  // namespace
-}  // namespace limpet::dataplane::session_test
+}  // namespace limpet::dataplane::exchange_test

@@ -2,7 +2,7 @@
 // say, and which edits its two streams get. Pure: octets in, edits and decisions out; the splice
 // shows it the streams (tcp/splice.h, SpliceEditor), the worker keeps one per transaction.
 //
-// A connection that is idle between two requests needs no Session, so what a connection costs for
+// A connection that is idle between two requests needs no Exchange, so what a connection costs for
 // its whole life stays small. Requests are followed to the end of the connection (a later request
 // must not slip a header or a cookie past us); responses until one cannot be, or none can follow.
 //
@@ -26,7 +26,7 @@
 #include "limpet/base/address.h"
 #include "limpet/base/endian.h"
 #include "limpet/dataplane/counters.h"
-#include "limpet/dataplane/session_rules.h"
+#include "limpet/dataplane/http_rules.h"
 #include "limpet/dataplane/snapshot.h"
 #include "limpet/http/request.h"
 #include "limpet/http/response.h"
@@ -37,7 +37,7 @@
 
 namespace limpet::dataplane {
 
-constexpr uint32_t kNoSession = tcp::kNoWork;
+constexpr uint32_t kNoExchange = tcp::kNoBinding;
 
 // What a response needs to know of its request.
 struct Asked {
@@ -53,7 +53,7 @@ struct Asked {
 };
 static_assert(sizeof(Asked) == 104);
 
-struct Session {
+struct Exchange {
   static constexpr size_t kMaxAsked = 8;  // requests whose responses have not come
   // Of a response, and of a request, whose own limit is not above it (config::kMaxHeadBytes).
   static constexpr uint32_t kMaxHead = 16384;
@@ -103,7 +103,7 @@ struct Session {
   std::array<uint64_t, kMaxHeaderRules> keys{};
   std::array<affinity::RequestFlag, kMaxHeaderRules> key_flags{};
   // Of the worker's pool.
-  uint32_t next_free = kNoSession;
+  uint32_t next_free = kNoExchange;
 
   // Half a head was read and not kept: it is read anew when it comes again.
   void not_kept(tcp::Side from) {
@@ -126,11 +126,11 @@ struct Session {
            pause != Pause::reader;
   }
 };
-static_assert(std::is_trivially_copyable_v<Session>);
+static_assert(std::is_trivially_copyable_v<Exchange>);
 
 // The rules of one request.
 struct RulesInUse {
-  const SessionRules* rules = nullptr;
+  const HttpRules* rules = nullptr;
   affinity::StickTable* table = nullptr;  // as their list sees it
   const KeptRules* kept = nullptr;        // a reload has replaced them
   bool known = true;  // false: they were given up, these are the service's of today
@@ -140,14 +140,14 @@ struct RulesInUse {
 };
 
 // Everything around one look at a stream.
-struct SessionContext {
-  const SessionRules& rules;                       // of the service today: for heads that begin now
+struct ExchangeContext {
+  const HttpRules& rules;                          // of the service today: for heads that begin now
   const affinity::BackendIds& ids;                 // of the service's pool
   uint16_t pool = kNoSlot;                         // its index; kNoSlot: there is none any more
   std::span<const uint16_t> members;               // likewise: backend slots
   std::span<const BackendEntry> backends;          // by backend slot
   std::span<const balance::BackendStatus> status;  // by backend slot
-  SessionTools* tools = nullptr;
+  ExchangeTools* tools = nullptr;
   affinity::StickTable* table = nullptr;
   std::span<PersistenceCounters> counters;  // by entry of the list
   WorkerCounters& worker;
@@ -167,7 +167,7 @@ struct SessionContext {
   uint64_t seed = 0;
   const tcp::StreamMap* down = nullptr;  // of the backend's stream; null: nobody counts its edits
 
-  RulesInUse by(uint32_t number) const;  // of an Asked or a Session
+  RulesInUse by(uint32_t number) const;  // of an Asked or an Exchange
   // Where a backend slot stands in the pool now; kNone: nowhere. Of one that has left the pool: who
   // has its name there, as that is whom its cookies and sessions name.
   uint16_t member_of(uint16_t slot) const;
@@ -181,55 +181,55 @@ constexpr unsigned kMostUnread = 64;
 unsigned unread(const tcp::StreamMap& down, const tcp::EditPool& edits);
 
 // Lets go of all rules that it holds; what is still to come is edited by none.
-void let_go(Session& s, ServiceCounters& service);
+void let_go(Exchange& s, ServiceCounters& service);
 
 // Of one worker: as many as it has flows, in memory that is touched as they are used.
-class SessionPool {
+class ExchangePool {
  public:
-  explicit SessionPool(uint32_t count) : sessions_(count), count_(count) {}
+  explicit ExchangePool(uint32_t count) : exchanges_(count), count_(count) {}
 
-  uint32_t take() {  // never kNoSession when there is one for each flow
+  uint32_t take() {  // never kNoExchange when there is one for each flow
     uint32_t i = free_;
-    if (i != kNoSession) {
-      free_ = sessions_[i].next_free;
+    if (i != kNoExchange) {
+      free_ = exchanges_[i].next_free;
     } else {
-      if (fresh_ == count_) return kNoSession;
+      if (fresh_ == count_) return kNoExchange;
       i = fresh_++;
     }
-    sessions_[i] = Session{};
+    exchanges_[i] = Exchange{};
     ++used_;
     return i;
   }
   void give(uint32_t i) {
-    sessions_[i].next_free = free_;
+    exchanges_[i].next_free = free_;
     free_ = i;
     --used_;
   }
-  Session& at(uint32_t i) { return sessions_[i]; }
+  Exchange& at(uint32_t i) { return exchanges_[i]; }
   uint32_t used() const { return used_; }
 
  private:
-  Mapped<Session> sessions_;
-  uint32_t count_, fresh_ = 0, free_ = kNoSession, used_ = 0;
+  Mapped<Exchange> exchanges_;
+  uint32_t count_, fresh_ = 0, free_ = kNoExchange, used_ = 0;
 };
 
 // As SpliceEditor::show().
-tcp::Shown show_requests(Session& s, tcp::StreamMap& map, std::span<const uint8_t> bytes, bool fin,
-                         const SessionContext& c);
-tcp::Shown show_responses(Session& s, tcp::StreamMap& map, std::span<const uint8_t> bytes, bool fin,
-                          const SessionContext& c);
+tcp::Shown show_requests(Exchange& s, tcp::StreamMap& map, std::span<const uint8_t> bytes, bool fin,
+                         const ExchangeContext& c);
+tcp::Shown show_responses(Exchange& s, tcp::StreamMap& map, std::span<const uint8_t> bytes,
+                          bool fin, const ExchangeContext& c);
 
 // The first request's cookies, for affinity::choose(). A backend that is in `tried` is not named
 // any more. Returns how many there are.
-size_t outcomes(const Session& s, const SessionContext& c, std::span<const uint16_t> tried,
+size_t outcomes(const Exchange& s, const ExchangeContext& c, std::span<const uint16_t> tried,
                 std::span<affinity::CookieOutcome, kMaxCookieRules> out);
 // Its headers' keys, likewise; absent where it had no value.
-size_t keys(const Session& s, const SessionContext& c,
+size_t keys(const Exchange& s, const ExchangeContext& c,
             std::span<std::optional<uint64_t>, kMaxHeaderRules> out);
 // What a header of it did, now that `member` serves it: valid where that is the one its key names.
-affinity::RequestFlag flag_of_key(const Session& s, const SessionContext& c, size_t header,
+affinity::RequestFlag flag_of_key(const Exchange& s, const ExchangeContext& c, size_t header,
                                   uint16_t member);
 // A backend stands (or none could be found: kNone): counts what the first request's cookies said.
-void count_first(const Session& s, const SessionContext& c, uint16_t member);
+void count_first(const Exchange& s, const ExchangeContext& c, uint16_t member);
 
 }  // namespace limpet::dataplane
