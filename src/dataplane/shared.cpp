@@ -12,6 +12,7 @@ namespace {
 // Every backend may change at once, with room for queries: control never has to wait for long.
 constexpr unsigned kControlRing = 2 * kMaxBackends;
 constexpr unsigned kNoteRing = 4096;  // control looks every few milliseconds
+constexpr unsigned kLogRing = 2048;   // likewise
 constexpr unsigned kFrameRing = 2048;
 constexpr unsigned kNeighborRing = 1024;
 
@@ -36,12 +37,15 @@ Result<std::unique_ptr<Shared>> Shared::create(unsigned workers, const std::stri
                                      kControlRing, SOCKET_ID_ANY, RING_F_SP_ENQ | RING_F_SC_DEQ);
     r.notes = rte_ring_create_elem(fmt::format("{}_s{}", prefix, i).c_str(), sizeof(SessionNote),
                                    kNoteRing, SOCKET_ID_ANY, RING_F_SP_ENQ | RING_F_SC_DEQ);
+    r.log = rte_ring_create_elem(fmt::format("{}_l{}", prefix, i).c_str(), sizeof(LogRecord),
+                                 kLogRing, SOCKET_ID_ANY, RING_F_SP_ENQ | RING_F_SC_DEQ);
     r.frames = rte_ring_create(fmt::format("{}_f{}", prefix, i).c_str(), kFrameRing, SOCKET_ID_ANY,
                                RING_F_SC_DEQ);
     r.neighbors =
         rte_ring_create_elem(fmt::format("{}_n{}", prefix, i).c_str(), sizeof(NeighborUpdate),
                              kNeighborRing, SOCKET_ID_ANY, RING_F_SC_DEQ);
-    if (r.control == nullptr || r.notes == nullptr || r.frames == nullptr || r.neighbors == nullptr)
+    if (r.control == nullptr || r.notes == nullptr || r.log == nullptr || r.frames == nullptr ||
+        r.neighbors == nullptr)
       return Error{fmt::format(
           "cannot create the rings of worker {}: {}; raise -m or the number of hugepages", i,
           rte_strerror(rte_errno))};
@@ -56,6 +60,7 @@ Shared::~Shared() {
       rte_pktmbuf_free(static_cast<rte_mbuf*>(frame));
     rte_ring_free(r.control);
     rte_ring_free(r.notes);
+    rte_ring_free(r.log);
     rte_ring_free(r.frames);
     rte_ring_free(r.neighbors);
   }

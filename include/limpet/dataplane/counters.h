@@ -160,6 +160,8 @@ enum class CounterKind : uint8_t { total, gauge };
   X(gauge, bindings_total, "", "Places for heads and backends that are waited for") \
   X(gauge, hold_bytes_used, "", "Octets that are withheld") \
   X(gauge, hold_bytes_total, "", "Bytes that there are for octets that are withheld") \
+  X(total, log_lost, "log_lost", "Lines of the request log that found their ring full") \
+  X(total, log_untold, "log_untold", "Requests for whose line in the log there was no memory") \
   X(total, session_notes_lost, "session_notes_lost", "Lines of the session log that found their ring full") \
   X(total, icmp_sent, "icmp_sent", "ICMP errors of our own") \
   X(total, icmp_translated, "icmp_translated", "ICMP errors passed on to the other end") \

@@ -49,6 +49,7 @@ struct RuleSettings {
   Forwarded forwarded = Forwarded::none;
   uint32_t head_bytes = 16384;  // of a request head, at most
   std::vector<affinity::EntrySettings> entries;
+  bool logged = false;  // each request gets a line, so all responses are read
   bool operator==(const RuleSettings&) const = default;
 };
 
@@ -70,7 +71,8 @@ struct HttpRules {
   // Whether anything of a connection is looked at behind its first request head. A header alone has
   // chosen then, and is read on for what it counts.
   bool follows() const {
-    return !cookies.empty() || !headers.empty() || settings.forwarded == Forwarded::x_forwarded_for;
+    return !cookies.empty() || !headers.empty() || settings.logged ||
+           settings.forwarded == Forwarded::x_forwarded_for;
   }
 };
 

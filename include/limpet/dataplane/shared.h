@@ -3,6 +3,7 @@
 //
 //   control -> worker   `control`    SP/SC ring of ToWorker, drained first in every iteration
 //   worker  -> control  `notes`      SP/SC ring of SessionNote
+//                       `log`        SP/SC ring of LogRecord (log_record.h)
 //   worker  -> worker   `frames`     MP/SC ring of mbuf pointers: frames of another worker's flows
 //                       `neighbors`  MP/SC ring of NeighborUpdate
 //   control -> workers  `snapshot`   store-release, then rte_rcu_qsbr_start; the worker reloads it
@@ -24,6 +25,7 @@
 #include "limpet/base/address.h"
 #include "limpet/base/result.h"
 #include "limpet/base/time.h"
+#include "limpet/dataplane/log_record.h"
 #include "limpet/dataplane/snapshot.h"
 #include "limpet/flow/record.h"
 #include "limpet/flow/shares.h"
@@ -115,6 +117,7 @@ static_assert(sizeof(NeighborUpdate) == 24);
 struct WorkerRings {
   rte_ring* control = nullptr;
   rte_ring* notes = nullptr;
+  rte_ring* log = nullptr;
   rte_ring* frames = nullptr;
   rte_ring* neighbors = nullptr;
 };

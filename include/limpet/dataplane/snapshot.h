@@ -22,6 +22,7 @@
 #include "limpet/base/forwarding.h"
 #include "limpet/base/time.h"
 #include "limpet/dataplane/http_rules.h"
+#include "limpet/dataplane/log_record.h"
 #include "limpet/flow/ports.h"
 #include "limpet/flow/table.h"
 #include "limpet/tcp/handshake.h"
@@ -210,6 +211,7 @@ struct Snapshot {
   std::vector<BackendEntry> backends;  // by slot
   std::vector<ServiceEntry> services;  // by slot
   LocalTable locals;
+  LogSettings log;
   std::vector<Announcement> announcements;  // ascending by port
   // By worker, who alone touches its own; empty when no service looks for anything in its heads.
   std::vector<std::unique_ptr<ExchangeTools>> tools;
