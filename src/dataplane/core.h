@@ -20,6 +20,12 @@ struct Core {
   Core(const WorkerSetup& setup, Instant start);
 
   uint64_t random();  // picks samples, protects nothing
+  // Whether a request or a flow gets a line in the log.
+  bool in_sample() {
+    return snapshot->log.on && (snapshot->log.sample == UINT32_MAX ||
+                                static_cast<uint32_t>(random() >> 32) < snapshot->log.sample);
+  }
+  void log(LogRecord& record);
 
   const unsigned id;
   Shared& shared;

@@ -110,7 +110,7 @@ bool FlowBook::give_way(const Search& search, Counter& gave) {
 bool FlowBook::end(const Crowd::One& one, bool port) {
   const tcp::Track state = table_.at(one.id).state;
   if (one.stage == Crowd::Stage::standing && state != tcp::Track::datagram) {
-    if (gone_left_ == 0 || !backend_gone(one.id)) return false;
+    if (gone_left_ == 0 || !must_end(one.id, Ending::gave_way)) return false;
     --gone_left_;
   }
   if (port && table_.at(one.id).state == tcp::Track::dead)

@@ -103,6 +103,9 @@ Shown give_up(Exchange& s, const ExchangeContext& c, std::span<const uint8_t> by
 // A later request that must not pass. `asked`: of its own, when its head has passed.
 template <class Reason>
 void refuse(Exchange& s, const ExchangeContext& c, Reason why, uint8_t asked) {
+  if (c.observer != nullptr)
+    c.observer->blame(s.asking,
+                      s.blame == Exchange::Blame::memory ? Ending::no_memory : Ending::refused);
   if (s.blame != Exchange::Blame::memory)
     c.service.refused[refused(why)].add();  // a lack of memory is our own fault
   s.up = Exchange::Up::refused;
@@ -122,6 +125,14 @@ bool responses_due(const Exchange& s) {
       break;
   }
   return false;
+}
+
+// A final response, or 101, whose head is complete.
+void count_response(const Exchange& s, BackendTimes& times, const http::ResponseHead& head) {
+  if (head.is_interim()) return;
+  const size_t hundreds = head.status / 100u;
+  times.responses[std::clamp<size_t>(hundreds, 1, times.responses.size()) - 1].add();
+  if (s.front().at.ns != 0) times.first_byte.add(s.response_at - s.front().at);
 }
 
 void answered(Exchange& s, const ExchangeContext& c) {
@@ -148,6 +159,9 @@ Shown follow_requests(Exchange& s, tcp::StreamMap& map, std::span<const uint8_t>
         // of it slips past.
         s.up = s.asks && s.asked_count != 0 ? Exchange::Up::ask : Exchange::Up::head;
         s.request = {};
+        if (c.observer != nullptr) c.observer->request_ends(s.asking, map.frontier() + done);
+        s.asking = kNoTransaction;
+        s.announced = false;
         break;
       case Exchange::Up::ask:
         s.pause = Exchange::Pause::response;
@@ -181,6 +195,11 @@ Shown follow_requests(Exchange& s, tcp::StreamMap& map, std::span<const uint8_t>
         // What was not kept comes again, perhaps in smaller pieces.
         if (rest.size() < s.request.position()) s.request = {};
         const RulesInUse by = read_by(s, c);
+        if (c.observer != nullptr && !s.announced && by.rules->settings.logged &&
+            !only_empty_lines(rest)) {
+          s.announced = true;
+          s.asking = c.observer->begins(map.frontier() + done);
+        }
         http::RequestHead head;
         const Fed fed = s.request.feed(rest, head);
         if (fed == Fed::need_more) {
@@ -202,6 +221,7 @@ Shown follow_requests(Exchange& s, tcp::StreamMap& map, std::span<const uint8_t>
           if (s.refused == http::Refusal::none)
             c.service.refused[refused(s.request.refusal())].add();
           s.refused = s.request.refusal();
+          if (c.observer != nullptr) c.observer->blame(s.asking, Ending::refused);
           return {done, false};
         }
         const uint8_t asked = s.asked_count;
@@ -288,6 +308,8 @@ Shown show_responses(Exchange& s, tcp::StreamMap& map, std::span<const uint8_t> 
           return give_up(s, c, bytes, Exchange::Down::lost);
         }
         s.down = Exchange::Down::head;
+        if (c.observer != nullptr) c.observer->response_ends(s.answering, map.frontier() + done);
+        s.answering = kNoTransaction;
         s.call_up = s.call_up || s.up == Exchange::Up::refused;
         break;
       case Exchange::Down::head: {
@@ -299,6 +321,7 @@ Shown show_responses(Exchange& s, tcp::StreamMap& map, std::span<const uint8_t> 
         const std::span<const uint8_t> rest = bytes.subspan(done);
         if (s.response.position() == 0 || rest.size() < s.response.position())
           s.response = http::ResponseFramer(s.front().method);
+        if (s.response.position() == 0) s.response_at = c.now;
         http::ResponseHead head;
         const Fed fed = s.response.feed(rest, head);
         if (fed == Fed::need_more && !fin && rest.size() < Exchange::kMaxHead) return {done, false};
@@ -311,16 +334,23 @@ Shown show_responses(Exchange& s, tcp::StreamMap& map, std::span<const uint8_t> 
           // What follows would be a tunnel that nobody asked for: requests in it pass unread.
           c.worker.splice_unasked_upgrades.add();
           c.service.refused[refused(Refused::upgrade_unasked)].add();
+          if (c.observer != nullptr) c.observer->blame(s.front().transaction, Ending::bad_response);
           s.break_off(Exchange::Blame::backend);
           break;
         }
         done += head.bounds.end;
+        if (c.times != nullptr) count_response(s, *c.times, head);
         if (head.is_interim()) break;
+        s.answering = s.front().transaction;
+        if (c.observer != nullptr)
+          c.observer->answered(s.answering, head.status, map.frontier() + (done - head.bounds.end),
+                               s.response_at);
         if (!edit_response(s, map, rest, map.frontier() + (done - head.bounds.end), head, c))
           c.worker.splice_edits_lost.add();
         answered(s, c);
         if (head.framing.body == Body::tunnel) {
           s.up = Exchange::Up::tunnel;
+          if (c.observer != nullptr) c.observer->tunnels(s.answering);
           forget_asked(s, c.service);
           s.call_up = true;
           s.down = Exchange::Down::open;
@@ -336,6 +366,11 @@ Shown show_responses(Exchange& s, tcp::StreamMap& map, std::span<const uint8_t> 
           c.worker.splice_bad_responses.add();
           return give_up(s, c, bytes, Exchange::Down::lost);
         }
+        // Where it ends nobody looks then, but for the log.
+        if (c.observer != nullptr && head.framing.body != Body::until_close &&
+            head.framing.body != Body::chunked && head.framing.length <= kBlind)
+          c.observer->response_ends(
+              s.answering, map.frontier() + done + static_cast<uint32_t>(head.framing.length));
         if (head.framing.body == Body::until_close || !head.keep_alive)
           return give_up(s, c, bytes, Exchange::Down::open);
         s.response_body = http::BodySkipper(head.framing, http::Side::response);

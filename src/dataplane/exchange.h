@@ -18,6 +18,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <string_view>
 #include <type_traits>
 
 #include "limpet/affinity/choose.h"
@@ -27,6 +28,7 @@
 #include "limpet/base/endian.h"
 #include "limpet/dataplane/counters.h"
 #include "limpet/dataplane/http_rules.h"
+#include "limpet/dataplane/log_record.h"
 #include "limpet/dataplane/snapshot.h"
 #include "limpet/http/request.h"
 #include "limpet/http/response.h"
@@ -39,6 +41,26 @@ namespace limpet::dataplane {
 
 constexpr uint32_t kNoExchange = tcp::kNoBinding;
 
+// A request that will have a line in the log (transactions.h).
+using TransactionId = uint32_t;
+constexpr TransactionId kNoTransaction = 0xffffffffu;
+
+// Hears of the requests of a connection and of their responses, as they are read. Positions are
+// numbers of who sends. kNoTransaction: nobody asks.
+class RequestObserver {
+ public:
+  virtual TransactionId begins(tcp::Seq first) = 0;  // a head, with its first octet
+  virtual void asked(TransactionId id, std::string_view method, std::string_view target) = 0;
+  virtual void request_ends(TransactionId id, tcp::Seq end) = 0;
+  virtual void answered(TransactionId id, uint16_t status, tcp::Seq first, Instant first_octet) = 0;
+  virtual void response_ends(TransactionId id, tcp::Seq end) = 0;
+  virtual void tunnels(TransactionId id) = 0;  // both streams belong to it from now on
+  virtual void blame(TransactionId id, Ending ending) = 0;
+
+ protected:
+  ~RequestObserver() = default;
+};
+
 // What a response needs to know of its request.
 struct Asked {
   // By cookie rule of mode learn: the hash of the value that came with it, 0 when the table knew
@@ -46,12 +68,14 @@ struct Asked {
   std::array<uint64_t, kMaxCookieRules> learned{};
   // By cookie rule. `member` is a backend slot here: pools change between request and response.
   std::array<affinity::RequestDecision, kMaxCookieRules> cookies;
+  Instant at;          // its head was complete
   uint32_t rules = 0;  // the number of those that it holds; 0: none
+  TransactionId transaction = kNoTransaction;
   http::Method method = http::Method::get;
   bool asks = false;  // upgrade or CONNECT
   bool upgrade = false;
 };
-static_assert(sizeof(Asked) == 104);
+static_assert(sizeof(Asked) == 120);
 
 struct Exchange {
   static constexpr size_t kMaxAsked = 8;  // requests whose responses have not come
@@ -96,6 +120,10 @@ struct Exchange {
   // Whose doing that is; only the client is told by a 400.
   enum class Blame : uint8_t { client, backend, memory };
   Blame blame = Blame::client;
+  TransactionId asking = kNoTransaction;     // of the request whose head or body is passing
+  TransactionId answering = kNoTransaction;  // of the response whose body is passing
+  bool announced = false;                    // the observer has heard of the head, or will not
+  Instant response_at;                       // the first octet of the response head that is read
   bool counted = false;  // that it is turned away; without buffers it is tried again
   // Of the first request, by cookie rule of mode learn: what moves when its backend is gone.
   std::array<affinity::LearnedRequest, kMaxCookieRules> learned;
@@ -166,6 +194,8 @@ struct ExchangeContext {
   const balance::Maglev* maglev = nullptr;
   uint64_t seed = 0;
   const tcp::StreamMap* down = nullptr;  // of the backend's stream; null: nobody counts its edits
+  RequestObserver* observer = nullptr;   // of services whose requests are logged
+  BackendTimes* times = nullptr;         // of who answers; null: nobody does
 
   RulesInUse by(uint32_t number) const;  // of an Asked or an Exchange
   // Where a backend slot stands in the pool now; kNone: nowhere. Of one that has left the pool: who

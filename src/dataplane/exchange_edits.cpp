@@ -197,6 +197,10 @@ bool edit_request(Exchange& s, tcp::StreamMap& map, std::span<const uint8_t> byt
   asked.method = head.kind;
   asked.upgrade = head.upgrade && head.kind != http::Method::connect;
   asked.asks = head.upgrade || head.kind == http::Method::connect;
+  asked.at = c.now;
+  asked.transaction = s.asking;
+  if (c.observer != nullptr)
+    c.observer->asked(s.asking, text_of(bytes, head.method), text_of(bytes, head.target));
   const Keys keys = keys_of(bytes, all);
   size_t decided = SIZE_MAX;  // the cookie that did
   for (size_t i = 0; i < rules.cookies.size(); ++i) {

@@ -24,6 +24,19 @@ constexpr bool stands(tcp::Track state) {
 
 }  // namespace
 
+void name_flow(const flow::Record& r, LogRecord& out) {
+  out.client = r.client;
+  out.client_port = r.client_port;
+  out.service = r.service;
+  out.forwarding = flow::forwarding_of(r);
+  out.protocol = r.protocol;
+  if (!r.bound) return;
+  out.source = r.source;
+  out.source_port = r.source_port;
+  out.backend = r.backend;
+  out.backend_generation = r.backend_generation;
+}
+
 FlowBook::FlowBook(Core& core, Outlet& outlet, const WorkerSetup& setup)
     : core_(core),
       outlet_(outlet),
@@ -241,7 +254,7 @@ void FlowBook::flush_dead(unsigned budget) {
     const flow::FlowId id = flush_cursor_;
     if (table_.live(id) && table_.at(id).bound &&
         (dead_[table_.at(id).backend] != 0 || stranded(table_.at(id)))) {
-      if (!backend_gone(id)) return;  // no buffers: from here on next time
+      if (!must_end(id, Ending::backend_down)) return;  // no buffers: from here on next time
       --gone_left_;
     }
     flush_cursor_ = flush_cursor_ + 1 == table_.capacity() ? 0 : flush_cursor_ + 1;

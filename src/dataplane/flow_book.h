@@ -31,7 +31,7 @@ class FlowKeeper {
   // there were no buffers to tell them, and nothing has changed.
   virtual bool expired(flow::FlowId id) = 0;
   // Its backend is gone, or it must give way: its ends are told if it stands. False: as above.
-  virtual bool backend_gone(flow::FlowId id) = 0;
+  virtual bool must_end(flow::FlowId id, Ending why) = 0;
   // Its record is about to be erased.
   virtual void ended(flow::FlowId id) = 0;
 
@@ -44,6 +44,9 @@ struct Marks {
   uint8_t ttl = 64;
   uint8_t traffic_class = 0;
 };
+
+// Who it belongs to, for its line in the log.
+void name_flow(const flow::Record& r, LogRecord& out);
 
 class FlowBook {
  public:
@@ -91,7 +94,7 @@ class FlowBook {
   void enter(flow::FlowId id, tcp::Track state);
   void arm_by(flow::FlowId id, Tick deadline) { wheel_.arm_by(id, deadline); }
   void end(flow::FlowId id);
-  bool backend_gone(flow::FlowId id) { return keeper_of(id).backend_gone(id); }
+  bool must_end(flow::FlowId id, Ending why) { return keeper_of(id).must_end(id, why); }
   // Of a segment that finds a tombstone: its backend is gone, or the connection was quiet for too
   // long.
   Drop epitaph(const flow::Record& r) const;

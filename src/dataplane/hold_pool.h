@@ -34,6 +34,7 @@ struct Binding {
   uint16_t waits_for = kNoSlot;  // backend, since its first try has failed (HoldPool::wait_for())
   uint8_t entry = 0xff;          // of the persistence list: which one chose (affinity::Choice)
   bool raced = false;
+  bool silent = false;          // the latest try that failed was not answered
   affinity::StickHandle pin{};  // of the stick entry by which it was chosen
   uint16_t tried_count = 0;
   std::array<uint16_t, 8> tried{};  // the first backend slots; all of them: HoldPool::was_tried()

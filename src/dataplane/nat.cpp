@@ -57,7 +57,7 @@ Ended Nat::from_client(Packet& p, flow::FlowId id) {
   flow::Record& r = book_.at(id);
   if (r.state != tcp::Track::dead && !core_.status[r.backend].accepts_existing()) {
     // Its reset is on the way (flush_dead), but this packet is here first.
-    if (!backend_gone(id)) return outlet_.refuse(p, Drop::backend_down);
+    if (!must_end(id, Ending::backend_down)) return outlet_.refuse(p, Drop::backend_down);
     if (!book_.live(id)) return arrivals_.no_flow(p);
   }
   if (r.protocol != IPPROTO_TCP) {
@@ -141,12 +141,12 @@ bool Nat::due(flow::FlowId id) {
 // Tells both ends of an established TCP flow, at the exact numbers they accept (RFC 5961, 3.2), and
 // leaves a tombstone that answers what still comes. Other flows just end: their client's next
 // packet is balanced anew.
-bool Nat::backend_gone(flow::FlowId id) {
+bool Nat::must_end(flow::FlowId id, Ending why) {
   switch (book_.at(id).state) {
     case tcp::Track::established:
     case tcp::Track::fin_client:
     case tcp::Track::fin_backend:
-      return book_.reset_both(id);
+      return tell_ends(id, why);
     case tcp::Track::dead:
       return true;
     default:
@@ -155,8 +155,47 @@ bool Nat::backend_gone(flow::FlowId id) {
   }
 }
 
+bool Nat::expired(flow::FlowId id) {
+  return tell_ends(id, Ending::idle);
+}
+
+bool Nat::tell_ends(flow::FlowId id, Ending why) {
+  if (!book_.reset_both(id)) return false;
+  log(id, why);
+  return true;
+}
+
 void Nat::ended(flow::FlowId id) {
-  if (book_.at(id).syn_held) syns_.drop(id);
+  const flow::Record& r = book_.at(id);
+  if (r.syn_held) syns_.drop(id);
+  switch (r.state) {
+    case tcp::Track::dead:  // it has its line
+    case tcp::Track::syn_sent:
+    case tcp::Track::syn_received:
+      return;
+    case tcp::Track::datagram:
+      return log(id, book_.stranded(r) ? Ending::backend_down : Ending::idle);
+    case tcp::Track::time_wait:
+    case tcp::Track::closed:
+      return log(id, Ending::done);
+    default:
+      return log(id,
+                 core_.tick - r.last_seen >= book_.timeout_of(r) ? Ending::idle : Ending::gave_way);
+  }
+}
+
+// A line in the log. Connections that never stood have none, or whoever sends SYNs would fill it.
+void Nat::log(flow::FlowId id, Ending ending) {
+  if (!core_.in_sample()) return;
+  const flow::Record& r = book_.at(id);
+  LogRecord record;
+  name_flow(r, record);
+  record.ended = core_.now;
+  record.total = tick_duration(core_.tick - book_.aside(id).created);
+  record.reason = book_.aside(id).reason;
+  record.ending = ending;
+  record.phase = ending == Ending::done ? Phase::none : Phase::data;
+  core_.log(record);
 }
 
 Drop Nat::quoted(flow::FlowId id, tcp::Side to, const wire::Quote& quote) const {

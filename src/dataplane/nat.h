@@ -36,8 +36,8 @@ class Nat final : public FlowKeeper {
   void begin_iteration();
 
   bool due(flow::FlowId id) override;
-  bool expired(flow::FlowId id) override { return book_.reset_both(id); }
-  bool backend_gone(flow::FlowId id) override;
+  bool expired(flow::FlowId id) override;
+  bool must_end(flow::FlowId id, Ending why) override;
   void ended(flow::FlowId id) override;
 
  private:
@@ -48,6 +48,8 @@ class Nat final : public FlowKeeper {
   Ended answer_stale(Packet& p, flow::FlowId id);
   bool anew(flow::FlowId id, const tcp::Segment& answer);
   void enter(flow::FlowId id, tcp::Track state);
+  bool tell_ends(flow::FlowId id, Ending why);
+  void log(flow::FlowId id, Ending ending);
 
   struct Knock {
     flow::FlowId flow = flow::kNoFlow;

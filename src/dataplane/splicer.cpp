@@ -54,7 +54,8 @@ Splicer::Splicer(Core& core, Outlet& outlet, FlowBook& book, const WorkerSetup& 
       listener_(key_from(setup.secret), half_open_places(setup.flows), core.now),
       exchanges_(setup.flows),
       waiting_(setup.flows),
-      shares_(setup.secret[2]) {
+      shares_(setup.secret[2]),
+      transactions_(core, book, setup.flows) {
   core_.n.half_open_total.set(listener_.half_open().capacity());
 }
 
@@ -122,7 +123,7 @@ Ended Splicer::client_says(Packet& p, flow::FlowId id) {
       break;
   }
   if (!core_.status[r.backend].accepts_existing()) {
-    backend_gone(id);
+    must_end(id, Ending::backend_down);
     return outlet_.refuse(p, Drop::backend_down);
   }
   return relay(p, id, Side::client, in);
@@ -161,12 +162,17 @@ Ended Splicer::relay(Packet& p, flow::FlowId id, Side from, const tcp::SegmentIn
       book_.enter(id, next);
       // It is over, though its record stays for a while.
       if (next == tcp::Track::time_wait || next == tcp::Track::closed) go_by(id, {});
-      if (next == tcp::Track::closed) let_go_of_rules(id);
+      if (next == tcp::Track::closed) {
+        blame(id, from == Side::client ? Ending::client_abort : Ending::backend_abort);
+        let_go_of_rules(id);
+      }
     }
   }
   const bool spoke = f.at(Side::backend).map.emitted() != answered;
   const bool look = moved || f.editor != kNoExchange;
   const Ended ended = pass(p, id, from, h);
+  if (f.logged) [[unlikely]]
+    log_moved(id);
   follow_up(id, moved);
   if (look) watch(id, spoke);
   return ended;
@@ -285,7 +291,7 @@ void Splicer::on_due(uint32_t binding) {
     pool_.due(binding, b.head_by);
   }
   if (b.syn_at.ns == 0) return;
-  if (b.give_up <= core_.now) return failed(id);
+  if (b.give_up <= core_.now) return failed(id, true);
   if (b.syn_at <= core_.now) {
     send_syn(id);
   } else {
@@ -294,14 +300,15 @@ void Splicer::on_due(uint32_t binding) {
 }
 
 void Splicer::ended(flow::FlowId id) {
+  log_ends(id);
   go_by(id, {});
   splice_.end(flows_[id]);
   give_exchange(id);
   settle(id);
 }
 
-bool Splicer::backend_gone(flow::FlowId id) {
-  flow::Record& r = book_.at(id);
+bool Splicer::must_end(flow::FlowId id, Ending why) {
+  const flow::Record& r = book_.at(id);
   switch (r.state) {
     case tcp::Track::dead:
     case tcp::Track::head:
@@ -318,6 +325,7 @@ bool Splicer::backend_gone(flow::FlowId id) {
       book_.end(id);
       return true;
   }
+  blame(id, why);
   return reset_ends(id);
 }
 

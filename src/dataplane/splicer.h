@@ -20,12 +20,14 @@
 #include "outlet.h"
 #include "packet.h"
 #include "strangers.h"
+#include "transactions.h"
 #include "waiting.h"
 
 namespace limpet::dataplane {
 
 // What a spliced connection costs for its whole life, beside the table's index and the bytes of
-// edits that are not acknowledged yet. An Exchange and a Binding come and go with what is under way.
+// edits that are not acknowledged yet. An Exchange and a Binding come and go with what is under
+// way.
 static_assert(sizeof(flow::Record) + sizeof(tcp::SpliceFlow) <= 192);
 
 class Splicer final : public FlowKeeper, tcp::SpliceSink, tcp::SpliceEditor {
@@ -40,7 +42,7 @@ class Splicer final : public FlowKeeper, tcp::SpliceSink, tcp::SpliceEditor {
 
   bool due(flow::FlowId id) override;
   bool expired(flow::FlowId id) override;
-  bool backend_gone(flow::FlowId id) override;
+  bool must_end(flow::FlowId id, Ending why) override;
   void ended(flow::FlowId id) override;
 
   void top(Query& q) const;  // who holds most
@@ -56,6 +58,7 @@ class Splicer final : public FlowKeeper, tcp::SpliceSink, tcp::SpliceEditor {
   void note_session(flow::FlowId id);
 
  private:
+  class Observer;
   Ended client_says(Packet& p, flow::FlowId id);
   Ended backend_says(Packet& p, flow::FlowId id);
   void settle(flow::FlowId id);  // what it holds may have changed (splicer_shares.cpp)
@@ -97,6 +100,13 @@ class Splicer final : public FlowKeeper, tcp::SpliceSink, tcp::SpliceEditor {
   void give_exchange(flow::FlowId id);
   void go_by(flow::FlowId id, affinity::StickHandle entry);
   void publish();
+  // splicer_log.cpp: what becomes of requests, for those of them that have lines in the log
+  void log_moved(flow::FlowId id);
+  void log_ends(flow::FlowId id);
+  void log_answer(flow::FlowId id, std::string_view text);
+  void blame(flow::FlowId id, Ending ending) {
+    if (flows_[id].logged) transactions_.blame_all(id, ending);
+  }
   // splicer_connect.cpp
   Ended collect(Packet& p, flow::FlowId id, const tcp::SegmentIn& in);
   void judge_head(flow::FlowId id);
@@ -113,7 +123,7 @@ class Splicer final : public FlowKeeper, tcp::SpliceSink, tcp::SpliceEditor {
   Ended connecting(Packet& p, flow::FlowId id, const tcp::SegmentIn& in);
   void connected(flow::FlowId id, const Binding& chosen);
   void attempt(flow::FlowId id);
-  void failed(flow::FlowId id);
+  void failed(flow::FlowId id, bool silent);
   void redispatch(flow::FlowId id);
   static std::string_view answer_to(const Exchange* s, std::string_view text);
   void answer(flow::FlowId id, std::string_view text);
@@ -164,6 +174,7 @@ class Splicer final : public FlowKeeper, tcp::SpliceSink, tcp::SpliceEditor {
   uint64_t unix_now_ = 0;                   // seconds, as of unix_read_
   Instant unix_read_{};
   Strangers strangers_;
+  Transactions transactions_;
 };
 
 }  // namespace limpet::dataplane

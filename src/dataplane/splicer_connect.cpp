@@ -25,6 +25,24 @@ constexpr bool bound_by(affinity::Reason reason) {
          reason == affinity::Reason::source_pinned;
 }
 
+// Of who is not served; what a try of a backend has come to is known before (Splicer::nobody()).
+constexpr Ending ending_of(affinity::Reason reason) {
+  switch (reason) {
+    case affinity::Reason::client_gone:
+      return Ending::client_abort;
+    case affinity::Reason::slow_request:
+      return Ending::client_timeout;
+    case affinity::Reason::bad_request:
+      return Ending::refused;
+    case affinity::Reason::no_memory:
+      return Ending::no_memory;
+    case affinity::Reason::response_timeout:
+      return Ending::backend_timeout;
+    default:
+      return Ending::no_backend;
+  }
+}
+
 }  // namespace
 
 Ended Splicer::collect(Packet& p, flow::FlowId id, const tcp::SegmentIn& in) {
@@ -89,6 +107,7 @@ void Splicer::not_served(flow::FlowId id, affinity::Reason reason) {
   const auto why = static_cast<uint8_t>(reason);
   book_.aside(id).reason = why;
   core_.services[r.service].reasons[why].add();
+  blame(id, ending_of(reason));
   note_session(id);
 }
 
@@ -193,6 +212,8 @@ void Splicer::nobody(flow::FlowId id) {
   core_.services[r.service].no_backend.add();
   const Exchange* s = exchange_of(id);
   const bool asked = s != nullptr && s->begun();
+  if (const Binding& b = binding_of(id); b.tried_count != 0)
+    blame(id, b.silent ? Ending::connect_timeout : Ending::connect_failed);
   if (asked) count_first(*s, context(id), balance::Maglev::kNone);
   not_served(id, affinity::Reason::no_backend);
   const SpliceEntry* entry = entry_of(r);
@@ -229,15 +250,17 @@ void Splicer::attempt(flow::FlowId id) {
   b.stale_left = kStaleResets;
   b.tried_at = core_.now;
   b.give_up = core_.now + tick_duration(core_.snapshot->services[r.service].timeouts.connect);
+  if (flows_[id].logged) transactions_.trying(id, b.entry);
   send_syn(id);
 }
 
 // A try of a backend has failed. Whoever is bound to it comes again, a second after he came last,
 // as a backend that restarts is back soon and a lost SYN is no death; with his port, so that an
 // answer to an earlier SYN is as good. A try that has taken longer than that is followed at once.
-void Splicer::failed(flow::FlowId id) {
+void Splicer::failed(flow::FlowId id, bool silent) {
   const flow::Record& r = book_.at(id);
   Binding& b = binding_of(id);
+  b.silent = silent;
   const uint32_t binding = flows_[id].binding;
   if (b.retries_left == 0 || !pool_.wait_for(binding, r.backend)) {
     pool_.note_tried(binding, r.backend);
@@ -246,6 +269,7 @@ void Splicer::failed(flow::FlowId id) {
   --b.retries_left;
   core_.backends[r.backend].connect_failures.add();
   core_.n.splice_retried.add();
+  if (flows_[id].logged) transactions_.trying(id, b.entry);
   b.tried_at = b.syn_at = std::max(b.tried_at + kRetry, core_.now);
   b.give_up = b.syn_at + tick_duration(core_.snapshot->services[r.service].timeouts.connect);
   b.syn_wait = kFirstSyn;
@@ -297,7 +321,8 @@ Ended Splicer::connecting(Packet& p, flow::FlowId id, const tcp::SegmentIn& in) 
       connected(id, before);
       break;
     case tcp::Connecting::refused:
-      if (core_.now >= before.tried_at) failed(id);  // else: of a try that has failed already
+      if (core_.now >= before.tried_at)
+        failed(id, false);  // else: of a try that has failed already
       break;
     case tcp::Connecting::stale:
       --binding_of(id).stale_left;
@@ -329,6 +354,8 @@ void Splicer::connected(flow::FlowId id, const Binding& chosen) {
     flow::set_wait(r,
                    s->first == Exchange::First::whole ? flow::Wait::response : flow::Wait::other);
   book_.enter(id, fin ? tcp::Track::fin_client : tcp::Track::established);
+  core_.stats.times[r.backend].connect.add(core_.now - chosen.tried_at);
+  if (flows_[id].logged) transactions_.connected(id);
   core_.services[r.service].reasons[book_.aside(id).reason].add();
   if (const Exchange* s = exchange_of(id); s != nullptr) {
     const ExchangeContext c = context(id);
@@ -363,6 +390,7 @@ bool Splicer::say_last(flow::FlowId id, std::string_view text) {
   const bool closed = r.state == tcp::Track::fin_client && up.ack() == up.emitted();
   if (text.empty() || !splice_.answer(flows_[id], bytes, closed, core_.now)) return false;
   binding_of(id).head_by = {};
+  if (flows_[id].logged) log_answer(id, text);
   core_.n.splice_answers.add();
   r.last_seen = core_.tick;
   return true;

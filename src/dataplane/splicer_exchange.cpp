@@ -6,6 +6,34 @@
 
 namespace limpet::dataplane {
 
+// Who hears of the requests of one connection while a stream of it is looked at.
+class Splicer::Observer final : public RequestObserver {
+ public:
+  Observer(Splicer& splicer, flow::FlowId flow) : splicer_(splicer), flow_(flow) {}
+
+  TransactionId begins(tcp::Seq first) override {
+    tcp::SpliceFlow& f = splicer_.flows_[flow_];
+    const TransactionId id = log().begin(flow_, f.logged, first);
+    f.logged = f.logged || id != kNoTransaction;
+    return id;
+  }
+  void asked(TransactionId id, std::string_view method, std::string_view target) override {
+    log().asked(id, method, target);
+  }
+  void request_ends(TransactionId id, tcp::Seq end) override { log().request_ends(id, end); }
+  void answered(TransactionId id, uint16_t status, tcp::Seq first, Instant first_octet) override {
+    log().answered(id, status, first, first_octet);
+  }
+  void response_ends(TransactionId id, tcp::Seq end) override { log().response_ends(id, end); }
+  void tunnels(TransactionId id) override { log().tunnels(id); }
+  void blame(TransactionId id, Ending ending) override { log().blame(id, ending); }
+
+ private:
+  Transactions& log() { return splicer_.transactions_; }
+  Splicer& splicer_;
+  flow::FlowId flow_;
+};
+
 Exchange* Splicer::exchange_of(flow::FlowId id) {
   const uint32_t i = flows_[id].editor;
   return i == kNoExchange ? nullptr : &exchanges_.at(i);
@@ -75,7 +103,10 @@ ExchangeContext Splicer::context(flow::FlowId id) {
       .seed = service.policy.seed(),
       .down = &flows_[id].ends[1].map,
   };
-  if (bound) c.member = c.member_of(r.backend);
+  if (bound) {
+    c.member = c.member_of(r.backend);
+    c.times = &core_.stats.times[r.backend];
+  }
   return c;
 }
 
@@ -91,6 +122,8 @@ tcp::Shown Splicer::show(tcp::SpliceFlow& f, tcp::Side from, std::span<const uin
   ExchangeContext c = context(id);
   affinity::StickHandle entry;
   c.goes_by = &entry;
+  Observer observer(*this, id);
+  if (core_.snapshot->log.on || f.logged) c.observer = &observer;
   const tcp::Shown shown = from == tcp::Side::client
                                ? show_requests(s, f.ends[0].map, bytes, fin, c)
                                : show_responses(s, f.ends[1].map, bytes, fin, c);
@@ -181,6 +214,10 @@ void Splicer::turn_away(flow::FlowId id, bool slow) {
   const SpliceEntry* entry = entry_of(r);
   const bool starved = s != nullptr && s->blame == Exchange::Blame::memory;
   slow = slow && (s == nullptr || !s->broken);
+  blame(id, slow                                                   ? Ending::client_timeout
+            : starved                                              ? Ending::no_memory
+            : s != nullptr && s->blame == Exchange::Blame::backend ? Ending::bad_response
+                                                                   : Ending::refused);
   if (s == nullptr || !std::exchange(s->counted, true)) {
     if (slow) core_.services[r.service].refused[refused(Refused::head_slow)].add();
     if (starved)
@@ -189,7 +226,7 @@ void Splicer::turn_away(flow::FlowId id, bool slow) {
       (slow ? core_.n.splice_slow_heads : core_.n.splice_bad_heads).add();
   }
   if (quiet(id) != Quiet::now || entry == nullptr) {
-    backend_gone(id);
+    must_end(id, Ending::client_abort);
     return;
   }
   reset_backend(id);

@@ -57,6 +57,7 @@ std::optional<Ended> Splicer::other_incarnation(Packet& p, flow::FlowId id,
     case tcp::Heard::open:
       core_.n.splice_replaced.add();
       reset_backend(id);
+      blame(id, Ending::replaced);
       book_.end(id);
       break;
     case tcp::Heard::stranger:

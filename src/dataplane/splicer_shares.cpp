@@ -129,7 +129,7 @@ bool Splicer::give_up(flow::FlowId id, Pool pool) {
     case tcp::Track::established:
     case tcp::Track::fin_client:
     case tcp::Track::fin_backend:
-      gone = backend_gone(id);
+      gone = must_end(id, Ending::gave_way);
       break;
     case tcp::Track::head:
       not_served(id, affinity::Reason::no_memory);
@@ -138,6 +138,7 @@ bool Splicer::give_up(flow::FlowId id, Pool pool) {
       send_reset(id, tcp::Side::client);
       [[fallthrough]];
     default:
+      blame(id, Ending::gave_way);
       book_.end(id);
       break;
   }

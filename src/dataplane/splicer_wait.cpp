@@ -111,7 +111,11 @@ bool Splicer::expired(flow::FlowId id) {
 }
 
 bool Splicer::tell_ends(flow::FlowId id) {
-  if (flow::wait_of(book_.at(id)) != flow::Wait::response) return reset_ends(id);
+  const flow::Wait wait = flow::wait_of(book_.at(id));
+  blame(id, wait == flow::Wait::response ? Ending::backend_timeout
+            : wait == flow::Wait::tunnel ? Ending::idle
+                                         : Ending::client_timeout);
+  if (wait != flow::Wait::response) return reset_ends(id);
   std::array<rte_mbuf*, kFramesOfAnAnswer> frames;
   if (rte_pktmbuf_alloc_bulk(core_.pool, frames.data(), frames.size()) != 0) return false;
   rte_pktmbuf_free_bulk(frames.data(), frames.size());
@@ -123,6 +127,7 @@ bool Splicer::tell_ends(flow::FlowId id) {
 
 // The ceiling of all time-outs was lower than what its tries of a backend take.
 void Splicer::never_connected(flow::FlowId id) {
+  blame(id, Ending::connect_timeout);
   disconnect(id);
   nobody(id);
 }

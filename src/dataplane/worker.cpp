@@ -52,6 +52,10 @@ uint64_t Core::random() {
   return random_;
 }
 
+void Core::log(LogRecord& record) {
+  if (rte_ring_sp_enqueue_elem(shared.rings[id].log, &record, sizeof record) != 0) n.log_lost.add();
+}
+
 Worker::Parts::Parts(const WorkerSetup& setup, Instant now)
     : core(setup, now),
       outlet(core, setup),

@@ -7,6 +7,7 @@
 // and over all workers handed_out = handed_in + rings.out_dropped.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstdint>
@@ -16,6 +17,7 @@
 #include "limpet/affinity/persistence.h"
 #include "limpet/affinity/reason.h"
 #include "limpet/base/drop.h"
+#include "limpet/base/time.h"
 #include "limpet/dataplane/http_rules.h"
 #include "limpet/dataplane/refused.h"
 #include "limpet/flow/shares.h"
@@ -178,6 +180,32 @@ struct alignas(64) BackendCounters {  // per worker and backend slot
   LIMPET_BACKEND_COUNTERS(LIMPET_COUNTER_MEMBER)
 };
 
+// How long something took: how often no longer than each of kBounds, but longer than the one
+// before; last, how often longer than all. Prometheus' buckets, which are sums, are made by who
+// reads them.
+struct Histogram {
+  static constexpr std::array<uint32_t, 15> kBoundsUs = {
+      100,    250,     500,     1'000,   2'500,     5'000,     10'000,    25'000,
+      50'000, 100'000, 250'000, 500'000, 1'000'000, 2'500'000, 10'000'000};
+  std::array<Counter, kBoundsUs.size() + 1> buckets;
+  Counter sum_us;
+
+  void add(Duration took) {
+    const auto us = static_cast<uint64_t>(std::max<int64_t>(took.count(), 0)) / 1000;
+    size_t i = 0;
+    while (i != kBoundsUs.size() && us > kBoundsUs[i]) ++i;
+    buckets[i].add();
+    sum_us.add(us);
+  }
+};
+
+// Per worker and backend slot, of mode splice; beside BackendCounters, which every packet touches.
+struct alignas(64) BackendTimes {
+  Histogram connect;     // from the first SYN of a try to its SYN-ACK
+  Histogram first_byte;  // from a complete request head to the first octet of its response's head
+  std::array<Counter, 5> responses;  // final ones, and 101, by class: 1xx to 5xx; others: 5xx
+};
+
 struct alignas(64) ServiceCounters {  // per worker and service slot
   LIMPET_SERVICE_COUNTERS(LIMPET_COUNTER_MEMBER)
   std::array<Counter, kRefusedCount> refused;           // by number, refused.h
@@ -223,11 +251,13 @@ struct WorkerStats {
   WorkerStats(size_t port_count, size_t backend_slots, size_t service_slots)
       : drops(port_count),
         backends(backend_slots),
+        times(backend_slots),
         services(service_slots),
         persistence(service_slots) {}
   WorkerCounters worker;
   std::vector<std::array<DropCounter, kDropCount>> drops;  // by port
   std::vector<BackendCounters> backends;                   // by slot
+  std::vector<BackendTimes> times;                         // by slot
   std::vector<ServiceCounters> services;                   // by slot
   std::vector<std::array<PersistenceCounters, affinity::kMaxEntries>> persistence;
 

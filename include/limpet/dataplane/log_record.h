@@ -58,6 +58,7 @@ constexpr Duration kNever{-1};
 
 struct LogRecord {
   static constexpr size_t kMaxPath = 128;
+  static constexpr size_t kMaxVerb = 16;
   static constexpr uint8_t kNoEntry = 255;
 
   Instant ended;              // of CLOCK_MONOTONIC, as control's own
@@ -77,21 +78,26 @@ struct LogRecord {
   uint16_t status = 0;  // of the response, ours or the backend's; 0: none
   Forwarding forwarding = Forwarding::nat;
   uint8_t protocol = 0;      // IP protocol
-  uint8_t method = 0;        // http::Method, with a path
   uint8_t reason = 0;        // affinity::Reason of the connection's backend
   uint8_t entry = kNoEntry;  // of the persistence list, that chose it
   Ending ending = Ending::done;
   Phase phase = Phase::none;
-  uint8_t tries = 0;        // backends that were tried for the connection
-  uint8_t path_length = 0;  // octets of `path`
-  bool path_cut = false;    // it was longer
-  bool own = false;         // the response is limpet's own
+  uint8_t tries = 0;                  // backends that were tried for the connection
+  uint8_t path_length = 0;            // octets of `path`
+  bool path_cut = false;              // it was longer
+  bool own = false;                   // the response is limpet's own
+  std::array<char, kMaxVerb> verb{};  // its method, as it came; the rest is zero
   // Of the request target, without its query and without userinfo; octets as they came.
   std::array<char, kMaxPath> path{};
 
   std::string_view path_text() const { return {path.data(), path_length}; }
+  std::string_view verb_text() const {
+    size_t n = 0;
+    while (n != verb.size() && verb[n] != 0) ++n;
+    return {verb.data(), n};
+  }
 };
-static_assert(sizeof(LogRecord) % 4 == 0 && sizeof(LogRecord) <= 240);
+static_assert(sizeof(LogRecord) % 4 == 0 && sizeof(LogRecord) <= 256);
 
 // What a worker tells; of the snapshot.
 struct LogSettings {

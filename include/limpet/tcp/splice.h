@@ -141,6 +141,7 @@ struct SpliceFlow {
   bool scaled : 1 = false;        // the client's windows are scaled
   bool ended : 1 = false;         // the client's FIN was taken: at the frontier
   uint8_t shrunk : 2 = 0;         // bit [side]: it was told less than before, for good
+  bool logged : 1 = false;        // the editor's own: requests of it will have lines in the log
   uint8_t granted : 2 = 0;        // bit [side]: its edge is a promise of ours, not its receiver's
   uint32_t binding = kNoBinding;  // index of its SpliceBinding, while it has one
   uint32_t editor = kNoBinding;   // the editor's own; nobody else looks at it

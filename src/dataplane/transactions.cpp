@@ -1,0 +1,220 @@
+#include "transactions.h"
+
+#include <algorithm>
+
+namespace limpet::dataplane {
+namespace {
+
+// Moves `seen` on to `to`, if that is further. Returns by how much.
+uint64_t advance(tcp::Seq& seen, tcp::Seq to) {
+  if (!(to > seen)) return 0;
+  const auto by = static_cast<uint32_t>(to - seen);
+  seen = to;
+  return by;
+}
+
+// Of a request target: nothing that is somebody's own. The query goes, and who asks
+// ("http://user:word@host/").
+std::string_view without_query(std::string_view target) {
+  return target.substr(0, target.find_first_of("?#"));
+}
+
+struct Authority {
+  size_t begin = 0, end = 0;  // of the userinfo with its '@'; empty: there is none
+};
+
+Authority userinfo(std::string_view target) {
+  const size_t scheme = target.find("://");
+  const size_t begin = scheme == std::string_view::npos ? 0 : scheme + 3;
+  // An authority alone (CONNECT) has no slash at all; a path has one in front.
+  if (target.starts_with('/')) return {};
+  const std::string_view authority = target.substr(begin, target.find('/', begin) - begin);
+  const size_t at = authority.rfind('@');
+  if (at == std::string_view::npos) return {};
+  return {begin, begin + at + 1};
+}
+
+}  // namespace
+
+Transactions::Transactions(Core& core, FlowBook& book, uint32_t flows)
+    : core_(core),
+      book_(book),
+      first_(flows),
+      pool_(std::min(flows, kMost)),
+      count_(std::min(flows, kMost)) {}
+
+template <class Visit>
+void Transactions::each(flow::FlowId flow, Visit visit) {
+  for (TransactionId id = first_[flow]; id != kNoTransaction;) {
+    const TransactionId next = at(id).next;
+    visit(id, at(id));
+    id = next;
+  }
+}
+
+TransactionId Transactions::begin(flow::FlowId flow, bool others, tcp::Seq first) {
+  if (!core_.in_sample()) return kNoTransaction;
+  TransactionId id = free_;
+  if (id != kNoTransaction) {
+    free_ = at(id).next;
+  } else if (fresh_ != count_) {
+    id = fresh_++;
+  } else {
+    core_.n.log_untold.add();
+    return id;
+  }
+  ++used_;
+  Transaction& t = at(id) = Transaction{};
+  t.began = core_.now;
+  t.up_seen = first;
+  TransactionId* last = &first_[flow];
+  if (!others) *last = kNoTransaction;
+  while (*last != kNoTransaction) last = &at(*last).next;
+  *last = id;
+  // A later one goes where the connection does.
+  const flow::Record& r = book_.at(flow);
+  if (r.bound) {
+    name_flow(r, t.record);
+    t.chosen = t.connected = core_.now;
+  }
+  return id;
+}
+
+void Transactions::give(TransactionId id) {
+  at(id).next = free_;
+  free_ = id;
+  --used_;
+}
+
+void Transactions::asked(TransactionId id, std::string_view method, std::string_view target) {
+  if (id == kNoTransaction) return;
+  Transaction& t = at(id);
+  t.head = true;
+  t.asked = core_.now;
+  t.record.head = core_.now - t.began;
+  std::copy_n(method.begin(), std::min(method.size(), t.record.verb.size()), t.record.verb.begin());
+  target = without_query(target);
+  const Authority secret = userinfo(target);
+  auto out = t.record.path.begin();
+  for (const std::string_view part : {target.substr(0, secret.begin), target.substr(secret.end)}) {
+    const auto room = static_cast<size_t>(t.record.path.end() - out);
+    out = std::copy_n(part.begin(), std::min(part.size(), room), out);
+    t.record.path_cut = t.record.path_cut || part.size() > room;
+  }
+  t.record.path_length = static_cast<uint8_t>(out - t.record.path.begin());
+}
+
+void Transactions::request_ends(TransactionId id, tcp::Seq end) {
+  if (id == kNoTransaction) return;
+  at(id).up_ended = true;
+  at(id).up_end = end;
+}
+
+void Transactions::answered(TransactionId id, uint16_t status, tcp::Seq first,
+                            Instant first_octet) {
+  if (id == kNoTransaction) return;
+  Transaction& t = at(id);
+  t.answered = true;
+  t.record.status = status;
+  t.down_seen = first;
+  t.record.first_byte = std::max(first_octet - std::max(t.asked, t.connected), Duration::zero());
+}
+
+void Transactions::response_ends(TransactionId id, tcp::Seq end) {
+  if (id == kNoTransaction) return;
+  at(id).down_ended = true;
+  at(id).down_end = end;
+}
+
+void Transactions::tunnels(TransactionId id) {
+  if (id != kNoTransaction) at(id).up_ended = false;
+}
+
+void Transactions::blame(TransactionId id, Ending ending) {
+  if (id == kNoTransaction || at(id).blamed) return;
+  at(id).blamed = true;
+  at(id).record.ending = ending;
+}
+
+void Transactions::trying(flow::FlowId flow, uint8_t entry) {
+  each(flow, [&](TransactionId, Transaction& t) {
+    name_flow(book_.at(flow), t.record);
+    if (t.record.tries == 0) t.chosen = core_.now;
+    if (t.record.tries != UINT8_MAX) ++t.record.tries;
+    t.record.entry = entry;
+  });
+}
+
+void Transactions::connected(flow::FlowId flow) {
+  each(flow, [&](TransactionId, Transaction& t) {
+    t.connected = core_.now;
+    t.record.connect = core_.now - t.chosen;
+  });
+}
+
+bool Transactions::moved(flow::FlowId flow, tcp::Seq up, tcp::Seq down) {
+  each(flow, [&](TransactionId id, Transaction& t) {
+    if (t.head) t.record.in += advance(t.up_seen, t.up_ended && up > t.up_end ? t.up_end : up);
+    if (!t.answered) return;
+    t.record.out += advance(t.down_seen, t.down_ended && down > t.down_end ? t.down_end : down);
+    if (t.up_ended && t.up_seen == t.up_end && t.down_ended && t.down_seen == t.down_end)
+      finish(flow, id);
+  });
+  return first_[flow] != kNoTransaction;
+}
+
+void Transactions::backend_closed(flow::FlowId flow, tcp::Seq end) {
+  each(flow, [&](TransactionId id, Transaction& t) {
+    if (t.answered && !t.down_ended) response_ends(id, end);
+  });
+}
+
+void Transactions::blame_all(flow::FlowId flow, Ending ending) {
+  each(flow, [&](TransactionId id, Transaction&) { blame(id, ending); });
+}
+
+void Transactions::own_answer(flow::FlowId flow, uint16_t status, size_t octets) {
+  bool given = false;
+  each(flow, [&](TransactionId, Transaction& t) {
+    if (t.answered || given) return;
+    given = true;
+    t.record.status = status;
+    t.record.own = true;
+    t.record.out = octets;
+  });
+}
+
+void Transactions::close(flow::FlowId flow) {
+  each(flow, [&](TransactionId id, Transaction&) { finish(flow, id); });
+}
+
+void Transactions::finish(flow::FlowId flow, TransactionId id) {
+  Transaction& t = at(id);
+  LogRecord& record = t.record;
+  const bool over = t.answered && t.down_ended && t.down_seen == t.down_end;
+  if (over)
+    record.phase = Phase::none;
+  else if (t.answered)
+    record.phase = Phase::data;
+  else if (!t.head)
+    record.phase = Phase::request;
+  else
+    record.phase = t.connected.ns != 0 ? Phase::head : Phase::connect;
+  if (over)
+    record.ending = Ending::done;
+  else if (!t.blamed)
+    record.ending = t.head && t.up_ended ? Ending::backend_abort : Ending::client_abort;
+  if (record.ending == Ending::refused) record.phase = Phase::request;
+  const flow::Record& r = book_.at(flow);
+  if (record.backend == kNoSlot) name_flow(r, record);
+  record.reason = book_.aside(flow).reason;
+  record.ended = core_.now;
+  record.total = core_.now - t.began;
+  TransactionId* link = &first_[flow];
+  while (*link != id) link = &at(*link).next;
+  *link = t.next;
+  core_.log(record);
+  give(id);
+}
+
+}  // namespace limpet::dataplane
