@@ -51,7 +51,7 @@ void read_process(Draft& draft) {
   const Node& root = draft.root;
   check_names(root,
               {{"eal", "poll", "capacity", "ports", "routes", "pools", "services", "cookie_keys",
-                "metrics"},
+                "metrics", "log"},
                {"stores"}},
               draft.report);
   if (const Node* eal = root.find("eal")) read_eal(*eal, draft);
@@ -75,6 +75,7 @@ const Node& element(const Node& root, std::string_view list, size_t index) {
 void validate(Draft& draft) {
   read_process(draft);
   read_metrics(draft);
+  read_log(draft);
   read_ports(draft);
   read_routes(draft);
   read_pools(draft);

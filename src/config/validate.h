@@ -27,6 +27,7 @@ void validate(Draft& draft);  // all passes below, in order
 void read_process(Draft& draft);   // eal, poll, capacity; the names of the top level
 void read_metrics(Draft& draft);   // metrics
 void check_metrics(Draft& draft);  // that limpet's own addresses are not among them
+void read_log(Draft& draft);       // log
 void read_ports(Draft& draft);     // ports
 void read_routes(Draft& draft);    // routes
 void read_pools(Draft& draft);     // pools with backends

@@ -69,6 +69,19 @@ Family of_backends(std::string name, MetricType type, std::string help, Tell tel
       }};
 }
 
+Family times_of_backends(std::string name, std::string help,
+                         publish::HistogramTotals publish::BackendTotals::*times) {
+  return {std::move(name), MetricType::histogram, std::move(help), backends,
+          [times](const View& v, const ProcessFacts&, size_t i, MetricsText& out) {
+            const publish::BackendSlot* b = backend_at(v, i);
+            if (b == nullptr) return;
+            const publish::BackendTotals all = v.baselines.backend_totals(static_cast<uint16_t>(i));
+            const publish::HistogramTotals& t = all.*times;
+            out.histogram({{"pool", b->pool}, {"backend", b->name}},
+                          dataplane::Histogram::kBoundsUs, t.buckets, t.sum_us);
+          }};
+}
+
 // Ports towards a backend, of all workers and source addresses.
 template <class Of>
 uint64_t ports_of(const View& v, uint16_t slot, Of of) {
@@ -85,6 +98,26 @@ void add_backends(std::vector<Family>& out) {
     out.push_back(of_backends(
         metric_name("backend", c.json), type_of(c.kind), c.help,
         [&c](const View& v, uint16_t slot) { return v.baselines.backend_totals(slot).*c.value; }));
+  out.push_back(times_of_backends("limpet_backend_connect_seconds",
+                                  "Mode splice: from the first SYN of a try to the SYN-ACK",
+                                  &publish::BackendTotals::connect));
+  out.push_back(times_of_backends(
+      "limpet_backend_first_byte_seconds",
+      "Mode splice, where responses are read: from the end of a request's head to the first octet "
+      "of its response",
+      &publish::BackendTotals::first_byte));
+  out.push_back(
+      {"limpet_backend_responses", MetricType::counter,
+       "Mode splice, where responses are read: final responses, by class", backends,
+       [](const View& v, const ProcessFacts&, size_t i, MetricsText& text) {
+         const publish::BackendSlot* b = backend_at(v, i);
+         if (b == nullptr) return;
+         const publish::BackendTotals t = v.baselines.backend_totals(static_cast<uint16_t>(i));
+         for (size_t n = 0; n < t.responses.size(); ++n)
+           text.sample(
+               {{"pool", b->pool}, {"backend", b->name}, {"class", fmt::format("{}xx", n + 1)}},
+               t.responses[n]);
+       }});
   out.push_back(of_backends("limpet_backend_up", MetricType::gauge,
                             "1: it takes new clients, 0: it is down, drains or was not checked yet",
                             [](const View& v, uint16_t slot) {
@@ -294,6 +327,29 @@ void add_process(std::vector<Family>& out) {
   fact("limpet_config_last_reload_success_timestamp_seconds",
        "When the configuration that runs was taken over, in unix seconds",
        [](const ProcessFacts& f) { return f.last_reload_time; });
+  out.push_back({"limpet_log_lines", MetricType::counter,
+                 "Lines of the log of requests and flows that were written", one,
+                 [](const View&, const ProcessFacts& f, size_t, MetricsText& text) {
+                   if (f.log != nullptr) text.sample({}, f.log->written.load());
+                 }});
+  out.push_back({"limpet_log_lost", MetricType::counter,
+                 "Lines of that log that were not, by what was short", one,
+                 [](const View& v, const ProcessFacts& f, size_t, MetricsText& text) {
+                   if (f.log == nullptr) return;
+                   uint64_t ring = 0, memory = 0;
+                   for (const WorkerInfo& w : v.workers) {
+                     ring += w.stats->worker.log_lost.get();
+                     memory += w.stats->worker.log_untold.get();
+                   }
+                   const auto lost = [&text](const char* reason, uint64_t n) {
+                     text.sample({{"reason", reason}}, n);
+                   };
+                   lost("rate", f.log->lost_rate.load());
+                   lost("buffer", f.log->lost_buffer.load());
+                   lost("write", f.log->lost_write.load());
+                   lost("ring", ring);
+                   lost("memory", memory);
+                 }});
   out.push_back({"limpet_mbufs_used", MetricType::gauge, "Packet buffers in use", one,
                  [](const View& v, const ProcessFacts&, size_t, MetricsText& text) {
                    text.sample({}, uint64_t{v.mbufs_in_use});

@@ -56,6 +56,12 @@ double weight(std::string_view parameters) {
   return 1;
 }
 
+// OpenMetrics wants a number with a point.
+std::string bound(uint32_t us) {
+  return us % 1000000 == 0 ? fmt::format("le=\"{}.0\"", us / 1000000)
+                           : fmt::format("le=\"{}\"", us / 1e6);
+}
+
 }  // namespace
 
 void MetricsText::family(std::string_view name, MetricType type, std::string_view help) {
@@ -66,31 +72,58 @@ void MetricsText::family(std::string_view name, MetricType type, std::string_vie
       counter && format_ == MetricFormat::open_metrics ? name : std::string_view(name_);
   text_ += fmt::format("# HELP {} ", told);
   escaped(text_, help, format_ == MetricFormat::open_metrics);
-  text_ += fmt::format("\n# TYPE {} {}\n", told, counter ? "counter" : "gauge");
+  text_ += fmt::format("\n# TYPE {} {}\n", told,
+                       counter                         ? "counter"
+                       : type == MetricType::histogram ? "histogram"
+                                                       : "gauge");
 }
 
-void MetricsText::begin_sample(std::initializer_list<Label> labels) {
-  text_ += name_;
+void MetricsText::begin_sample(std::string_view name, std::initializer_list<Label> labels,
+                               std::string_view more) {
+  text_ += name;
   char before = '{';
-  for (const auto& [name, value] : labels) {
+  for (const auto& [key, value] : labels) {
     text_ += before;
-    text_ += name;
+    text_ += key;
     text_ += "=\"";
     escaped(text_, value, true);
     text_ += '"';
     before = ',';
   }
-  text_ += labels.size() != 0 ? "} " : " ";
+  if (!more.empty()) {
+    text_ += before;
+    text_ += more;
+    before = ',';
+  }
+  text_ += before == ',' ? "} " : " ";
 }
 
 void MetricsText::sample(std::initializer_list<Label> labels, uint64_t value) {
-  begin_sample(labels);
+  begin_sample(name_, labels);
   text_ += fmt::format("{}\n", value);
 }
 
 void MetricsText::sample(std::initializer_list<Label> labels, double value) {
-  begin_sample(labels);
+  begin_sample(name_, labels);
   text_ += fmt::format("{:.3f}\n", value);
+}
+
+// Each bucket is told with all below it (`le`: at most so much).
+void MetricsText::histogram(std::initializer_list<Label> labels,
+                            std::span<const uint32_t> bounds_us, std::span<const uint64_t> counts,
+                            uint64_t sum_us) {
+  const std::string bucket = name_ + "_bucket";
+  uint64_t sum = 0;
+  for (size_t i = 0; i < counts.size(); ++i) {
+    sum += counts[i];
+    begin_sample(bucket, labels,
+                 i < bounds_us.size() ? bound(bounds_us[i]) : std::string("le=\"+Inf\""));
+    text_ += fmt::format("{}\n", sum);
+  }
+  begin_sample(name_ + "_sum", labels);
+  text_ += fmt::format("{:.6f}\n", static_cast<double>(sum_us) / 1e6);
+  begin_sample(name_ + "_count", labels);
+  text_ += fmt::format("{}\n", sum);
 }
 
 void MetricsText::end() {

@@ -7,13 +7,14 @@
 
 #include <cstdint>
 #include <initializer_list>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
 
 namespace limpet::console {
 
-enum class MetricType : uint8_t { counter, gauge };
+enum class MetricType : uint8_t { counter, gauge, histogram };
 enum class MetricFormat : uint8_t { prometheus, open_metrics };
 
 using Label = std::pair<std::string_view, std::string_view>;  // name, value as it is
@@ -25,13 +26,18 @@ class MetricsText {
   void family(std::string_view name, MetricType type, std::string_view help);
   void sample(std::initializer_list<Label> labels, uint64_t value);
   void sample(std::initializer_list<Label> labels, double value);
+  // Of a histogram: how many fell into each bucket, in order and each for itself, the last one
+  // above all bounds; and the sum of all.
+  void histogram(std::initializer_list<Label> labels, std::span<const uint32_t> bounds_us,
+                 std::span<const uint64_t> counts, uint64_t sum_us);
   void end();  // of everything
 
   const std::string& text() const { return text_; }
   MetricFormat format() const { return format_; }
 
  private:
-  void begin_sample(std::initializer_list<Label> labels);
+  void begin_sample(std::string_view name, std::initializer_list<Label> labels,
+                    std::string_view more = {});
 
   MetricFormat format_;
   std::string text_;

@@ -75,6 +75,9 @@ Controller::Impl::~Impl() {
   if (publisher_ != nullptr && session_log_ != nullptr)
     while (session_log_->turn(publisher_->slots())) {  // the workers have ended: so does this
     }
+  if (publisher_ != nullptr && request_log_ != nullptr)
+    while (request_log_->turn(publisher_->slots(), wall_clock())) {
+    }
   for (const int fd : {signal_fd_, wake_fd_})
     if (fd >= 0) {
       loop_->forget(fd);
@@ -99,6 +102,9 @@ Status Controller::Impl::open() {
 
   session_log_ = std::make_unique<console::SessionLog>(
       *setup_.shared, [](const std::string& line) { log(LogLevel::info, "session", "{}", line); });
+
+  request_log_ = std::make_unique<console::RequestLog>(*setup_.shared);
+  facts_.log = &request_log_->totals();
 
   auto prober = health::Prober::create();
   if (!prober) return Error{prober.error()};
@@ -203,6 +209,17 @@ std::optional<Duration> Controller::Impl::log_sessions() {
   return sessions_logged_ ? std::optional(console::SessionLog::kLook) : std::nullopt;
 }
 
+console::WallClock Controller::Impl::wall_clock() {
+  timespec now{};
+  clock_gettime(CLOCK_REALTIME, &now);
+  return {control_now(), static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) / 1e9};
+}
+
+std::optional<Duration> Controller::Impl::log_requests() {
+  if (request_log_->turn(publisher_->slots(), wall_clock())) return Duration(0);
+  return request_log_->on() ? std::optional(console::RequestLog::kLook) : std::nullopt;
+}
+
 Duration Controller::Impl::turn() {
   const Instant now = control_now();
   Duration wait = std::min({Conflicts::kLook, Links::kLook, publisher_->turn(now)});
@@ -222,6 +239,7 @@ Duration Controller::Impl::turn() {
   tell_conflicts(now);
   watch_links(now);
   sooner(log_sessions());
+  sooner(log_requests());
   console_->turn(now);
   sooner(checks_->wait(now));
   sooner(console_->wait());

@@ -12,6 +12,7 @@
 #include "check_load.h"
 #include "limpet/base/loop.h"
 #include "limpet/console/console.h"
+#include "limpet/console/request_log.h"
 #include "limpet/console/session_log.h"
 #include "limpet/control/conflicts.h"
 #include "limpet/control/controller.h"
@@ -53,6 +54,8 @@ class Controller::Impl final : public console::Host {
   void tell_conflicts(Instant now);
   void watch_links(Instant now);
   std::optional<Duration> log_sessions();
+  std::optional<Duration> log_requests();
+  static console::WallClock wall_clock();
 
   // reload.cpp
   // A reload that would give up rules by which requests under way are to be answered.
@@ -89,6 +92,7 @@ class Controller::Impl final : public console::Host {
   std::unique_ptr<health::Prober> prober_;
   std::unique_ptr<health::HealthChecks> checks_;
   std::unique_ptr<console::SessionLog> session_log_;
+  std::unique_ptr<console::RequestLog> request_log_;
   bool sessions_logged_ = false;    // some service wants it
   std::optional<Waiting> waiting_;  // the newest file, as long as it waits
   std::optional<Instant>

@@ -33,14 +33,20 @@ Status Controller::Impl::apply(const config::Document& document) {
   const Result<affinity::CookieKeys> keys = keys_for(document);
   if (!keys) return Error{keys.error()};
   if (Status s = console_->prepare_metrics(document.metrics); !s) return s;
+  if (Status s = request_log_->prepare(document.log); !s) {
+    console_->abandon_metrics();
+    return s;
+  }
   publisher_->set_keys(*keys);
   Result<publish::Publisher::Applied> applied = publisher_->apply(document, now);
   if (!applied) {
     publisher_->set_keys(keys_before);
     console_->abandon_metrics();
+    request_log_->abandon();
     return Error{applied.error()};
   }
   console_->commit_metrics();
+  request_log_->commit();
   facts_.last_reload_time = static_cast<double>(std::time(nullptr));
   facts_.last_reload_good = true;
   log_keys(keys_before, document.cookie_keys_file);

@@ -46,6 +46,7 @@ class Splicer final : public FlowKeeper, tcp::SpliceSink, tcp::SpliceEditor {
   void ended(flow::FlowId id) override;
 
   void top(Query& q) const;  // who holds most
+  uint32_t transactions() const { return transactions_.used(); }
 
   // An ICMP error quotes a packet that left towards `to`. Drop::none: `translated` is its number as
   // its sender knows it, and `mtu` what that one is told; else why nobody is told.

@@ -254,6 +254,8 @@ void Splicer::publish() {
   n.cookies_accepted.set(listener_.counters().cookies_accepted);
   n.sessions_used.set(exchanges_.used());
   n.session_bytes.set(sizeof(Exchange));
+  n.transactions_used.set(transactions_.used());
+  n.transactions_total.set(transactions_.capacity());
   n.edits_live.set(edits_.live());
   n.edit_bytes_used.set(edits_.bytes_used());
   n.edit_bytes_total.set(edits_.bytes_total());

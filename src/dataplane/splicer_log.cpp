@@ -8,11 +8,17 @@ namespace limpet::dataplane {
 // After everything that may have made octets leave.
 void Splicer::log_moved(flow::FlowId id) {
   tcp::SpliceFlow& f = flows_[id];
-  const auto left = [&](const tcp::StreamMap& map) { return map.floor(edits_, map.emitted()); };
-  const tcp::Seq up = left(f.ends[0].map), down = left(f.ends[1].map);
   const tcp::Track state = book_.at(id).state;
-  const bool over = state == tcp::Track::time_wait || state == tcp::Track::closed;
-  if (over || state == tcp::Track::fin_backend) transactions_.backend_closed(id, down);
+  if (state == tcp::Track::closed) return log_ends(id);  // by a reset, with which nothing has left
+  // A FIN has left when the state says so, and has a number of its own.
+  const auto left = [&](const tcp::StreamMap& map, bool fin) {
+    return map.floor(edits_, map.emitted()) - (fin ? 1u : 0u);
+  };
+  const bool over = state == tcp::Track::time_wait;
+  const bool backend_closed = over || state == tcp::Track::fin_backend;
+  const tcp::Seq up = left(f.ends[0].map, over || state == tcp::Track::fin_client);
+  const tcp::Seq down = left(f.ends[1].map, backend_closed);
+  if (backend_closed) transactions_.backend_closed(id, down);
   f.logged = transactions_.moved(id, up, down);
   if (over) log_ends(id);
 }

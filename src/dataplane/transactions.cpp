@@ -13,25 +13,10 @@ uint64_t advance(tcp::Seq& seen, tcp::Seq to) {
   return by;
 }
 
-// Of a request target: nothing that is somebody's own. The query goes, and who asks
-// ("http://user:word@host/").
+// Of a request target: the query may be anything of the user's. (A target that says who asks,
+// "http://user:word@host/", is refused before.)
 std::string_view without_query(std::string_view target) {
   return target.substr(0, target.find_first_of("?#"));
-}
-
-struct Authority {
-  size_t begin = 0, end = 0;  // of the userinfo with its '@'; empty: there is none
-};
-
-Authority userinfo(std::string_view target) {
-  const size_t scheme = target.find("://");
-  const size_t begin = scheme == std::string_view::npos ? 0 : scheme + 3;
-  // An authority alone (CONNECT) has no slash at all; a path has one in front.
-  if (target.starts_with('/')) return {};
-  const std::string_view authority = target.substr(begin, target.find('/', begin) - begin);
-  const size_t at = authority.rfind('@');
-  if (at == std::string_view::npos) return {};
-  return {begin, begin + at + 1};
 }
 
 }  // namespace
@@ -94,14 +79,10 @@ void Transactions::asked(TransactionId id, std::string_view method, std::string_
   t.record.head = core_.now - t.began;
   std::copy_n(method.begin(), std::min(method.size(), t.record.verb.size()), t.record.verb.begin());
   target = without_query(target);
-  const Authority secret = userinfo(target);
-  auto out = t.record.path.begin();
-  for (const std::string_view part : {target.substr(0, secret.begin), target.substr(secret.end)}) {
-    const auto room = static_cast<size_t>(t.record.path.end() - out);
-    out = std::copy_n(part.begin(), std::min(part.size(), room), out);
-    t.record.path_cut = t.record.path_cut || part.size() > room;
-  }
-  t.record.path_length = static_cast<uint8_t>(out - t.record.path.begin());
+  const size_t most = t.record.path.size();
+  std::copy_n(target.begin(), std::min(target.size(), most), t.record.path.begin());
+  t.record.path_length = static_cast<uint8_t>(std::min(target.size(), most));
+  t.record.path_cut = target.size() > most;
 }
 
 void Transactions::request_ends(TransactionId id, tcp::Seq end) {

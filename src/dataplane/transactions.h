@@ -61,6 +61,7 @@ class Transactions {
   void close(flow::FlowId flow);  // it is over: all get their lines
 
   uint32_t used() const { return used_; }
+  uint32_t capacity() const { return count_; }
 
  private:
   Transaction& at(TransactionId id) { return pool_[id]; }

@@ -129,6 +129,10 @@ bool Worker::may_sleep() const {
   return !parts_->book.looks() && parts_->queries.empty();
 }
 
+uint32_t Worker::transactions() const {
+  return parts_->splicer.transactions();
+}
+
 const flow::Table& Worker::flows() const {
   return parts_->book.table();
 }

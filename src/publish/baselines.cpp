@@ -16,6 +16,16 @@ void subtract(Sums& sums, const Sums& start) {
   for (size_t i = 0; i < sums.size(); ++i) sums[i] -= start[i];
 }
 
+void add(HistogramTotals& sums, const dataplane::Histogram& counters) {
+  add(sums.buckets, counters.buckets);
+  sums.sum_us += counters.sum_us.get();
+}
+
+void subtract(HistogramTotals& sums, const HistogramTotals& start) {
+  subtract(sums.buckets, start.buckets);
+  sums.sum_us -= start.sum_us;
+}
+
 #define LIMPET_ADD(kind, member, json, help) t.member += c.member.get();
 // What is still there is not taken off.
 #define LIMPET_SUBTRACT(kind, member, json, help) \
@@ -66,6 +76,10 @@ BackendTotals Baselines::sum_backend(uint16_t slot) const {
   for (const dataplane::WorkerStats* stats : stats_) {
     const dataplane::BackendCounters& c = stats->backends[slot];
     LIMPET_BACKEND_COUNTERS(LIMPET_ADD)
+    const dataplane::BackendTimes& times = stats->times[slot];
+    add(t.connect, times.connect);
+    add(t.first_byte, times.first_byte);
+    add(t.responses, times.responses);
   }
   return t;
 }
@@ -86,6 +100,9 @@ BackendTotals Baselines::backend_totals(uint16_t slot) const {
   if (slot >= backends_.size()) return t;
   const BackendTotals& s = backends_[slot].start;
   LIMPET_BACKEND_COUNTERS(LIMPET_SUBTRACT)
+  subtract(t.connect, s.connect);
+  subtract(t.first_byte, s.first_byte);
+  subtract(t.responses, s.responses);
   return t;
 }
 

@@ -65,6 +65,10 @@ uint8_t counted_still(const dataplane::KeptRules& old, const dataplane::ServiceE
   return mask;
 }
 
+uint32_t sample_of(const config::Log& log) {
+  return log.sample >= 1 ? UINT32_MAX : static_cast<uint32_t>(log.sample * 4294967296.0);
+}
+
 class Builder {
  public:
   Builder(const Slots& current, const BuildInput& input)
@@ -86,6 +90,7 @@ class Builder {
     fill_services(*snapshot);
     fill_locals(*snapshot);
     fill_announcements(*snapshot);
+    snapshot->log = {doc_.log.on(), sample_of(doc_.log)};
     if (Status s = fill_tools(*snapshot); !s) return Error{s.error()};
     slots().keys = keys();
     built_.owned.snapshot = std::move(snapshot);
@@ -355,6 +360,7 @@ class Builder {
                                            .previous = s.entry.splice.get(),
                                            .kept = s.kept,
                                            .number = number,
+                                           .logged = doc_.log.on(),
                                            .warnings = &built_.warnings});
       if (!splice) return Error{splice.error()};
       s.entry.splice = std::move(*splice);
@@ -576,7 +582,7 @@ std::vector<uint16_t> crowded(const Slots& current, const config::Document& docu
     if (wanted == document.services.end()) continue;  // removed: its rules stay its last ones
     const bool splices = wanted->mode == Forwarding::splice;
     std::optional<dataplane::RuleSettings> settings;
-    if (splices) settings = rule_settings(*wanted);
+    if (splices) settings = rule_settings(*wanted, document.log.on());
     if (s.entry.splice->rules->settings == settings) continue;
     if (std::any_of(s.kept.begin(), s.kept.end(), [&settings](const KeptSlot& k) {
           return k.rules.splice->rules->settings == settings;

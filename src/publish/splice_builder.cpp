@@ -96,7 +96,7 @@ void give_table(const config::Service& service, const SpliceBuild& input, Splice
 // As they are, if a request can have been read by them already; else new ones.
 Result<std::shared_ptr<const HttpRules>> rules_for(const config::Service& service,
                                                    const SpliceBuild& input) {
-  dataplane::RuleSettings settings = rule_settings(service);
+  dataplane::RuleSettings settings = rule_settings(service, input.logged);
   if (input.previous != nullptr && input.previous->rules->settings == settings)
     return input.previous->rules;
   for (const KeptSlot& k : input.kept)
@@ -116,9 +116,9 @@ std::string response(std::string_view status, std::string_view type, std::string
 
 }  // namespace
 
-dataplane::RuleSettings rule_settings(const config::Service& service) {
+dataplane::RuleSettings rule_settings(const config::Service& service, bool logged) {
   return {service.name, service.forwarded, std::min<uint32_t>(service.limits.bytes, 65535),
-          service.persistence};
+          service.persistence, logged};
 }
 
 // A promise that a backend does not keep is repaired for each segment (timestamps put in, segments

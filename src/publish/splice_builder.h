@@ -26,11 +26,12 @@ struct SpliceBuild {
       nullptr;                                   // of the same service, to share what is unchanged
   std::span<const KeptSlot> kept = {};           // likewise: rules that may be wanted again
   uint32_t number = 0;                           // of its rules, if they are new
+  bool logged = false;                           // requests have lines in the log
   std::vector<std::string>* warnings = nullptr;  // where sessions are lost, one sentence each
 };
 
 // What a service with mode `splice` asks of its rules.
-dataplane::RuleSettings rule_settings(const config::Service& service);
+dataplane::RuleSettings rule_settings(const config::Service& service, bool logged);
 
 // The error says which service cannot be served, and why.
 Result<std::shared_ptr<const dataplane::SpliceEntry>> build_splice(const config::Service& service,

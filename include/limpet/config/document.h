@@ -176,6 +176,19 @@ struct Listen {
 constexpr uint32_t kMaxListen = 8;
 constexpr size_t kMaxSocketPath = 107;
 
+// The log of requests and flows.
+struct Log {
+  enum class To : uint8_t { nowhere, error_output, unix_socket, file } to = To::nowhere;
+  enum class Format : uint8_t { text, json } format = Format::text;
+  std::string path;       // absolute; of a socket at most kMaxSocketPath octets
+  double sample = 1;      // of requests and flows; above 0, at most 1
+  uint32_t rate = 10000;  // lines a second, 1 .. kMaxLogRate
+  bool operator==(const Log&) const = default;
+  bool on() const { return to != To::nowhere; }
+  std::string place() const;  // as it is written: "stderr", "unix:/dev/log", "file:/var/log/limpet"
+};
+constexpr uint32_t kMaxLogRate = 1000000;
+
 struct Document {
   std::string file;
   std::vector<std::string> eal;   // empty too when one of its words could not be read
@@ -186,7 +199,8 @@ struct Document {
   std::vector<Route> routes;
   std::vector<Pool> pools;
   std::vector<Service> services;
-  std::vector<Listen> metrics;   // at most kMaxListen, each once; empty: nobody can ask
+  std::vector<Listen> metrics;  // at most kMaxListen, each once; empty: nobody can ask
+  Log log;
   std::string cookie_keys_file;  // absolute; empty when no service seals a cookie
   Place cookie_keys_place;       // of its setting; line 0: the default
 };

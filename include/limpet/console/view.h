@@ -14,6 +14,7 @@
 #include "limpet/base/result.h"
 #include "limpet/base/time.h"
 #include "limpet/config/document.h"
+#include "limpet/console/log_sink.h"
 #include "limpet/console/worker_info.h"
 #include "limpet/dataplane/shared.h"
 #include "limpet/dataplane/snapshot.h"
@@ -43,6 +44,7 @@ struct ProcessFacts {
   double start_time = 0;        // unix seconds
   double last_reload_time = 0;  // unix seconds, of the last one that was applied, the start's too
   bool last_reload_good = true;
+  const LogTotals* log = nullptr;  // of the log of requests and flows; null: there is none
 };
 
 // Rows of the table, those only that `name` selects ("" selects all): a service; a pool or

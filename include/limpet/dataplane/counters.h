@@ -162,6 +162,8 @@ enum class CounterKind : uint8_t { total, gauge };
   X(gauge, bindings_total, "", "Places for heads and backends that are waited for") \
   X(gauge, hold_bytes_used, "", "Octets that are withheld") \
   X(gauge, hold_bytes_total, "", "Bytes that there are for octets that are withheld") \
+  X(gauge, transactions_used, "", "Requests that will have lines in the log") \
+  X(gauge, transactions_total, "", "Places for requests that will have lines in the log") \
   X(total, log_lost, "log_lost", "Lines of the request log that found their ring full") \
   X(total, log_untold, "log_untold", "Requests for whose line in the log there was no memory") \
   X(total, session_notes_lost, "session_notes_lost", "Lines of the session log that found their ring full") \

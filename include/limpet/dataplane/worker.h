@@ -80,6 +80,7 @@ class Worker {
   bool may_sleep() const;
 
   const flow::Table& flows() const;  // for tests, between iterations
+  uint32_t transactions() const;     // likewise: requests that will have lines in the log
   const Neighbors& neighbors() const;
 
  private:

@@ -21,8 +21,15 @@ namespace limpet::publish {
 
 // Sums over the workers, less what they were: a member for each counter of dataplane/counters.h.
 #define LIMPET_TOTAL_MEMBER(kind, member, json, help) uint64_t member = 0;
+struct HistogramTotals {
+  std::array<uint64_t, dataplane::Histogram::kBoundsUs.size() + 1> buckets{};
+  uint64_t sum_us = 0;
+};
+
 struct BackendTotals {
   LIMPET_BACKEND_COUNTERS(LIMPET_TOTAL_MEMBER)
+  HistogramTotals connect, first_byte;
+  std::array<uint64_t, 5> responses{};  // by class
 };
 
 struct ServiceTotals {

@@ -289,6 +289,10 @@ std::string broken_bound(const Document& d) {
     b.hold(l.path.empty() ? l.port != 0
                           : l.path[0] == '/' && l.path.size() <= kMaxSocketPath && l.port == 0,
            "place for metrics");
+  b.hold(d.log.sample > 0 && d.log.sample <= 1, "sample of the log");
+  b.range(d.log.rate, 1u, kMaxLogRate, "rate of the log");
+  b.hold(d.log.path.empty() == (d.log.to == Log::To::nowhere || d.log.to == Log::To::error_output),
+         "path of the log");
   b.where = "pools";
   b.range(d.pools.size(), size_t{1}, size_t{kMaxPools}, "number of pools");
   for (const Pool& p : d.pools) {

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
+
 namespace limpet::console {
 namespace {
 
@@ -38,6 +40,30 @@ TEST(MetricsText, is_open_metrics_1_0) {
             "# TYPE limpet_y gauge\n"
             "limpet_y{kind=\"\"} 1.500\n"
             "# EOF\n");
+}
+
+TEST(MetricsText, buckets_of_a_histogram_are_told_with_all_below_them) {
+  MetricsText text(MetricFormat::prometheus);
+  text.family("limpet_z_seconds", MetricType::histogram, "Long");
+  const std::array<uint32_t, 3> bounds = {250, 1000000, 2500000};
+  const std::array<uint64_t, 4> counts = {2, 0, 3, 1};
+  text.histogram({{"pool", "web"}}, bounds, counts, 12345678);
+  text.histogram({}, bounds, std::array<uint64_t, 4>{}, 0);
+  EXPECT_EQ(text.text(),
+            "# HELP limpet_z_seconds Long\n"
+            "# TYPE limpet_z_seconds histogram\n"
+            "limpet_z_seconds_bucket{pool=\"web\",le=\"0.00025\"} 2\n"
+            "limpet_z_seconds_bucket{pool=\"web\",le=\"1.0\"} 2\n"
+            "limpet_z_seconds_bucket{pool=\"web\",le=\"2.5\"} 5\n"
+            "limpet_z_seconds_bucket{pool=\"web\",le=\"+Inf\"} 6\n"
+            "limpet_z_seconds_sum{pool=\"web\"} 12.345678\n"
+            "limpet_z_seconds_count{pool=\"web\"} 6\n"
+            "limpet_z_seconds_bucket{le=\"0.00025\"} 0\n"
+            "limpet_z_seconds_bucket{le=\"1.0\"} 0\n"
+            "limpet_z_seconds_bucket{le=\"2.5\"} 0\n"
+            "limpet_z_seconds_bucket{le=\"+Inf\"} 0\n"
+            "limpet_z_seconds_sum 0.000000\n"
+            "limpet_z_seconds_count 0\n");
 }
 
 TEST(MetricsFormat, is_what_accept_asks_for) {
