@@ -243,6 +243,15 @@ TEST_F(RequestLog, a_client_that_goes_before_its_head_is_complete) {
   expect_end(only(), Ending::client_abort, Phase::request, 0);
 }
 
+TEST_F(RequestLog, a_head_in_pieces_is_one_request) {
+  ask("GET /a HTTP/1.1\r\n");
+  says("Host: a\r\n");
+  says("X: y\r\n");
+  EXPECT_EQ(rig.worker().transactions(), 1u);
+  rig.send(kFront, client({.flags = kRst, .seq = up, .ack = 0}));
+  expect_end(only(), Ending::client_abort, Phase::request, 0);
+}
+
 TEST_F(RequestLog, empty_lines_are_no_request) {
   ask("\r\n\r\n");
   rig.send(kFront, client({.flags = kRst, .seq = up, .ack = 0}));

@@ -217,6 +217,9 @@ TEST(LineRateTest, so_many_a_second) {
   EXPECT_EQ(taken, 20u);
   for (int i = 0; i < 100; ++i) taken += rate.take(now = now + (i == 0 ? 1h : 0ms)) ? 1 : 0;
   EXPECT_EQ(taken, 30u) << "what was not used is not saved up";
+  EXPECT_TRUE(rate.take(now = now + 1h));
+  for (int i = 0; i < 100; ++i) taken += rate.take(now = now + (i == 0 ? 1h : 0ms)) ? 1 : 0;
+  EXPECT_EQ(taken, 40u) << "neither what was left over";
 }
 
 class RequestLogRings : public RequestLogTest {
