@@ -140,6 +140,12 @@ struct Exchange {
     else
       response = http::ResponseFramer(http::Method::get);  // of which one is known when it begins
   }
+  // The observer's requests are over, whatever is still to come.
+  void forget_transactions() {
+    asking = answering = kNoTransaction;
+    for (Asked& a : asked) a.transaction = kNoTransaction;
+    announced = true;
+  }
   bool begun() const { return first != First::head; }
   bool first_answered() const { return first == First::answered; }
   void break_off(Blame whose) {

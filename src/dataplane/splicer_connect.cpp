@@ -368,6 +368,7 @@ void Splicer::connected(flow::FlowId id, const Binding& chosen) {
   }
   go_by(id, chosen.pin);
   note_session(id);
+  if (flows_[id].logged) log_moved(id);
   follow_up(id, true);
   watch(id, false);
 }

@@ -29,6 +29,7 @@ void Splicer::log_ends(flow::FlowId id) {
   if (!f.logged) return;
   transactions_.close(id);
   f.logged = false;
+  if (Exchange* s = exchange_of(id); s != nullptr) s->forget_transactions();
 }
 
 void Splicer::log_answer(flow::FlowId id, std::string_view text) {

@@ -39,7 +39,14 @@ void Transactions::each(flow::FlowId flow, Visit visit) {
 
 TransactionId Transactions::begin(flow::FlowId flow, bool others, tcp::Seq first) {
   if (!core_.in_sample()) return kNoTransaction;
+  if (!others) first_[flow] = kNoTransaction;
+  unsigned under_way = 0;
+  each(flow, [&](TransactionId, Transaction&) { ++under_way; });
   TransactionId id = free_;
+  if (under_way >= kMostOfFlow) {
+    core_.n.log_untold.add();
+    return kNoTransaction;
+  }
   if (id != kNoTransaction) {
     free_ = at(id).next;
   } else if (fresh_ != count_) {
@@ -53,7 +60,6 @@ TransactionId Transactions::begin(flow::FlowId flow, bool others, tcp::Seq first
   t.began = core_.now;
   t.up_seen = first;
   TransactionId* last = &first_[flow];
-  if (!others) *last = kNoTransaction;
   while (*last != kNoTransaction) last = &at(*last).next;
   *last = id;
   // A later one goes where the connection does.

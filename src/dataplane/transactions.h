@@ -35,6 +35,10 @@ struct Transaction {
 class Transactions {
  public:
   static constexpr uint32_t kMost = 65536;
+  // Each packet of a connection walks through its own. As many as wait for their responses, one
+  // that is being read, and few that nobody will answer: behind a response that ends with the
+  // connection requests are read on.
+  static constexpr unsigned kMostOfFlow = 12;
   Transactions(Core& core, FlowBook& book, uint32_t flows);
 
   // What is read of the streams. kNoTransaction is nobody, to all of these.

@@ -166,7 +166,9 @@ TEST_F(RequestLog, whoever_resets_has_ended_it) {
 TEST_F(RequestLog, a_backend_that_resets_has_not_answered) {
   begin();
   rig.send(kBack, from_backend({.flags = kRst, .seq = 7001}));
-  expect_end(only(), Ending::backend_abort, Phase::head, 0);
+  const LogRecord r = only();
+  expect_end(r, Ending::backend_abort, Phase::head, 0);
+  EXPECT_EQ(r.in, kRequest.size()) << "it has left with the handshake";
 }
 
 TEST_F(RequestLog, a_response_that_is_cut_short_is_not_done) {
@@ -306,6 +308,32 @@ TEST_F(RequestLog, queries_and_long_paths_are_cut_off) {
   EXPECT_EQ(r.path_text(), ("http://example.org" + path).substr(0, LogRecord::kMaxPath));
   EXPECT_TRUE(r.path_cut);
   expect_end(r, Ending::client_abort, Phase::connect, 0);
+}
+
+// Behind such a response requests are read on, and nobody answers them.
+TEST_F(RequestLog, requests_that_nobody_answers_do_not_pile_up) {
+  begin();
+  answers("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n");
+  for (unsigned i = 0; i < 50; ++i) says("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+  EXPECT_LE(rig.worker().transactions(), 12u);
+  EXPECT_GE(rig.sum(&dataplane::WorkerCounters::log_untold), 39u);
+  rig.send(kFront, client({.flags = kRst, .seq = up, .ack = 0}));
+}
+
+TEST_F(RequestLog, nothing_is_said_of_a_request_after_its_line) {
+  begin();
+  answers("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhell", kFin);
+  says("", kFin);
+  rig.send(kBack, from_backend({.flags = kAck, .seq = 7001 + got, .ack = up}));
+  EXPECT_EQ(take_records(rig).size(), 1u);
+  // Its place is another one's by now, and the flow is in TIME_WAIT.
+  rig.send(kBack,
+           from_backend({.flags = kAck | kFin,
+                         .seq = 7001,
+                         .ack = up,
+                         .data = bytes_of("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhell")}));
+  EXPECT_TRUE(take_records(rig).empty());
+  EXPECT_EQ(rig.worker().transactions(), 0u);
 }
 
 TEST_F(RequestLog, what_the_ring_does_not_take_is_counted) {
