@@ -1,6 +1,7 @@
 #include "worker_box.h"
 
 #include <fmt/core.h>
+#include <rte_ring_elem.h>
 
 #include <algorithm>
 
@@ -32,13 +33,18 @@ services = (
     timeouts = {{ connect = "{}"; time_wait = "60s"; {} }};
     {} {} }}
 );
+{}
 )",
       o.front_mtu, o.back_mtu, o.seed % 3 == 0 ? "roundrobin" : "maglev",
       server_address(o.v6).to_string(),
       o.dead ? fmt::format(R"(, {{ name = "dead"; address = "{}"; port = 80; }})", dead) : "",
       WorkerBox::vip(o.v6).to_string(), o.mode, o.connect, o.timeouts, o.service,
       // Upwards: what a client was promised is not taken back.
-      o.reloads == 0 ? "" : fmt::format("limits = {{ head_bytes = \"{}k\"; }};", 10 + reloaded));
+      o.reloads == 0 ? "" : fmt::format("limits = {{ head_bytes = \"{}k\"; }};", 10 + reloaded),
+      // What is logged is followed: not in every seed, and in some for a part.
+      o.seed % 2 != 0   ? ""
+      : o.seed % 8 == 0 ? R"(log = { to = "stderr"; sample = 0.5; };)"
+                        : R"(log = { to = "stderr"; };)");
 }
 
 worker_test::Rig::Setup setup_of(const WorkerBoxOptions& o) {
@@ -161,6 +167,38 @@ bool WorkerBox::at_dead(const worker_test::Left& left) {
   return true;
 }
 
+// Of every request that was logged: what its line says goes together.
+std::string WorkerBox::log_faults() {
+  using dataplane::Ending;
+  using dataplane::Phase;
+  std::string text;
+  dataplane::LogRecord r;
+  while (rte_ring_sc_dequeue_elem(rig_.shared().rings[0].log, &r, sizeof r) == 0) {
+    ++logged;
+    const auto fault = [&](bool good, const char* what) {
+      if (!good)
+        text += fmt::format("a line of the log {}: {} {} {} {} in={} out={} {}; ", what,
+                            r.verb_text(), r.path_text(), r.status, r.own ? "own" : "", r.in, r.out,
+                            ending_name(r.ending));
+    };
+    fault(r.ending < Ending::count_ && r.phase < Phase::count_, "has an end of none");
+    if (r.forwarding != Forwarding::splice) continue;
+    const bool done = r.ending == Ending::done;
+    fault(done == (r.phase == Phase::none), "is over and is not");
+    fault(!done || (r.status >= 101 && !r.own && r.in >= 18 && r.out >= 16), "is too short");
+    fault(r.phase != Phase::data || (r.status >= 101 && !r.own), "has a body and no head");
+    fault(!r.own || r.status >= 400, "is our own and good");
+    fault(r.phase == Phase::request || !r.verb_text().empty(), "has no method");
+    fault(r.head == dataplane::kNever || r.total >= r.head,
+          "has a head that is later than its end");
+    fault(r.first_byte == dataplane::kNever || r.total >= r.first_byte,
+          "is answered behind its end");
+  }
+  if (rig_.worker().transactions() != 0)
+    text += fmt::format("{} requests left that will have lines; ", rig_.worker().transactions());
+  return text;
+}
+
 std::string WorkerBox::config() const {
   return config_of(options_);
 }
@@ -169,7 +207,7 @@ std::string WorkerBox::leaks() {
   rig_.pass(3h);
   rig_.take();
   rig_.check_identity("after the last flow");
-  std::string text = watch_.violation() + larger_;
+  std::string text = watch_.violation() + larger_ + log_faults();
   if (rig_.flows() != 0) text += fmt::format("{} flows left; ", rig_.flows());
   const dataplane::WorkerCounters& n = rig_.stats().worker;
   if (n.edits_live.get() != 0) text += fmt::format("{} edits left; ", n.edits_live.get());

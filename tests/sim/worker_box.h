@@ -48,11 +48,13 @@ class WorkerBox : public Middlebox {
   std::string config() const;
   unsigned dead_syns = 0;
   unsigned dead_resets = 0;
-  Segment dead_syn;  // the last one; its data means nothing
+  unsigned logged = 0;  // lines of the log
+  Segment dead_syn;     // the last one; its data means nothing
 
  private:
   std::vector<Frame> collect();
   void crowd();
+  std::string log_faults();
   void reload();
   bool at_dead(const worker_test::Left& left);
 

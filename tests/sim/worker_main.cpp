@@ -51,7 +51,8 @@ struct Totals {
   uint64_t seeds = 0, failed = 0, lossy = 0, wrapped = 0, edits_up = 0, edits_down = 0;
   uint64_t rows[std::size(kRows)] = {};
   uint64_t outside_window = 0, early_segment = 0;
-  uint64_t read = 0;  // requests, by the readers
+  uint64_t read = 0;    // requests, by the readers
+  uint64_t logged = 0;  // lines, of them and of others
   CookieCounts cookies;
   HostileCounts hostile;
   Counts counts;
@@ -90,6 +91,7 @@ bool table(const Totals& t) {
   row("hostile_acks_kept", t.hostile.acks_kept);
   row("hostile_single_octets", t.hostile.single_octets);
   row("requests_read", t.read);
+  row("lines_of_the_log", t.logged);
   row("silent seeds", t.silences.seeds);
   row("silent: reset", t.silences.reset);
   row("silent: 504", t.silences.told);
@@ -214,6 +216,7 @@ std::vector<std::string> run_seed(uint64_t n, bool trace, Totals& totals) {
   const Outcome outcome = converse(s, outer, meeting, trace ? &printer : nullptr);
   std::vector<std::string> failures = outcome.failures;
   if (const std::string leaks = box.leaks(); !leaks.empty()) failures.push_back(leaks);
+  totals.logged += box.logged;
   box.rig().finish();
   if (talk.edits_up == 0 || talk.edits_down == 0) failures.push_back("no edit in a direction");
   if (talk.up_wanted.size() < kLeast || talk.down_wanted.size() < kLeast)
