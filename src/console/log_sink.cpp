@@ -81,15 +81,20 @@ Result<std::unique_ptr<LogSink>> LogSink::open(const config::Log& log, LogTotals
 
 LogSink::~LogSink() {
   if (thread_.joinable()) {
-    {
-      const std::lock_guard lock(mutex_);
-      stop_by_ = milliseconds() + kPatienceMs;
-      stop_ = true;
-    }
-    news_.notify_one();
+    retire();
     thread_.join();
   }
   if (fd_ >= 0) close(fd_);
+}
+
+void LogSink::retire() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (stop_) return;
+    stop_by_ = milliseconds() + kPatienceMs;
+    stop_ = true;
+  }
+  news_.notify_one();
 }
 
 void LogSink::write(std::string_view line) {
@@ -116,7 +121,10 @@ void LogSink::run() {
     {
       std::unique_lock lock(mutex_);
       news_.wait(lock, [this] { return stop_ || !pending_.empty(); });
-      if (pending_.empty()) return;
+      if (pending_.empty()) {
+        done_ = true;
+        return;
+      }
       lines.clear();
       std::swap(lines, pending_);
     }

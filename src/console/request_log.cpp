@@ -206,11 +206,16 @@ Status RequestLog::prepare(const config::Log& log) {
 void RequestLog::commit() {
   if (!rate_ || wanted_.rate != settings_.rate) rate_.emplace(wanted_.rate);
   settings_ = wanted_;
-  sink_ = std::move(fresh_);  // the one before it writes what it has
+  if (sink_ != nullptr) {  // nobody waits until it has written what it has
+    sink_->retire();
+    old_.push_back(std::move(sink_));
+  }
+  sink_ = std::move(fresh_);
 }
 
 bool RequestLog::turn(const publish::Slots& slots, const WallClock& clock) {
   bool more = false;
+  std::erase_if(old_, [](const auto& sink) { return sink->retired(); });
   for (const dataplane::WorkerRings& rings : shared_.rings) {
     std::array<LogRecord, kPerTurn> records;
     unsigned left = 0;

@@ -110,6 +110,29 @@ TEST_P(Crowded, above_that_it_gives_its_oldest_and_both_ends_hear) {
   speak(other);
 }
 
+// Its tombstone has nobody towards the backend any more.
+TEST_P(Crowded, an_error_about_who_gave_its_port_goes_nowhere) {
+  std::vector<Connection> all;
+  for (unsigned i = 0; i < 75; ++i) EXPECT_TRUE(join(all.emplace_back(dial(0))));
+  rig.pass(3s);
+  rig.take();
+  uint16_t gave_way = 0;
+  for (const Left& l : rig.send(kFront, dial(2).from_client({.flags = kSyn, .seq = 1000})))
+    if (const Seen s = look(l.frame); l.port == kFront && (s.flags & kRst) != 0)
+      gave_way = s.to_port;
+  ASSERT_NE(gave_way, 0) << "somebody did";
+  for (const Connection& s : all) {
+    Bytes about = s.at_client({.flags = kAck, .seq = 5001, .ack = 1001});
+    about[v6 ? 21 : 22]--;  // a hop further
+    fix_checksums(about);
+    const IpAddress router = rig.next_hop(s.client);
+    const auto out = rig.send(kFront, icmp_frame(rig.to_us(router), {.from = router, .to = s.vip},
+                                                 v6 ? 1 : 3, 1, 0, packet_of(about, 100)));
+    EXPECT_EQ(out.size(), s.client_port == gave_way ? 0u : 1u) << s.client_port;
+  }
+  EXPECT_EQ(rig.drops(Drop::icmp_unrelated), 1u);
+}
+
 TEST_P(Crowded, newcomers_get_ports_however_many_one_source_opens) {
   Connection neighbor = dial(3);
   EXPECT_TRUE(join(neighbor));

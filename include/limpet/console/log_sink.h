@@ -33,11 +33,14 @@ class LogSink {
 
   // The error names the place and what is wrong with it. `totals` must outlive the sink.
   static Result<std::unique_ptr<LogSink>> open(const config::Log& log, LogTotals& totals);
-  ~LogSink();  // what is in the buffer is written, if that does not take too long
+  ~LogSink();  // as retire(), and waits for it
   LogSink(const LogSink&) = delete;
   LogSink& operator=(const LogSink&) = delete;
 
   void write(std::string_view line);  // without its end; from one thread
+  // Nothing more will come: what is in the buffer is written, if that does not take too long.
+  void retire();
+  bool retired() const { return done_; }  // it has been, and nobody has to wait for it
 
  private:
   LogSink(const config::Log& log, LogTotals& totals) : log_(log), totals_(totals) {}
@@ -56,7 +59,7 @@ class LogSink {
   std::mutex mutex_;
   std::condition_variable news_;
   std::string pending_;  // guarded
-  std::atomic<bool> stop_{false};
+  std::atomic<bool> stop_{false}, done_{false};
   int64_t stop_by_ = 0;  // ms of CLOCK_MONOTONIC; guarded
   std::thread thread_;
 };

@@ -65,6 +65,7 @@ class RequestLog {
   config::Log settings_, wanted_;
   std::optional<LineRate> rate_;
   std::unique_ptr<LogSink> sink_, fresh_;
+  std::vector<std::unique_ptr<LogSink>> old_;  // that still write what they have
 };
 
 // "2026-12-01T12:00:00.123Z web 198.51.100.7:4711 -> web/s1 10.2.0.11:80 via 10.2.0.1:31000 GET

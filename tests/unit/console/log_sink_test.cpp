@@ -129,6 +129,21 @@ TEST_F(LogSinkTest, nobody_waits_for_a_reader_that_does_not_read) {
   EXPECT_GT(totals.lost_write, 0u);
 }
 
+TEST_F(LogSinkTest, one_that_retires_is_not_waited_for) {
+  const std::string pipe = dir_ + "/pipe";
+  ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
+  const int reader = ::open(pipe.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+  auto sink = open(To::file, pipe);
+  for (int i = 0; i < 500; ++i) sink->write(std::string(999, 'x'));
+  sink->retire();
+  EXPECT_FALSE(sink->retired()) << "its reader does not read";
+  for (int i = 0; i < 500 && !sink->retired(); ++i) usleep(10000);
+  EXPECT_TRUE(sink->retired()) << "but it gives up";
+  EXPECT_EQ(totals.written + totals.lost_write, 500u);
+  sink.reset();
+  close(reader);
+}
+
 TEST_F(LogSinkTest, a_pipe_without_a_reader_is_an_error) {
   const std::string pipe = dir_ + "/pipe";
   ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
