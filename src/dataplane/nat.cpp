@@ -150,7 +150,9 @@ bool Nat::must_end(flow::FlowId id, Ending why) {
     case tcp::Track::dead:
       return true;
     default:
+      ending_ = why;
       book_.end(id);
+      ending_.reset();
       return true;
   }
 }
@@ -174,7 +176,7 @@ void Nat::ended(flow::FlowId id) {
     case tcp::Track::syn_received:
       return;
     case tcp::Track::datagram:
-      return log(id, book_.stranded(r) ? Ending::backend_down : Ending::idle);
+      return log(id, ending_ ? *ending_ : book_.stranded(r) ? Ending::backend_down : Ending::idle);
     case tcp::Track::time_wait:
     case tcp::Track::closed:
       return log(id, Ending::done);

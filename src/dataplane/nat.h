@@ -3,6 +3,7 @@
 // pass as they are. Private to dataplane.
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "core.h"
@@ -50,6 +51,8 @@ class Nat final : public FlowKeeper {
   void enter(flow::FlowId id, tcp::Track state);
   bool tell_ends(flow::FlowId id, Ending why);
   void log(flow::FlowId id, Ending ending);
+
+  std::optional<Ending> ending_;  // of the flow that must end
 
   struct Knock {
     flow::FlowId flow = flow::kNoFlow;

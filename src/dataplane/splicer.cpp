@@ -148,6 +148,8 @@ Ended Splicer::relay(Packet& p, flow::FlowId id, Side from, const tcp::SegmentIn
   const tcp::Handled h = splice_.relay(f, from, in, core_.now);
   const bool moved = progress(id) != before;
   if (h.fate != tcp::Fate::dropped) {
+    if (f.logged && (in.flags & wire::tcp_flag::fin) != 0) [[unlikely]]
+      log_fin(id, from, in);
     // A reset is judged by the number that its receiver will see. Octets that it has but has not
     // acknowledged make the end of all that it was sent as exact as its last ACK.
     const Seq seq{h.numbers.seq};

@@ -103,6 +103,7 @@ class Splicer final : public FlowKeeper, tcp::SpliceSink, tcp::SpliceEditor {
   void publish();
   // splicer_log.cpp: what becomes of requests, for those of them that have lines in the log
   void log_moved(flow::FlowId id);
+  void log_fin(flow::FlowId id, tcp::Side from, const tcp::SegmentIn& in);
   void log_ends(flow::FlowId id);
   void log_answer(flow::FlowId id, std::string_view text);
   void blame(flow::FlowId id, Ending ending) {

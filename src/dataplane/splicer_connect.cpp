@@ -212,7 +212,7 @@ void Splicer::nobody(flow::FlowId id) {
   core_.services[r.service].no_backend.add();
   const Exchange* s = exchange_of(id);
   const bool asked = s != nullptr && s->begun();
-  if (const Binding& b = binding_of(id); b.tried_count != 0)
+  if (const Binding& b = binding_of(id); b.tried_at.ns != 0)  // not only passed over
     blame(id, b.silent ? Ending::connect_timeout : Ending::connect_failed);
   if (asked) count_first(*s, context(id), balance::Maglev::kNone);
   not_served(id, affinity::Reason::no_backend);

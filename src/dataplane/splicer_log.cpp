@@ -7,20 +7,21 @@ namespace limpet::dataplane {
 
 // After everything that may have made octets leave.
 void Splicer::log_moved(flow::FlowId id) {
-  tcp::SpliceFlow& f = flows_[id];
   const tcp::Track state = book_.at(id).state;
   if (state == tcp::Track::closed) return log_ends(id);  // by a reset, with which nothing has left
-  // A FIN has left when the state says so, and has a number of its own.
-  const auto left = [&](const tcp::StreamMap& map, bool fin) {
-    return map.floor(edits_, map.emitted()) - (fin ? 1u : 0u);
-  };
-  const bool over = state == tcp::Track::time_wait;
-  const bool backend_closed = over || state == tcp::Track::fin_backend;
-  const tcp::Seq up = left(f.ends[0].map, over || state == tcp::Track::fin_client);
-  const tcp::Seq down = left(f.ends[1].map, backend_closed);
-  if (backend_closed) transactions_.backend_closed(id, down);
-  f.logged = transactions_.moved(id, up, down);
-  if (over) log_ends(id);
+  tcp::SpliceFlow& f = flows_[id];
+  const auto left = [&](const tcp::StreamMap& map) { return map.floor(edits_, map.emitted()); };
+  f.logged = transactions_.moved(id, left(f.ends[0].map), left(f.ends[1].map),
+                                 state == tcp::Track::time_wait);
+}
+
+// A FIN came, which may still wait behind octets, or be cut off and come again.
+void Splicer::log_fin(flow::FlowId id, tcp::Side from, const tcp::SegmentIn& in) {
+  const tcp::Seq at = in.seq + static_cast<uint32_t>(in.payload.size());
+  if (from == tcp::Side::backend)
+    transactions_.backend_closed(id, at);
+  else
+    transactions_.client_closed(id, at);
 }
 
 // The connection is over, or will be with an answer of our own.

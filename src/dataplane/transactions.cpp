@@ -104,6 +104,8 @@ void Transactions::answered(TransactionId id, uint16_t status, tcp::Seq first,
   t.answered = true;
   t.record.status = status;
   t.down_seen = first;
+  t.down_ended = t.last;  // if nothing else says where
+  t.down_end = t.fin;
   t.record.first_byte = std::max(first_octet - std::max(t.asked, t.connected), Duration::zero());
 }
 
@@ -114,7 +116,9 @@ void Transactions::response_ends(TransactionId id, tcp::Seq end) {
 }
 
 void Transactions::tunnels(TransactionId id) {
-  if (id != kNoTransaction) at(id).up_ended = false;
+  if (id == kNoTransaction) return;
+  at(id).up_ended = false;
+  at(id).tunnel = true;
 }
 
 void Transactions::blame(TransactionId id, Ending ending) {
@@ -139,20 +143,29 @@ void Transactions::connected(flow::FlowId flow) {
   });
 }
 
-bool Transactions::moved(flow::FlowId flow, tcp::Seq up, tcp::Seq down) {
+bool Transactions::moved(flow::FlowId flow, tcp::Seq up, tcp::Seq down, bool closed) {
   each(flow, [&](TransactionId id, Transaction& t) {
     if (t.head) t.record.in += advance(t.up_seen, t.up_ended && up > t.up_end ? t.up_end : up);
-    if (!t.answered) return;
-    t.record.out += advance(t.down_seen, t.down_ended && down > t.down_end ? t.down_end : down);
-    if (t.up_ended && t.up_seen == t.up_end && t.down_ended && t.down_seen == t.down_end)
-      finish(flow, id);
+    if (t.answered)
+      t.record.out += advance(t.down_seen, t.down_ended && down > t.down_end ? t.down_end : down);
+    // What has not come by now never will.
+    const bool nothing_more = closed && t.last && down > t.fin;
+    if (nothing_more || (t.up_ended && t.up_seen == t.up_end && t.over())) finish(flow, id);
   });
   return first_[flow] != kNoTransaction;
 }
 
 void Transactions::backend_closed(flow::FlowId flow, tcp::Seq end) {
   each(flow, [&](TransactionId id, Transaction& t) {
+    t.last = true;
+    t.fin = end;
     if (t.answered && !t.down_ended) response_ends(id, end);
+  });
+}
+
+void Transactions::client_closed(flow::FlowId flow, tcp::Seq end) {
+  each(flow, [&](TransactionId id, Transaction& t) {
+    if (t.tunnel && !t.up_ended) request_ends(id, end);
   });
 }
 
@@ -178,7 +191,7 @@ void Transactions::close(flow::FlowId flow) {
 void Transactions::finish(flow::FlowId flow, TransactionId id) {
   Transaction& t = at(id);
   LogRecord& record = t.record;
-  const bool over = t.answered && t.down_ended && t.down_seen == t.down_end;
+  const bool over = t.over();
   if (over)
     record.phase = Phase::none;
   else if (t.answered)

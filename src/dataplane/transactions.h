@@ -28,7 +28,13 @@ struct Transaction {
   bool up_ended = false;    // up_end is known
   bool answered = false;    // the head of its response is complete
   bool down_ended = false;  // down_end is known
+  bool tunnel = false;      // no HTTP any more
   bool blamed = false;      // record.ending is decided
+  bool last = false;        // the backend has closed behind `fin`
+  tcp::Seq fin;
+
+  // All of its response has left.
+  bool over() const { return answered && down_ended && down_seen == down_end; }
 };
 
 // Of one worker: as many as its bindings, in memory that is touched as it is used.
@@ -55,10 +61,12 @@ class Transactions {
   // Of a connection that has some (SpliceFlow::logged).
   void trying(flow::FlowId flow, uint8_t entry);  // its backend gets a SYN
   void connected(flow::FlowId flow);
-  // So much of both streams has left. False: none is left of the connection.
-  bool moved(flow::FlowId flow, tcp::Seq up, tcp::Seq down);
-  // The backend has closed behind `end`: so has a response whose end nobody knew.
+  // So much of both streams has left, FINs included. `closed`: both ends have sent one. False: none
+  // is left of the connection.
+  bool moved(flow::FlowId flow, tcp::Seq up, tcp::Seq down, bool closed);
+  // An end has closed behind `end`: there ends a response whose end nobody knew, and a tunnel.
   void backend_closed(flow::FlowId flow, tcp::Seq end);
+  void client_closed(flow::FlowId flow, tcp::Seq end);
   void blame_all(flow::FlowId flow, Ending ending);
   // limpet has answered the oldest one without an answer itself, with so many octets.
   void own_answer(flow::FlowId flow, uint16_t status, size_t octets);
